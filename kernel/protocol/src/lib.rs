@@ -1,0 +1,34 @@
+//! Frames between the kernel process and the worker process.
+//!
+//! Two private pipes carry them, one each way: [`Request`]s go to the worker, [`Event`]s come back.
+//! A frame is a length (`u32`, little endian) and that many bytes of JSON; [`wire`] reads and writes
+//! them. File descriptors 1 and 2 of the worker are pipes of their own and carry plain output only.
+//!
+//! Order: before the worker writes an [`Event`] that a person can see, it has flushed its streams and
+//! waited until the kernel has read them, so output and displays arrive in the order they were made.
+
+pub mod event;
+pub mod mime;
+pub mod request;
+pub mod wire;
+
+pub use event::{Event, Failure, FailureKind, Outcome, StoredVariable, VariableInfo};
+pub use mime::MimeBundle;
+pub use request::{Query, Request};
+
+/// Environment variables the kernel sets for the worker; nothing else is passed that way.
+pub mod environment {
+    /// File descriptor the worker reads [`crate::Request`]s from.
+    pub const REQUEST_FD: &str = "OXILAB_REQUEST_FD";
+    /// File descriptor the worker writes [`crate::Event`]s to.
+    pub const EVENT_FD: &str = "OXILAB_EVENT_FD";
+    /// Absolute path of the prelude's shared library.
+    pub const PRELUDE: &str = "OXILAB_PRELUDE";
+}
+
+/// Name of the C function in the prelude's library that the worker calls after loading it:
+/// `extern "C" fn(request_fd: c_int, event_fd: c_int) -> c_int`. It returns when the worker is to end.
+pub const WORKER_MAIN: &str = "oxilab_worker_main";
+
+/// Name of the C function in a cell's library: `extern "C" fn()`. It reports through the runtime.
+pub const CELL_ENTRY: &str = "oxilab_cell_main";

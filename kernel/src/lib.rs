@@ -1,0 +1,1 @@
+//! Jupyter kernel for Rust: cells, magics, installation, notebook runner.

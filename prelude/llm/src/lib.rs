@@ -1,0 +1,1 @@
+//! Language models: generation, LoRA and QLoRA fine-tuning, embeddings.

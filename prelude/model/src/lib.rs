@@ -1,0 +1,1 @@
+//! Classical models: baselines, boosted trees, linear models, metrics, tuning.

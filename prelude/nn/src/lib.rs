@@ -1,0 +1,1 @@
+//! Deep learning: trainer, optimisers, differentiable layers, nets.

@@ -1,0 +1,1 @@
+//! Plots: Vega-Lite in the notebook, PNG beside it.

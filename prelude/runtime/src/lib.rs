@@ -1,0 +1,1 @@
+//! What generated cell code links: variable store, display, streams, progress, cancel flag.

@@ -1,0 +1,1 @@
+//! Predictors, signatures, drift: what the server and the notebook share.

@@ -1,0 +1,1 @@
+//! Protocol, notebook, browser and peer tests.
