@@ -1,1 +1,3 @@
 //! Jupyter kernel for Rust: cells, magics, installation, notebook runner.
+
+pub mod server;

@@ -1,0 +1,3 @@
+//! The Jupyter side of the kernel.
+
+pub mod handler;
