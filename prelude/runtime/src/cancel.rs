@@ -1,0 +1,159 @@
+//! The interrupt flag: polls for cell code, hooks for libraries.
+//!
+//! One press of the interrupt button sets the flag. Code on the cell's thread calls [`poll`], which
+//! unwinds that thread to the cell's frame; code elsewhere asks [`requested`] and returns early.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+static FLAG: AtomicBool = AtomicBool::new(false);
+static CANCELLED: Notify = Notify::const_new();
+static HOOKS: Mutex<Vec<fn(bool)>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static ON_CELL_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The payload of an interrupt's unwinding. Code that catches panics should pass it on.
+#[derive(Debug)]
+pub struct Interrupted;
+
+/// Unwinds the running cell if the user has interrupted it. Does nothing on other threads and while a
+/// panic is already unwinding. Costs one relaxed load.
+#[inline]
+pub fn poll() {
+    if FLAG.load(Ordering::Relaxed) {
+        unwind_cell();
+    }
+}
+
+/// Whether the user has interrupted the running cell; for worker threads and for code that returns
+/// early with an error.
+#[inline]
+#[must_use]
+pub fn requested() -> bool {
+    FLAG.load(Ordering::Relaxed)
+}
+
+/// Calls `hook(true)` when a cell is interrupted and `hook(false)` before the next one runs: for
+/// libraries with a cancel mechanism of their own. Hooks run on the worker's reader thread and must
+/// return at once.
+pub fn register_interrupt_hook(hook: fn(bool)) {
+    lock_hooks().push(hook);
+}
+
+/// Resolves when the running cell is interrupted.
+pub async fn cancelled() {
+    loop {
+        let notified = CANCELLED.notified();
+        if requested() {
+            return;
+        }
+        notified.await;
+    }
+}
+
+/// Whether this payload of a panic is an interrupt.
+#[must_use]
+pub fn is_interrupt(payload: &(dyn Any + Send)) -> bool {
+    payload.is::<Interrupted>()
+}
+
+pub(crate) fn on_cell_thread() -> bool {
+    // A thread that is being torn down has no thread-locals any more and is not the cell's thread.
+    ON_CELL_THREAD.try_with(Cell::get).unwrap_or(false)
+}
+
+pub(crate) fn mark_cell_thread() {
+    ON_CELL_THREAD.set(true);
+}
+
+pub(crate) fn set() {
+    FLAG.store(true, Ordering::SeqCst);
+    for hook in lock_hooks().iter() {
+        hook(true);
+    }
+    CANCELLED.notify_waiters();
+}
+
+/// Makes ready for the next cell.
+pub(crate) fn reset() {
+    if FLAG.swap(false, Ordering::SeqCst) {
+        for hook in lock_hooks().iter() {
+            hook(false);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn unwind_cell() {
+    if on_cell_thread() && !std::thread::panicking() {
+        std::panic::resume_unwind(Box::new(Interrupted));
+    }
+}
+
+fn lock_hooks() -> std::sync::MutexGuard<'static, Vec<fn(bool)>> {
+    HOOKS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::MutexGuard;
+
+    use super::*;
+
+    /// The flag is one for the process: tests that set it take turns.
+    pub(crate) fn turn() -> MutexGuard<'static, ()> {
+        static TURN: Mutex<()> = Mutex::new(());
+        TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    #[test]
+    fn only_the_cell_thread_unwinds_and_only_once_set() {
+        let _turn = turn();
+        let unwound = |cell_thread: bool| {
+            std::thread::spawn(move || {
+                if cell_thread {
+                    mark_cell_thread();
+                }
+                std::panic::catch_unwind(poll).is_err_and(|payload| is_interrupt(&*payload))
+            })
+            .join()
+            .expect("joins")
+        };
+        assert!(!unwound(true));
+        set();
+        assert!(requested());
+        assert!(unwound(true));
+        assert!(!unwound(false));
+        reset();
+        assert!(!requested());
+    }
+
+    #[test]
+    fn a_poll_in_a_destructor_of_an_unwinding_thread_returns() {
+        struct Polls;
+        impl Drop for Polls {
+            fn drop(&mut self) {
+                poll();
+            }
+        }
+        let _turn = turn();
+        let ended = std::thread::spawn(|| {
+            mark_cell_thread();
+            set();
+            let caught = std::panic::catch_unwind(|| {
+                let _polls = Polls;
+                std::panic::resume_unwind(Box::new("first"));
+            });
+            reset();
+            caught.is_err_and(|payload| payload.downcast_ref() == Some(&"first"))
+        });
+        assert!(ended.join().expect("no abort"));
+    }
+}

@@ -1,0 +1,278 @@
+//! The variables of a session, by name, with their types erased.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use oxilab_protocol::{MimeBundle, StoredVariable, VariableInfo};
+use serde_json::{Value, json};
+
+use crate::inspect::{self, Inspection, PageRequest};
+
+/// How generated code describes a value whose type no inspector knows.
+pub(crate) type Preview = Box<dyn Fn(&dyn Any) -> MimeBundle>;
+
+struct Entry {
+    value: Box<dyn Any>,
+    type_name: &'static str,
+    needs_drop: bool,
+    size: usize,
+    order: u64,
+    preview: Option<Preview>,
+}
+
+/// Why a variable could not be taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TakeError {
+    Absent,
+    OtherType { stored: &'static str },
+}
+
+#[derive(Default)]
+pub(crate) struct Store {
+    entries: HashMap<String, Entry>,
+    next: u64,
+    /// Names put by the running cell, in order.
+    put: Vec<String>,
+    /// Names taken by the running cell.
+    taken: Vec<String>,
+}
+
+/// Values are made, used and dropped on the cell thread; after a take-over on the thread that took
+/// over, when the old one is parked for good.
+struct Held(Mutex<Option<Store>>);
+
+// SAFETY: see `Held`: only one living thread ever touches the values.
+#[expect(unsafe_code, reason = "the store outlives the cell thread")]
+unsafe impl Sync for Held {}
+
+static STORE: Held = Held(Mutex::new(None));
+
+/// Works with the store. No user code may run inside: values to drop are returned.
+pub(crate) fn with<T>(work: impl FnOnce(&mut Store) -> T) -> T {
+    let mut held: MutexGuard<'_, Option<Store>> =
+        STORE.0.lock().unwrap_or_else(PoisonError::into_inner);
+    work(held.get_or_insert_with(Store::default))
+}
+
+impl Store {
+    /// A cell begins: forget what earlier cells put and took.
+    pub(crate) fn begin(&mut self) {
+        self.put.clear();
+        self.taken.clear();
+    }
+
+    pub(crate) fn take<T: 'static>(&mut self, name: &str) -> Result<T, TakeError> {
+        let Some(entry) = self.entries.get(name) else { return Err(TakeError::Absent) };
+        if (*entry.value).type_id() != TypeId::of::<T>() {
+            return Err(TakeError::OtherType { stored: entry.type_name });
+        }
+        let Some(entry) = self.entries.remove(name) else { return Err(TakeError::Absent) };
+        let order = entry.order;
+        match entry.value.downcast::<T>() {
+            Ok(value) => {
+                self.taken.push(name.to_owned());
+                Ok(*value)
+            }
+            Err(value) => {
+                let stored = entry.type_name;
+                self.entries.insert(name.to_owned(), Entry { value, order, ..entry });
+                Err(TakeError::OtherType { stored })
+            }
+        }
+    }
+
+    /// Stores a value; the newest of a cell is put first, so a second of the same name is older.
+    /// Returns what is to be dropped.
+    pub(crate) fn put<T: 'static>(
+        &mut self,
+        name: &str,
+        value: T,
+        preview: Option<Preview>,
+    ) -> Option<Box<dyn Any>> {
+        if self.put.iter().any(|put| put == name) {
+            return Some(Box::new(value));
+        }
+        self.put.push(name.to_owned());
+        self.next += 1;
+        let entry = Entry {
+            value: Box::new(value),
+            type_name: type_name::<T>(),
+            needs_drop: std::mem::needs_drop::<T>(),
+            size: size_of::<T>(),
+            order: self.next,
+            preview,
+        };
+        self.entries.insert(name.to_owned(), entry).map(|old| old.value)
+    }
+
+    /// What the running cell has put.
+    pub(crate) fn stored(&self) -> Vec<StoredVariable> {
+        self.put
+            .iter()
+            .filter_map(|name| {
+                let entry = self.entries.get(name)?;
+                Some(StoredVariable {
+                    name: name.clone(),
+                    type_name: entry.type_name.to_owned(),
+                    needs_drop: entry.needs_drop,
+                })
+            })
+            .collect()
+    }
+
+    /// What the running cell has taken and not put back.
+    pub(crate) fn lost(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        self.taken
+            .iter()
+            .filter(|name| !self.entries.contains_key(*name) && seen.insert((*name).clone()))
+            .cloned()
+            .collect()
+    }
+
+    /// Takes variables out to be dropped, newest first; all of them when `names` is empty.
+    pub(crate) fn remove(&mut self, names: &[String]) -> Vec<Box<dyn Any>> {
+        let mut entries: Vec<Entry> = if names.is_empty() {
+            self.entries.drain().map(|(_, entry)| entry).collect()
+        } else {
+            names.iter().filter_map(|name| self.entries.remove(name)).collect()
+        };
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.order));
+        entries.into_iter().map(|entry| entry.value).collect()
+    }
+
+    /// All variables in the order they were stored.
+    pub(crate) fn variables(&self) -> Vec<VariableInfo> {
+        let mut entries: Vec<(&String, &Entry)> = self.entries.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.order);
+        entries
+            .into_iter()
+            .map(|(name, entry)| {
+                let seen = entry.inspect();
+                let preview = match (&seen, &entry.preview) {
+                    (Some(seen), _) => seen.preview.clone(),
+                    (None, Some(preview)) => inspect::cut(preview(&*entry.value).plain()),
+                    (None, None) => String::new(),
+                };
+                VariableInfo {
+                    name: name.clone(),
+                    type_name: entry.type_name.to_owned(),
+                    shape: seen.as_ref().and_then(|seen| seen.shape.clone()),
+                    bytes: seen.and_then(|seen| seen.bytes).unwrap_or(entry.size as u64),
+                    preview,
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn preview(&self, name: &str) -> Result<MimeBundle, String> {
+        let entry = self.entry(name)?;
+        match (entry.inspect(), &entry.preview) {
+            (Some(Inspection { bundle: Some(bundle), .. }), _) => Ok(bundle()),
+            (_, Some(preview)) => Ok(preview(&*entry.value)),
+            (Some(seen), None) => Ok(MimeBundle::text(seen.preview)),
+            (None, None) => Ok(MimeBundle::text(entry.type_name)),
+        }
+    }
+
+    pub(crate) fn columns(&self, name: &str) -> Result<Value, String> {
+        let entry = self.entry(name)?;
+        match entry.inspect().and_then(|seen| seen.columns) {
+            Some(columns) => Ok(json!(columns())),
+            None => Err(format!("`{name}` has no columns: it is a `{}`", entry.type_name)),
+        }
+    }
+
+    pub(crate) fn page(&self, name: &str, page: &PageRequest) -> Result<Value, String> {
+        let entry = self.entry(name)?;
+        match entry.inspect().and_then(|seen| seen.page) {
+            Some(pages) => pages(page),
+            None => Err(format!("`{name}` is not a frame: it is a `{}`", entry.type_name)),
+        }
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, String> {
+        self.entries.get(name).ok_or_else(|| format!("there is no variable `{name}`"))
+    }
+}
+
+impl Entry {
+    fn inspect(&self) -> Option<Inspection<'_>> {
+        inspect::inspect(&*self.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn a_mismatch_leaves_the_value_and_names_its_type() {
+        let mut store = Store::default();
+        store.begin();
+        assert!(store.put("x", vec![1_i32], None).is_none());
+        store.begin();
+        assert_eq!(
+            store.take::<String>("x").expect_err("other type"),
+            TakeError::OtherType { stored: "alloc::vec::Vec<i32>" }
+        );
+        assert_eq!(store.take::<u8>("y").expect_err("absent"), TakeError::Absent);
+        assert!(store.lost().is_empty());
+        assert_eq!(store.take::<Vec<i32>>("x").expect("same type"), [1]);
+        assert_eq!(store.lost(), ["x"]);
+    }
+
+    #[test]
+    fn the_newest_of_a_cell_wins_and_replaces_the_last_cells_value() {
+        let mut store = Store::default();
+        let old = Rc::new("old cell");
+        store.begin();
+        store.put("x", Rc::clone(&old), None);
+        store.begin();
+        let dropped = store.put("x", "newest".to_owned(), None);
+        assert!(dropped.is_some_and(|value| value.is::<Rc<&str>>()));
+        let dropped = store.put("x", 5_u8, None);
+        assert!(dropped.is_some_and(|value| value.is::<u8>()));
+        let stored = store.stored();
+        assert_eq!(stored.len(), 1);
+        assert_eq!(stored[0].type_name, "alloc::string::String");
+        assert!(stored[0].needs_drop);
+        assert_eq!(store.take::<String>("x").expect("newest"), "newest");
+    }
+
+    #[test]
+    fn removal_is_newest_first() {
+        let mut store = Store::default();
+        store.begin();
+        store.put("a", 1_u8, None);
+        store.put("b", 2_u8, None);
+        store.begin();
+        store.put("c", 3_u8, None);
+        let values: Vec<u8> = store
+            .remove(&[])
+            .into_iter()
+            .map(|value| *value.downcast::<u8>().expect("u8"))
+            .collect();
+        assert_eq!(values, [3, 2, 1]);
+    }
+
+    #[test]
+    fn variables_are_listed_in_order_with_previews() {
+        struct Opaque(#[expect(dead_code, reason = "only its size counts")] u64);
+        let mut store = Store::default();
+        store.begin();
+        store.put("xs", vec![1_i64, 2], None);
+        store.put("o", Opaque(1), None);
+        store.put("p", Opaque(2), Some(Box::new(|_| MimeBundle::text("Opaque(2)"))));
+        let listed = store.variables();
+        assert_eq!(listed.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["xs", "o", "p"]);
+        assert_eq!(listed[0].shape.as_deref(), Some("len 2"));
+        assert_eq!((listed[1].bytes, listed[1].preview.as_str()), (8, ""));
+        assert_eq!(listed[2].preview, "Opaque(2)");
+        assert!(store.columns("xs").expect_err("no frame").contains("no columns"));
+        assert!(store.preview("gone").expect_err("absent").contains("`gone`"));
+    }
+}
