@@ -28,7 +28,7 @@ pub(crate) fn cells(paths: &Paths, options: &[&str]) -> Result<()> {
     steps.step("cells", || {
         let mut script = process::command(paths.venv_program("python"));
         script.current_dir(&paths.root).arg("benches/cells.py").args(options);
-        script.arg("--oxilab").arg(paths.oxilab()).arg("--peers-folder").arg(&peers);
+        script.arg("--peers-folder").arg(&peers);
         run(&mut script, LIMIT)
     })?;
     steps.summary();
