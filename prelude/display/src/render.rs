@@ -20,6 +20,10 @@ pub use oxilab_runtime::MimeBundle;
 /// }
 /// assert_eq!(Score(0.5).render().plain(), "score 0.50");
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no rich display",
+    note = "`show!(value)` shows any value; `impl Render for {Self}` gives it a rich display"
+)]
 pub trait Render {
     /// The value in all its representations.
     fn render(&self) -> MimeBundle;
