@@ -189,8 +189,8 @@ def measure_oxilab(report, runs, wanted):
 
 def measure_tour(report):
     with tempfile.TemporaryDirectory() as cache:
-        cold = run_tour({"XDG_CACHE_HOME": cache})
-        warm = run_tour({"XDG_CACHE_HOME": cache})
+        cold = run_tour({"OXILAB_CACHE_DIR": cache})
+        warm = run_tour({"OXILAB_CACHE_DIR": cache})
     compiles = [cell.oxilab.get("compiles", 0) for cell in cold]
     compiled = [count for count in compiles if count]
     once = 100 * sum(count == 1 for count in compiled) / max(len(compiled), 1)

@@ -23,7 +23,13 @@ pub(crate) fn run(paths: &Paths, arguments: &[&str]) -> Result<()> {
     process::run(command(paths).args(arguments), LIMIT)
 }
 
+/// The package that is only ever built by `oxilab install`, with a flag of its own: built in between
+/// without it, its library would be linked twice.
+pub(crate) const NOT_THE_LIBRARY: [&str; 2] = ["--exclude", "oxilab-dylib"];
+
 /// Builds the workspace as a plain `cargo build --release` does, so that both find the same artifacts.
 pub(crate) fn build(paths: &Paths) -> Result<()> {
-    run(paths, &["build", "--release", "--workspace", "--locked"])
+    let mut build = command(paths);
+    build.args(["build", "--release", "--workspace", "--locked"]).args(NOT_THE_LIBRARY);
+    process::run(&mut build, LIMIT)
 }

@@ -37,8 +37,8 @@ pub(crate) fn clippy(paths: &Paths) -> Result<()> {
     }
     let mut build = cargo::command(paths);
     build.args(["build", "--release", "--workspace", "--locked"]);
-    // The library has no code, and its file name is the same with and without the wrapper.
-    build.args(["--exclude", "oxilab-dylib"]);
+    // The library's file name is the same with and without the wrapper; it has no code anyway.
+    build.args(cargo::NOT_THE_LIBRARY);
     build
         .env("RUSTC_WORKSPACE_WRAPPER", wrapper(paths)?)
         .env(WRAPPER, "1")

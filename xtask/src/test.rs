@@ -28,7 +28,7 @@ const CHECKS: [Check; 7] = [
     Check { name: "browser", run: browser_tests },
 ];
 
-/// The library has no tests, and its file must stay the plain build's.
+const ALL: [&str; 3] = ["--workspace", "--exclude", "oxilab-dylib"];
 const UNIT: [&str; 5] = ["--workspace", "--exclude", "oxilab-dylib", "--exclude", "oxilab-tests"];
 const INTEGRATION: [&str; 2] = ["--package", "oxilab-tests"];
 
@@ -42,8 +42,7 @@ pub(crate) fn run(paths: &Paths, filter: Option<&str>) -> Result<()> {
     setup::into(paths, None, &mut steps)?;
     let known = filter.is_none_or(|filter| CHECKS.iter().any(|check| check.name == filter));
     if let (Some(filter), false) = (filter, known) {
-        let all = ["--workspace", "--exclude", "oxilab-dylib"];
-        steps.step("tests", || cargo_tests(paths, &all, Some(filter)))?;
+        steps.step("tests", || cargo_tests(paths, &ALL, Some(filter)))?;
     }
     for check in CHECKS.iter().filter(|check| filter.is_none_or(|f| f == check.name)) {
         steps.step(check.name, || (check.run)(paths))?;
@@ -72,8 +71,8 @@ fn cargo_tests(paths: &Paths, packages: &[&str], filter: Option<&str>) -> Result
 
 fn doc_tests(paths: &Paths) -> Result<()> {
     let mut command = cargo::command(paths);
-    command.args(["test", "--doc", "--release", "--locked", "--workspace", "--quiet"]);
-    run_command(command.args(["--exclude", "oxilab-dylib"]), Duration::from_mins(30))
+    command.args(["test", "--doc", "--release", "--locked", "--quiet"]);
+    run_command(command.args(ALL), Duration::from_mins(30))
 }
 
 /// Every notebook in `notebooks/`, each with the real kernel; an error cell fails.
