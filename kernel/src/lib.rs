@@ -1,5 +1,16 @@
 //! Jupyter kernel for Rust: cells, magics, installation, notebook runner.
 
+pub mod cell;
+pub mod child;
+pub mod cli;
+pub mod compile;
+pub mod compose;
+pub mod diagnostics;
+pub mod doctor;
+pub mod history;
 pub mod install;
+pub mod notebook;
 pub mod server;
+pub mod session;
 pub mod toolchain;
+pub mod units;

@@ -22,12 +22,17 @@ pub mod environment {
     pub const REQUEST_FD: &str = "OXILAB_REQUEST_FD";
     /// File descriptor the worker writes [`crate::Event`]s to.
     pub const EVENT_FD: &str = "OXILAB_EVENT_FD";
+    /// File descriptor the worker writes a last note to when it crashes: plain text.
+    pub const NOTE_FD: &str = "OXILAB_NOTE_FD";
+    /// Absolute path of the Rust standard library that the prelude and all cells are linked to.
+    pub const STANDARD_LIBRARY: &str = "OXILAB_STD";
     /// Absolute path of the prelude's shared library.
     pub const PRELUDE: &str = "OXILAB_PRELUDE";
 }
 
 /// Name of the C function in the prelude's library that the worker calls after loading it:
-/// `extern "C" fn(request_fd: c_int, event_fd: c_int) -> c_int`. It returns when the worker is to end.
+/// `extern "C" fn(*const oxilab_runtime::worker::Start) -> c_int`. It returns only when the worker
+/// cannot start; the result is the exit status.
 pub const WORKER_MAIN: &str = "oxilab_worker_main";
 
 /// Name of the C function in a cell's library: `extern "C" fn()`. It reports through the runtime.

@@ -56,9 +56,8 @@ pub fn password(prompt: &str) -> Result<String, InputError> {
 
 pub(crate) fn ask(prompt: &str, password: bool) -> Result<String, InputError> {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let link = link::get().ok_or_else(|| InputError::NotAllowed {
-        reason: "there is no front end".to_owned(),
-    })?;
+    let link = link::get()
+        .ok_or_else(|| InputError::NotAllowed { reason: "there is no front end".to_owned() })?;
     {
         let mut desk = desk();
         if !desk.allowed {

@@ -74,10 +74,7 @@ impl<'a> Inspection<'a> {
 
     /// Adds pages of a frame: JSON `{"columns": [..], "dtypes": [..], "rows": [[..]], "height": n}`.
     #[must_use]
-    pub fn with_page(
-        mut self,
-        page: impl Fn(&PageRequest) -> Result<Value, String> + 'a,
-    ) -> Self {
+    pub fn with_page(mut self, page: impl Fn(&PageRequest) -> Result<Value, String> + 'a) -> Self {
         self.page = Some(Box::new(page));
         self
     }
@@ -124,7 +121,23 @@ fn plain(value: &dyn Any) -> Option<Inspection<'_>> {
     if let Some(text) = value.downcast_ref::<&'static str>() {
         return Some(self::text(text));
     }
-    vectors!(i8, i16, i32, i64, isize, u8, u16, u32, u64, usize, f32, f64, bool, char, &'static str);
+    vectors!(
+        i8,
+        i16,
+        i32,
+        i64,
+        isize,
+        u8,
+        u16,
+        u32,
+        u64,
+        usize,
+        f32,
+        f64,
+        bool,
+        char,
+        &'static str
+    );
     if let Some(texts) = value.downcast_ref::<Vec<String>>() {
         let heap: usize = texts.iter().map(String::capacity).sum();
         let own = texts.capacity() * size_of::<String>() + size_of::<Vec<String>>();

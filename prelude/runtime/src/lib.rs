@@ -26,3 +26,5 @@ pub mod worker;
 
 pub use inspect::{Inspection, PageRequest, register_inspector};
 pub use oxilab_protocol::MimeBundle;
+#[doc(hidden)]
+pub use serde_json;

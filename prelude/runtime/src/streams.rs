@@ -49,7 +49,10 @@ impl Streams {
         for (number, private) in (0..).zip(&self.private) {
             if !same_file(private.as_raw_fd(), number) {
                 // SAFETY: both are descriptors; what stood at `number` is the cell's to lose.
-                #[expect(unsafe_code, reason = "dup2 onto a standard descriptor has no safe wrapper")]
+                #[expect(
+                    unsafe_code,
+                    reason = "dup2 onto a standard descriptor has no safe wrapper"
+                )]
                 unsafe {
                     libc::dup2(private.as_raw_fd(), number);
                 }

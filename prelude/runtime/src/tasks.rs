@@ -23,10 +23,7 @@ pub fn handle() -> io::Result<&'static Handle> {
             second.shutdown_background();
         }
     }
-    RUNTIME
-        .get()
-        .map(Runtime::handle)
-        .ok_or_else(|| io::Error::other("the runtime was not kept"))
+    RUNTIME.get().map(Runtime::handle).ok_or_else(|| io::Error::other("the runtime was not kept"))
 }
 
 /// Runs a future to its end on the process's runtime. When the user interrupts the cell, the future is

@@ -220,7 +220,7 @@ fn wrap(wrappers: &[StepWrapper], body: &mut dyn FnMut()) -> bool {
     }
 }
 
-fn interrupted() -> Failure {
+pub(crate) fn interrupted() -> Failure {
     Failure {
         kind: FailureKind::Interrupted,
         name: "KeyboardInterrupt".to_owned(),
@@ -265,8 +265,6 @@ pub(crate) fn end() -> Result<Option<Failure>, &'static str> {
     let mut exchange = exchange();
     if exchange.ran { Ok(exchange.failure.take()) } else { Err("the cell's code did not run") }
 }
-
-pub(crate) use interrupted as interrupted_failure;
 
 #[cfg(test)]
 mod tests {
