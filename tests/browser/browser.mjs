@@ -42,6 +42,24 @@ export async function openNotebook(page, url) {
   });
 }
 
+/** The cell at this position of the notebook. */
+export function cell(page, index) {
+  return page.locator('.jp-Notebook .jp-CodeCell').nth(index);
+}
+
+/** Runs one cell with Shift-Enter; `finished` waits for its end. */
+export async function startCell(page, index) {
+  await cell(page, index).locator('.cm-content').click();
+  await page.keyboard.press('Shift+Enter');
+}
+
+/** Waits until the cell has its number, and returns the text of its output. */
+export async function finished(page, index, timeout = 60_000) {
+  const prompt = cell(page, index).locator('.jp-InputPrompt');
+  await prompt.filter({ hasText: /^\[\d+\]:?$/ }).waitFor({ timeout });
+  return (await cell(page, index).locator('.jp-OutputArea-output').allTextContents()).join('\n');
+}
+
 /** Chooses Run All and waits until every code cell has its number. Fails on the first error. */
 export async function runAll(page, timeout = 300_000) {
   await page.getByRole('menuitem', { name: 'Run', exact: true }).click();

@@ -42,6 +42,17 @@ export async function startLab() {
   return lab;
 }
 
+/** Writes a notebook of these cells into the lab's folder and returns its name. */
+export async function writeNotebook(lab, name, sources) {
+  const cells = sources.map((source, index) => ({
+    cell_type: 'code', id: `cell-${index}`, metadata: {}, execution_count: null, outputs: [], source,
+  }));
+  const kernelspec = { name: 'oxilab', display_name: 'Rust (oxilab)', language: 'rust' };
+  const notebook = { cells, metadata: { kernelspec }, nbformat: 4, nbformat_minor: 5 };
+  await fs.writeFile(path.join(lab.work, name), JSON.stringify(notebook));
+  return name;
+}
+
 function options(port, token, work) {
   return [
     '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', `--ServerApp.port=${port}`,
