@@ -1,0 +1,51 @@
+//! Input requests.
+
+use oxilab_tests::echo::Echo;
+use oxilab_tests::frontend::{Channel, Frontend, execute_content};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_front_end_that_sent_the_cell_is_asked() {
+    let mut other = Frontend::start(Echo::new()).await;
+    let mut frontend = other.another().await;
+    assert_eq!(other.iopub().await.msg_type, "iopub_welcome");
+    for (prompt, password) in [("Name?", false), ("password", true)] {
+        let mut content = execute_content(&format!("input {prompt}"));
+        content["allow_stdin"] = json!(true);
+        let id = frontend.send(Channel::Shell, "execute_request", content).await;
+        let request = frontend.reply(Channel::Stdin, &id).await;
+        assert_eq!(request.msg_type, "input_request");
+        assert_eq!(request.content, json!({"prompt": prompt, "password": password}));
+        frontend.send(Channel::Stdin, "input_reply", json!({"value": "Ada", "status": "ok"})).await;
+        assert_eq!(frontend.finish(&id).await.result(), "Ada");
+        for _ in 0..4 {
+            assert_eq!(other.iopub().await.parent, id);
+        }
+    }
+    drop(frontend);
+    other.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_end_without_input_gets_a_clear_error() {
+    let mut frontend = Frontend::start(Echo::new()).await;
+    let done = frontend.execute("input Name?").await;
+    assert_eq!(done.reply["ename"], "InputError");
+    let message = done.reply["evalue"].as_str().expect("a text");
+    assert!(message.contains("allow_stdin = false"), "{message}");
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_waits_for_is_dropped() {
+    let mut frontend = Frontend::start(Echo::new()).await;
+    frontend.send(Channel::Stdin, "input_reply", json!({"value": "early"})).await;
+    frontend.heartbeat().await;
+    let mut content = execute_content("input Name?");
+    content["allow_stdin"] = json!(true);
+    let id = frontend.send(Channel::Shell, "execute_request", content).await;
+    frontend.reply(Channel::Stdin, &id).await;
+    frontend.send(Channel::Stdin, "input_reply", json!({"value": "in time"})).await;
+    assert_eq!(frontend.finish(&id).await.result(), "in time");
+    frontend.shut_down().await;
+}
