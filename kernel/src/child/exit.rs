@@ -21,7 +21,7 @@ impl fmt::Display for Exit {
             return write!(f, "ended by the kernel: {reason}");
         }
         match (self.status.code(), self.status.signal()) {
-            (Some(64), _) | (Some(69..=70), _) if !self.note.is_empty() => {
+            (Some(64 | 69 | 70), _) if !self.note.is_empty() => {
                 write!(f, "could not start: {}", self.note)
             }
             (Some(code), _) => write!(f, "exited with status {code} (process::exit)"),
@@ -88,6 +88,7 @@ mod tests {
         assert_eq!(said(3 << 8, "", None), "exited with status 3 (process::exit)");
         assert_eq!(said(0, "", Some("shut down")), "exited with status 0 (process::exit)");
         assert!(said(6, "", None).starts_with("killed by SIGABRT: aborted"));
+        assert_eq!(said(69 << 8, "no such library", None), "could not start: no such library");
         assert_eq!(said(40, "", None), "killed by signal 40");
     }
 }

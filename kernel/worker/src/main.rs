@@ -32,11 +32,19 @@ struct Start {
 }
 
 fn main() -> ExitCode {
+    let note = descriptor(NOTE).ok();
     // Bad values and missing libraries have statuses of their own: 64 usage, 69 unavailable.
     match start() {
         Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(1)),
         Err((status, message)) => {
             eprintln!("oxilab-worker: {message}");
+            if let Some(note) = note {
+                // SAFETY: the bytes outlive the call; a failed write has no remedy here.
+                #[expect(unsafe_code, reason = "a descriptor that was given by number")]
+                unsafe {
+                    libc::write(note, message.as_ptr().cast(), message.len());
+                }
+            }
             ExitCode::from(status)
         }
     }

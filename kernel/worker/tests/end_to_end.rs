@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lab::{Lab, Shown};
+use oxilab_kernel::child::{ChildOutput, Worker};
 use oxilab_protocol::{FailureKind, Outcome, Query, Request};
 use serde_json::json;
 
@@ -265,6 +266,34 @@ fn a_cell_that_holds_a_lock_is_ended_with_its_process() {
     assert!(exit.contains("held a lock") || exit.contains("did not stop"), "{exit}");
     lab.restart();
     assert_eq!(lab.run(r#"println!("works");"#).text(), "works\n");
+}
+
+#[test]
+fn what_neither_answers_nor_parks_is_ended_in_time() {
+    let mut lab = Lab::start();
+    let started = Instant::now();
+    let exit = lab.crash_interrupted("oxilab::stuck()", Duration::from_millis(100));
+    assert_eq!(exit, "ended by the kernel: the cell did not stop when it was interrupted");
+    lab.restart();
+    assert_eq!(lab.run(r#"println!("works");"#).text(), "works\n");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_worker_that_cannot_start_says_why() {
+    let mut config = Lab::config("/".as_ref());
+    config.prelude = "/nowhere/liboxilab.so".into();
+    let (_worker, mut outputs) = Worker::spawn(config.clone()).expect("the executable starts");
+    let exit = loop {
+        match outputs.blocking_recv().expect("an end") {
+            ChildOutput::Exited(exit) => break exit.to_string(),
+            ChildOutput::Stream { .. } | ChildOutput::Event(_) => {}
+        }
+    };
+    assert!(exit.starts_with("could not start: /nowhere/liboxilab.so"), "{exit}");
+    config.executable = "/nowhere/oxilab-worker".into();
+    let error = Worker::spawn(config).expect_err("no executable").to_string();
+    assert!(error.contains("/nowhere/oxilab-worker") && error.contains("oxilab doctor"), "{error}");
 }
 
 #[test]

@@ -13,5 +13,5 @@ use oxilab_runtime::worker::{self, Start};
 pub unsafe extern "C" fn oxilab_worker_main(start: *const Start) -> std::ffi::c_int {
     // SAFETY: the caller promises a valid pointer.
     let start = unsafe { &*start };
-    worker::main(start, || ())
+    worker::main(start, oxilab::init)
 }

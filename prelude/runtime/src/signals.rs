@@ -75,6 +75,8 @@ pub(crate) fn watch_this_thread() -> io::Result<()> {
         libc::pthread_attr_getstack(&raw const attributes, &raw mut low, &raw mut size);
         libc::pthread_attr_getguardsize(&raw const attributes, &raw mut guard);
         libc::pthread_attr_destroy(&raw mut attributes);
+        // A huge page would hold two megabytes for a few calls.
+        libc::madvise(low, size, libc::MADV_NOHUGEPAGE);
         // Whether the guard counts as part of the stack differs between versions of glibc.
         let page = guard.max(4096);
         GUARD_LOW.store((low as usize).saturating_sub(page), Ordering::Relaxed);

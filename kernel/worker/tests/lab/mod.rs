@@ -17,6 +17,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PRELUDE: &str = r#"
 pub use oxilab_runtime::*;
 pub mod __rt { pub use oxilab_runtime::cell::*; }
+/// Not a cell's code: the thread is not parked here.
+#[inline(never)]
+pub fn stuck() -> ! { loop { std::hint::black_box(()); } }
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn oxilab_worker_main(start: *const worker::Start) -> std::ffi::c_int {
     worker::main(unsafe { &*start }, || ())
@@ -81,13 +84,7 @@ pub struct Lab {
 impl Lab {
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let config = WorkerConfig {
-            executable: env!("CARGO_BIN_EXE_oxilab-worker").into(),
-            standard_library: standard_library().to_owned(),
-            prelude: prelude().to_owned(),
-            directory: directory.path().to_owned(),
-            environment: vec![("LD_LIBRARY_PATH".into(), None)],
-        };
+        let config = Self::config(directory.path());
         let (worker, outputs) = Worker::spawn(config).expect("spawns");
         let mut lab = Self {
             worker: Some(worker),
@@ -99,6 +96,16 @@ impl Lab {
         };
         lab.ready();
         lab
+    }
+
+    pub fn config(directory: &Path) -> WorkerConfig {
+        WorkerConfig {
+            executable: env!("CARGO_BIN_EXE_oxilab-worker").into(),
+            standard_library: standard_library().to_owned(),
+            prelude: prelude().to_owned(),
+            directory: directory.to_owned(),
+            environment: vec![("LD_LIBRARY_PATH".into(), None)],
+        }
     }
 
     pub fn worker(&self) -> &Worker {

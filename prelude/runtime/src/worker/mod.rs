@@ -57,6 +57,7 @@ pub fn main(start: &Start, init: fn()) -> libc::c_int {
         Ok(never) => match never {},
         Err(error) => {
             eprintln!("oxilab-worker: cannot start: {error}");
+            signals::note(error.to_string().as_bytes());
             70
         }
     }
