@@ -36,7 +36,7 @@ pub(crate) fn clippy(paths: &Paths) -> Result<()> {
         return Ok(());
     }
     let mut build = cargo::command(paths);
-    build.args(["build", "--release", "--workspace", "--locked"]);
+    build.args(["build", "--release", "--workspace", "--locked", "--keep-going"]);
     // The library's file name is the same with and without the wrapper; it has no code anyway.
     build.args(cargo::NOT_THE_LIBRARY);
     build
