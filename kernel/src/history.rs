@@ -101,9 +101,9 @@ impl HistoryQuery {
     #[must_use]
     pub fn output(&self) -> bool {
         match self {
-            Self::Range { output, .. } | Self::Tail { output, .. } | Self::Search { output, .. } => {
-                *output
-            }
+            Self::Range { output, .. }
+            | Self::Tail { output, .. }
+            | Self::Search { output, .. } => *output,
         }
     }
 }
@@ -170,7 +170,12 @@ impl History {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn record(&self, line: u32, source: &str, output: Option<&str>) -> Result<(), HistoryError> {
+    pub fn record(
+        &self,
+        line: u32,
+        source: &str,
+        output: Option<&str>,
+    ) -> Result<(), HistoryError> {
         self.lock().execute(
             "INSERT INTO cells (session, line, source, output) VALUES (?1, ?2, ?3, ?4)",
             params![self.session, line, source, output],
@@ -201,7 +206,9 @@ impl History {
         let connection = self.lock();
         let session = if session > 0 { session } else { self.session + session };
         let last: Option<i64> = connection
-            .query_row("SELECT max(line) FROM cells WHERE session = ?1", [session], |row| row.get(0))
+            .query_row("SELECT max(line) FROM cells WHERE session = ?1", [session], |row| {
+                row.get(0)
+            })
             .optional()?
             .flatten();
         let end = last.unwrap_or(0) + 1;
@@ -291,7 +298,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let history = filled(&folder.path().join("deep/history.sqlite"));
         let range = |session, start, stop| {
-            history.query(&HistoryQuery::Range { session, start, stop, output: false }).expect("reads")
+            history
+                .query(&HistoryQuery::Range { session, start, stop, output: false })
+                .expect("reads")
         };
         assert_eq!(sources(&range(None, 1, Some(3))), ["let b = 2;", "a"]);
         assert_eq!(sources(&range(Some(0), 0, None)), ["let b = 2;", "a", "b + 1"]);
@@ -348,8 +357,11 @@ mod tests {
     #[test]
     fn a_file_that_is_no_database_is_an_error() {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), "not a database, and longer than a header of one would be: ".repeat(20))
-            .expect("writes");
+        std::fs::write(
+            file.path(),
+            "not a database, and longer than a header of one would be: ".repeat(20),
+        )
+        .expect("writes");
         assert!(matches!(History::open(file.path()), Err(HistoryError::Database { .. })));
     }
 }

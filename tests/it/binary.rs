@@ -8,7 +8,11 @@ fn oxilab() -> PathBuf {
     let test = std::env::current_exe().expect("this test has a path");
     let folder = test.parent().and_then(Path::parent).expect("a target directory");
     let program = folder.join("oxilab");
-    assert!(program.exists(), "{} is missing: cargo build --release -p oxilab-kernel", program.display());
+    assert!(
+        program.exists(),
+        "{} is missing: cargo build --release -p oxilab-kernel",
+        program.display()
+    );
     program
 }
 
@@ -27,7 +31,11 @@ fn a_broken_connection_file_is_an_error_in_words() {
     let path = file.to_str().expect("is a text");
     let missing = run(&["kernel", "--connection-file", path]);
     assert!(!missing.status.success());
-    assert!(stderr(&missing).contains("could not read the connection file"), "{}", stderr(&missing));
+    assert!(
+        stderr(&missing).contains("could not read the connection file"),
+        "{}",
+        stderr(&missing)
+    );
     std::fs::write(&file, "{\"ip\": ").expect("writes");
     let broken = run(&["kernel", "--connection-file", path]);
     assert!(!broken.status.success());

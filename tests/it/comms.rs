@@ -25,10 +25,12 @@ async fn comms_are_opened_listed_answered_and_closed() {
     assert_eq!(answer.buffers, [Bytes::from_static(&[1, 2, 255])]);
     frontend.expect_status(&id, "idle").await;
 
-    let id = frontend.send(Channel::Shell, "comm_close", json!({"comm_id": "c1", "data": {}})).await;
+    let id =
+        frontend.send(Channel::Shell, "comm_close", json!({"comm_id": "c1", "data": {}})).await;
     frontend.expect_status(&id, "busy").await;
     frontend.expect_status(&id, "idle").await;
-    let info = frontend.ask(Channel::Shell, "comm_info_request", json!({"target_name": "echo"})).await;
+    let info =
+        frontend.ask(Channel::Shell, "comm_info_request", json!({"target_name": "echo"})).await;
     assert_eq!(info["comms"], json!({}));
     frontend.shut_down().await;
 }

@@ -17,7 +17,10 @@ async fn requests_are_answered_while_a_cell_runs() {
         ("inspect_request", json!({"code": "x", "cursor_pos": 1, "detail_level": 0})),
         ("is_complete_request", json!({"code": "x"})),
         ("comm_info_request", json!({})),
-        ("history_request", json!({"hist_access_type": "tail", "n": 3, "output": false, "raw": true})),
+        (
+            "history_request",
+            json!({"hist_access_type": "tail", "n": 3, "output": false, "raw": true}),
+        ),
         ("kernel_info_request", json!({})),
     ] {
         let reply = frontend.ask(Channel::Shell, msg_type, content).await;
@@ -46,7 +49,10 @@ async fn an_interrupt_ends_the_cell_and_aborts_the_queue() {
 
     let id = frontend.send(Channel::Control, "interrupt_request", json!({})).await;
     let reply = frontend.reply(Channel::Control, &id).await;
-    assert_eq!((reply.msg_type.as_str(), &reply.content), ("interrupt_reply", &json!({"status": "ok"})));
+    assert_eq!(
+        (reply.msg_type.as_str(), &reply.content),
+        ("interrupt_reply", &json!({"status": "ok"}))
+    );
     let reply = frontend.reply(Channel::Shell, &running).await;
     assert_eq!(reply.content["ename"], "KeyboardInterrupt");
     let aborted = frontend.reply(Channel::Shell, &queued).await;

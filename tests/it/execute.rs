@@ -14,10 +14,7 @@ async fn messages_come_in_order_and_idle_last() {
     assert_eq!(frontend.expect(&id, "stream").await, json!({"name": "stdout", "text": "a\n"}));
     assert_eq!(frontend.expect(&id, "stream").await, json!({"name": "stderr", "text": "b\n"}));
     let result = frontend.expect(&id, "execute_result").await;
-    assert_eq!(
-        result,
-        json!({"execution_count": 1, "data": {"text/plain": "3"}, "metadata": {}})
-    );
+    assert_eq!(result, json!({"execution_count": 1, "data": {"text/plain": "3"}, "metadata": {}}));
     let reply = frontend.reply(Channel::Shell, &id).await;
     assert_eq!(
         reply.content,
@@ -54,9 +51,8 @@ async fn a_cell_arrives_as_the_front_end_sent_it() {
     content["user_expressions"] = json!({"a": "40 + 2", "b": "fail"});
     content["allow_stdin"] = json!(true);
     let metadata = json!({"cellId": "cell-7", "deletedCells": []});
-    let id = frontend
-        .send_with(Channel::Shell, "execute_request", content, metadata, Vec::new())
-        .await;
+    let id =
+        frontend.send_with(Channel::Shell, "execute_request", content, metadata, Vec::new()).await;
     let done = frontend.finish(&id).await;
     let expressions = &done.reply["user_expressions"];
     assert_eq!(expressions["a"]["data"]["text/plain"], "40 + 2");
@@ -84,7 +80,10 @@ async fn displays_are_updated_and_cleared() {
     assert_eq!(updated.msg_type, "update_display_data");
     assert_eq!(updated.content["transient"]["display_id"], "bar");
     assert_eq!(updated.content["data"]["text/plain"], "100");
-    assert_eq!((clear_wait.msg_type.as_str(), &clear_wait.content), ("clear_output", &json!({"wait": true})));
+    assert_eq!(
+        (clear_wait.msg_type.as_str(), &clear_wait.content),
+        ("clear_output", &json!({"wait": true}))
+    );
     assert_eq!(clear.content, json!({"wait": false}));
     let picture = frontend.execute("picture").await;
     assert_eq!(picture.result(), "<image/png>", "every bundle has text/plain");

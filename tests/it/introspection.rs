@@ -43,7 +43,8 @@ async fn completeness_has_an_indent_where_more_is_needed() {
         ("}", json!({"status": "invalid"})),
         ("", json!({"status": "unknown"})),
     ] {
-        let reply = frontend.ask(Channel::Shell, "is_complete_request", json!({"code": code})).await;
+        let reply =
+            frontend.ask(Channel::Shell, "is_complete_request", json!({"code": code})).await;
         assert_eq!(reply, expected, "{code}");
     }
     frontend.shut_down().await;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use oxilab_kernel::notebook::{Cell, CellEnd, CellStatus, FailedCell, Notebook, RunOptions, execute};
+use oxilab_kernel::notebook::{
+    Cell, CellEnd, CellStatus, FailedCell, Notebook, RunOptions, execute,
+};
 use oxilab_tests::echo::Echo;
 use serde_json::{Value, json};
 
@@ -19,7 +21,10 @@ fn notebook(cells: &[(&str, &[&str])]) -> Notebook {
     Notebook::parse(&text.to_string(), Path::new("test.ipynb")).expect("is a notebook")
 }
 
-async fn run(notebook: &mut Notebook, allow_errors: bool) -> (Option<FailedCell>, Vec<CellStatus>, Vec<String>) {
+async fn run(
+    notebook: &mut Notebook,
+    allow_errors: bool,
+) -> (Option<FailedCell>, Vec<CellStatus>, Vec<String>) {
     let echo = Echo::new();
     let mut ends = Vec::new();
     let ended = |end: &CellEnd<'_>| ends.push(end.status.clone());
@@ -50,12 +55,15 @@ async fn outputs_stand_in_the_notebook_as_jupyter_writes_them() {
     let shown = outputs(&notebook);
     assert_eq!(
         shown[0],
-        (Some(1), json!([
-            {"output_type": "stream", "name": "stdout", "text": ["a\n", "b\n"]},
-            {"output_type": "stream", "name": "stderr", "text": ["c\n"]},
-            {"output_type": "execute_result", "execution_count": 1,
-             "data": {"text/plain": ["3"]}, "metadata": {}},
-        ]))
+        (
+            Some(1),
+            json!([
+                {"output_type": "stream", "name": "stdout", "text": ["a\n", "b\n"]},
+                {"output_type": "stream", "name": "stderr", "text": ["c\n"]},
+                {"output_type": "execute_result", "execution_count": 1,
+                 "data": {"text/plain": ["3"]}, "metadata": {}},
+            ])
+        )
     );
     assert_eq!(shown[2].1[0]["data"]["text/plain"], json!(["100"]), "updated by a later cell");
     assert_eq!(shown[3].0, Some(3));
@@ -78,7 +86,10 @@ async fn a_failing_cell_ends_the_run_unless_its_tag_allows_it() {
     assert_eq!(ends[1], CellStatus::Skipped);
     let shown = outputs(&stopped);
     assert_eq!(shown[0].1[0]["output_type"], "error");
-    assert_eq!(shown[1], (Some(99), json!([{"output_type": "stream", "name": "stdout", "text": "old"}])));
+    assert_eq!(
+        shown[1],
+        (Some(99), json!([{"output_type": "stream", "name": "stdout", "text": "old"}]))
+    );
     assert_eq!(shown[2].1[1]["ename"], "Real");
     assert_eq!(shown[3], (None, json!([])), "cells after it have no outputs");
 

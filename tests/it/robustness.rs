@@ -25,7 +25,7 @@ async fn malformed_and_unknown_requests_get_an_error_reply() {
         ("complete_request", json!({"code": "x", "cursor_pos": -1})),
         ("history_request", json!({"hist_access_type": "sideways"})),
         ("create_subshell_request", json!({})),
-        ("nonsense_request", json!([])),
+        ("nonsense_request", json!({"x": null})),
     ] {
         let reply = frontend.ask(Channel::Shell, msg_type, content).await;
         assert_eq!(reply["status"], "error", "{msg_type}");
@@ -51,10 +51,14 @@ async fn unix_sockets_serve_as_well_and_are_removed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_this_machine_may_connect_and_a_taken_port_is_an_error() {
     let mut info = connection_info(None).await;
-    let start = || Ok(Echo::new() as std::sync::Arc<dyn oxilab_kernel::server::handler::CellRunner>);
+    let start =
+        || Ok(Echo::new() as std::sync::Arc<dyn oxilab_kernel::server::handler::CellRunner>);
     let taken = std::net::TcpListener::bind(("127.0.0.1", info.stdin_port)).expect("binds");
     let refused = serve(&info, ServerConfig::new("1"), start).await;
-    assert!(matches!(&refused, Err(ConnectionError::Bind { url, .. }) if url.ends_with(&info.stdin_port.to_string())), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ConnectionError::Bind { url, .. }) if url.ends_with(&info.stdin_port.to_string())),
+        "{refused:?}"
+    );
     drop(taken);
     info.ip = "0.0.0.0".to_owned();
     let refused = serve(&info, ServerConfig::new("1"), start).await;

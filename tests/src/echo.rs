@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use oxilab_kernel::server::handler::{
-    CellError, CellRunner, CommKind, CommMessage, Completeness, Completion, Completions, ExecuteCell,
-    ExecuteReply, Output, OutputSender, StreamName,
+    CellError, CellRunner, CommKind, CommMessage, Completeness, Completion, Completions,
+    ExecuteCell, ExecuteReply, Output, OutputSender, StreamName,
 };
 use oxilab_protocol::MimeBundle;
 use serde_json::{Map, Value, json};
@@ -100,7 +100,9 @@ impl Echo {
                 let (id, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 let bundle = MimeBundle::text(text).with_html(format!("<b>{text}</b>"));
                 let display_id = Some(id.to_owned());
-                output.send(Output::Display { bundle, display_id, update: command == "update" }).await;
+                output
+                    .send(Output::Display { bundle, display_id, update: command == "update" })
+                    .await;
             }
             "clear" => output.send(Output::Clear { wait: rest == "wait" }).await,
             "error" => {
@@ -108,7 +110,8 @@ impl Echo {
                 return Err(error(name, message));
             }
             "input" => {
-                let answer = self.ask(rest, output).await.map_err(|reason| error("InputError", &reason))?;
+                let answer =
+                    self.ask(rest, output).await.map_err(|reason| error("InputError", &reason))?;
                 output.send(Output::Result { bundle: MimeBundle::text(answer) }).await;
             }
             "wait" => {
@@ -132,7 +135,11 @@ impl Echo {
                     output.stream(StreamName::Stdout, rest).await;
                 });
             }
-            "comm" => output.send(Output::Comm(comm(CommKind::Open, "kernel-comm", rest, json!({})))).await,
+            "comm" => {
+                output
+                    .send(Output::Comm(comm(CommKind::Open, "kernel-comm", rest, json!({}))))
+                    .await
+            }
             "panic" => panic!("the script says so"),
             _ => return Err(error("SyntaxError", command)),
         }
@@ -142,7 +149,9 @@ impl Echo {
     async fn ask(&self, prompt: &str, output: &OutputSender) -> Result<String, String> {
         self.answer.send_replace(None);
         let mut answer = self.answer.subscribe();
-        output.send(Output::Input { prompt: prompt.to_owned(), password: prompt == "password" }).await;
+        output
+            .send(Output::Input { prompt: prompt.to_owned(), password: prompt == "password" })
+            .await;
         let answered = answer.wait_for(Option::is_some).await.map(|answer| answer.clone());
         answered.ok().flatten().unwrap_or_else(|| Err("the runner is gone".to_owned()))
     }

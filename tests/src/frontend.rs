@@ -75,7 +75,8 @@ impl Executed {
     /// All text of a stream.
     #[must_use]
     pub fn stream(&self, name: &str) -> String {
-        let streams = self.outputs.iter().filter(|m| m.msg_type == "stream" && m.content["name"] == name);
+        let streams =
+            self.outputs.iter().filter(|m| m.msg_type == "stream" && m.content["name"] == name);
         streams.filter_map(|message| message.content["text"].as_str()).collect()
     }
 
@@ -109,7 +110,6 @@ enum Kernel {
 pub struct Frontend {
     /// How to reach the kernel.
     pub info: ConnectionInfo,
-    session: String,
     shell: DealerSendConnection,
     control: DealerSendConnection,
     stdin: DealerSendConnection,
@@ -203,7 +203,6 @@ impl Frontend {
         ];
         let mut frontend = Self {
             info,
-            session,
             shell,
             control,
             stdin,
@@ -248,20 +247,25 @@ impl Frontend {
         id
     }
 
-    /// Sends a request signed with another key.
+    /// Sends a control request signed with another key, and waits until the kernel has read it: a
+    /// well-signed request behind it on the same connection is answered.
     pub async fn send_forged(&mut self, msg_type: &str, content: Value) {
-        let content = UnknownMessage { msg_type: msg_type.to_owned(), content };
-        let forged = create_client_control_connection(
-            &ConnectionInfo { key: "wrong".to_owned(), ..self.info.clone() },
-            &self.session,
-        );
-        let mut forged = forged.await.expect("connects");
-        forged.send(JupyterMessage::new(content, None)).await.expect("sent");
-        // The socket hands over in the background.
-        self.readers.push(tokio::spawn(async move {
-            tokio::time::sleep(DEADLINE).await;
-            drop(forged);
-        }));
+        let forger = uuid::Uuid::new_v4().to_string();
+        let wrong = ConnectionInfo { key: "wrong".to_owned(), ..self.info.clone() };
+        let mut connection =
+            create_client_control_connection(&wrong, &forger).await.expect("connects");
+        let message = |msg_type: &str, content| {
+            JupyterMessage::new(UnknownMessage { msg_type: msg_type.to_owned(), content }, None)
+        };
+        connection.send(message(msg_type, content)).await.expect("sent");
+        connection.mac = self.control.mac.clone();
+        let behind = message("kernel_info_request", json!({}));
+        let id = behind.header.msg_id.clone();
+        connection.send(behind).await.expect("sent");
+        let reply = timeout(DEADLINE, connection.read()).await.expect("in time").expect("a reply");
+        assert_eq!(reply.parent_header.map(|header| header.msg_id).as_deref(), Some(id.as_str()));
+        self.expect_status(&id, "busy").await;
+        self.expect_status(&id, "idle").await;
     }
 
     /// The next message on iopub.
@@ -272,7 +276,11 @@ impl Frontend {
     /// The next message on iopub, which has this type and belongs to this request.
     pub async fn expect(&mut self, parent: &str, msg_type: &str) -> Value {
         let message = self.iopub().await;
-        assert_eq!((message.msg_type.as_str(), message.parent.as_str()), (msg_type, parent), "{message:?}");
+        assert_eq!(
+            (message.msg_type.as_str(), message.parent.as_str()),
+            (msg_type, parent),
+            "{message:?}"
+        );
         message.content
     }
 
@@ -419,7 +427,10 @@ impl Drop for Frontend {
             ("iopub", &mut self.iopub_rx),
         ] {
             while let Ok(message) = receiver.try_recv() {
-                unread.entry(name).or_default().push(format!("{} {}", message.msg_type, message.content));
+                unread
+                    .entry(name)
+                    .or_default()
+                    .push(format!("{} {}", message.msg_type, message.content));
             }
         }
         assert!(unread.is_empty(), "messages were not read: {unread:?}");

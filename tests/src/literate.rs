@@ -14,9 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use oxilab_kernel::server::handler::{
-    CellRunner, ExecuteCell, ExecuteReply, Output, OutputSender,
-};
+use oxilab_kernel::server::handler::{CellRunner, ExecuteCell, ExecuteReply, Output, OutputSender};
 use regex::Regex;
 
 /// A spec file.
@@ -190,8 +188,9 @@ async fn run_cell(runner: &dyn CellRunner, cell: ExecuteCell) -> Shown {
         ExecuteReply::Ok { .. } => {}
         ExecuteReply::Error(error) => {
             let traceback = error.traceback.join("\n");
-            shown.error =
-                plain(&format!("{}: {}\n{traceback}", error.ename, error.evalue)).trim_end().to_owned();
+            shown.error = plain(&format!("{}: {}\n{traceback}", error.ename, error.evalue))
+                .trim_end()
+                .to_owned();
         }
         ExecuteReply::Aborted => shown.error = "aborted".to_owned(),
     }
@@ -258,7 +257,11 @@ fn parse(text: &str) -> anyhow::Result<Vec<Piece>> {
                 push_prose(&mut pieces, &mut prose, None);
                 prose.push_str(line);
                 prose.push('\n');
-                push_prose(&mut pieces, &mut prose, Some(line.trim_start_matches('#').trim().to_owned()));
+                push_prose(
+                    &mut pieces,
+                    &mut prose,
+                    Some(line.trim_start_matches('#').trim().to_owned()),
+                );
             } else {
                 prose.push_str(line);
                 prose.push('\n');
@@ -281,7 +284,11 @@ fn parse(text: &str) -> anyhow::Result<Vec<Piece>> {
             push_prose(&mut pieces, &mut prose, None);
             pieces.push(Piece::Cell { line: index + 1, code: body, expected: Vec::new() });
         } else if KINDS.contains(&kind) {
-            anyhow::ensure!(prose.trim().is_empty(), "line {}: {kind} does not follow a cell", index + 1);
+            anyhow::ensure!(
+                prose.trim().is_empty(),
+                "line {}: {kind} does not follow a cell",
+                index + 1
+            );
             let Some(Piece::Cell { expected, .. }) = pieces.last_mut() else {
                 anyhow::bail!("line {}: {kind} does not follow a cell", index + 1);
             };
@@ -371,11 +378,16 @@ mod tests {
 
     #[tokio::test]
     async fn differences_name_their_line_and_are_blessed_away() {
-        let wrong = SPEC.replace("E: bad\n", "E: worse\n").replace("```rust\nclear", "```rust\nprint x");
+        let wrong =
+            SPEC.replace("E: bad\n", "E: worse\n").replace("```rust\nclear", "```rust\nprint x");
         let (_folder, spec) = written(&wrong);
         let differences = spec.check(start).await.expect("runs");
         assert_eq!(differences.len(), 2, "{differences:?}");
-        assert!(differences[0].contains("spec.md:15: this cell's error differs"), "{}", differences[0]);
+        assert!(
+            differences[0].contains("spec.md:15: this cell's error differs"),
+            "{}",
+            differences[0]
+        );
         spec.bless(start).await.expect("blesses");
         let spec = Spec::read(&spec.path).expect("reads");
         assert_eq!(spec.check(start).await.expect("runs"), Vec::<String>::new());

@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn the_release_is_read_from_the_verbose_version() {
-        let text = "rustc 1.95.0 (abc 2026-04-14)\nbinary: rustc\nrelease: 1.95.0\nLLVM version: 22";
+        let text =
+            "rustc 1.95.0 (abc 2026-04-14)\nbinary: rustc\nrelease: 1.95.0\nLLVM version: 22";
         assert_eq!(release(text), Some("1.95.0"));
         assert_eq!(release("nonsense"), None);
     }

@@ -129,8 +129,7 @@ pub fn main() -> ExitCode {
 
 /// The log goes to standard error; `OXILAB_LOG` overrides what is in it.
 fn log_to_stderr(default: &str) {
-    let filter =
-        EnvFilter::try_from_env("OXILAB_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = EnvFilter::try_from_env("OXILAB_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 

@@ -20,9 +20,10 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     parameters::inject(&mut notebook, &given)?;
     let output = args.output.as_deref().map(absolute).transpose()?;
     let page = args.html.as_deref().map(absolute).transpose()?;
-    let title = args.notebook.file_stem().map_or_else(String::new, |stem| {
-        stem.to_string_lossy().into_owned()
-    });
+    let title = args
+        .notebook
+        .file_stem()
+        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     // As in Jupyter, cells find files beside their notebook.
     let folder = absolute(&args.notebook)?;
     if let Some(folder) = folder.parent() {

@@ -161,7 +161,8 @@ impl Notebook {
     pub fn parse(text: &str, path: &Path) -> Result<Self, NotebookError> {
         let invalid = |source| NotebookError::Parse { path: path.to_owned(), source };
         let value: Value = serde_json::from_str(text).map_err(invalid)?;
-        if let Some(found) = value.get("nbformat").and_then(Value::as_u64).filter(|found| *found != 4)
+        if let Some(found) =
+            value.get("nbformat").and_then(Value::as_u64).filter(|found| *found != 4)
         {
             return Err(NotebookError::Version { found });
         }
@@ -195,9 +196,9 @@ impl Notebook {
 
     /// Names the kernel and the language, as Jupyter does when it runs a notebook.
     pub fn set_language(&mut self, rust_version: &str) {
-        self.metadata.entry("kernelspec").or_insert_with(|| {
-            json!({ "display_name": "Rust (oxilab)", "language": "rust", "name": "oxilab" })
-        });
+        self.metadata.entry("kernelspec").or_insert_with(
+            || json!({ "display_name": "Rust (oxilab)", "language": "rust", "name": "oxilab" }),
+        );
         let language = json!({
             "codemirror_mode": "rust",
             "file_extension": ".rs",

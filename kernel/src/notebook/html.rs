@@ -98,7 +98,11 @@ fn bundle(data: &Value) -> String {
     }
     for mime in PICTURES {
         if let Some(picture) = text(mime) {
-            return image(mime, &picture.split_whitespace().collect::<String>(), &text("text/plain"));
+            return image(
+                mime,
+                &picture.split_whitespace().collect::<String>(),
+                &text("text/plain"),
+            );
         }
     }
     if let Some(svg) = text("image/svg+xml") {
@@ -128,7 +132,8 @@ mod tests {
         let shown = |data: Value| output(&json!({"output_type": "display_data", "data": data}));
         let chart = json!({"application/vnd.vegalite.v5+json": {}, "image/png": "iVBOR\n", "text/plain": "c"});
         assert!(shown(chart).contains("<img src=\"data:image/png;base64,iVBOR\" alt=\"c\">"));
-        let table = json!({"text/html": ["<table>\n", "</table>"], "image/png": "x", "text/plain": "t"});
+        let table =
+            json!({"text/html": ["<table>\n", "</table>"], "image/png": "x", "text/plain": "t"});
         assert!(shown(table).contains("<table>\n</table>"));
         let svg = json!({"image/svg+xml": "<svg onload=\"alert(1)\"/>", "text/plain": "s"});
         assert!(!shown(svg).contains("onload"));

@@ -81,8 +81,8 @@ fn span(html: &mut String, text: &str, bold: bool, colour: Option<u8>) {
 const KEYWORDS: &[&str] = &[
     "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
     "false", "fn", "for", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub",
-    "ref", "return", "self", "Self", "static", "struct", "super", "trait", "true", "type", "unsafe",
-    "use", "where", "while",
+    "ref", "return", "self", "Self", "static", "struct", "super", "trait", "true", "type",
+    "unsafe", "use", "where", "while",
 ];
 
 /// Rust code as spans of the classes `c` comment, `s` text, `n` number, `k` keyword, `t` type,
@@ -285,8 +285,14 @@ mod tests {
 
     #[test]
     fn colours_become_spans() {
-        assert_eq!(ansi("a\u{1b}[1;31m<b>\u{1b}[0mc"), "a<span class=\"ansi-bold ansi-1\">&lt;b&gt;</span>c");
-        assert_eq!(ansi("\u{1b}[38;5;9mx\u{1b}[2Ky"), "<span class=\"ansi-1\">x</span><span class=\"ansi-1\">y</span>");
+        assert_eq!(
+            ansi("a\u{1b}[1;31m<b>\u{1b}[0mc"),
+            "a<span class=\"ansi-bold ansi-1\">&lt;b&gt;</span>c"
+        );
+        assert_eq!(
+            ansi("\u{1b}[38;5;9mx\u{1b}[2Ky"),
+            "<span class=\"ansi-1\">x</span><span class=\"ansi-1\">y</span>"
+        );
         assert_eq!(ansi("cut \u{1b}[3"), "cut ");
     }
 
@@ -304,7 +310,12 @@ mod tests {
                 _ => {}
             }
         }
-        let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'").replace("&amp;", "&");
+        let text = text
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&#39;", "'")
+            .replace("&amp;", "&");
         assert_eq!(text, code);
         assert!(html.contains("<span class=\"k\">let</span>"));
         assert!(html.contains("<span class=\"m\">println!</span>"));
@@ -314,9 +325,16 @@ mod tests {
 
     #[test]
     fn markdown_is_escaped_and_marked() {
-        let html = markdown("# A <b>\n\ntext **bold** `x < y` [d](https://e.org) [j](javascript:1)\n- one\n- two\n\n```rust\nlet a = 1;\n```");
+        let html = markdown(
+            "# A <b>\n\ntext **bold** `x < y` [d](https://e.org) [j](javascript:1)\n- one\n- two\n\n```rust\nlet a = 1;\n```",
+        );
         assert!(html.contains("<h1>A &lt;b&gt;</h1>"), "{html}");
-        assert!(html.contains("<strong>bold</strong> <code>x &lt; y</code> <a href=\"https://e.org\">d</a>"), "{html}");
+        assert!(
+            html.contains(
+                "<strong>bold</strong> <code>x &lt; y</code> <a href=\"https://e.org\">d</a>"
+            ),
+            "{html}"
+        );
         assert!(html.contains("[j](javascript:1)"), "{html}");
         assert!(html.contains("<ul><li>one</li><li>two</li></ul>"), "{html}");
         assert!(html.contains("<span class=\"k\">let</span>"), "{html}");

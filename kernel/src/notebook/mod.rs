@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 pub use format::{Cell, CodeCell, Notebook, NotebookError};
 use outputs::Outputs;
 
-use crate::server::handler::{CellError, CellRunner, ExecuteCell, ExecuteReply, Output, OutputSender};
+use crate::server::handler::{
+    CellError, CellRunner, ExecuteCell, ExecuteReply, Output, OutputSender,
+};
 
 /// What a cell that asks for input is told.
 const NO_INPUT: &str = "nobody can answer here: the notebook runs without a front end; give the value \
@@ -82,7 +84,8 @@ pub async fn execute(
     let cells: Vec<usize> = (0..notebook.cells.len())
         .filter(|index| notebook.code(*index).is_some_and(|code| !code.source.trim().is_empty()))
         .collect();
-    let to_run = cells.iter().filter_map(|index| notebook.code(*index)).filter(|code| !code.skipped());
+    let to_run =
+        cells.iter().filter_map(|index| notebook.code(*index)).filter(|code| !code.skipped());
     for code in to_run.skip(1) {
         runner.upcoming(&code.source);
     }
@@ -156,9 +159,7 @@ async fn run_cell(
     let error = match reply {
         ExecuteReply::Ok { .. } => return CellStatus::Ok,
         ExecuteReply::Error(error) => error,
-        ExecuteReply::Aborted => {
-            CellError { ename: "Aborted".to_owned(), ..CellError::default() }
-        }
+        ExecuteReply::Aborted => CellError { ename: "Aborted".to_owned(), ..CellError::default() },
     };
     lock(outputs).error(index, &error);
     if options.allow_errors || code.has_tag("raises-exception") {

@@ -82,7 +82,10 @@ impl Outputs {
     #[must_use]
     pub fn take(&mut self) -> Vec<Vec<Value>> {
         let cells = std::mem::take(&mut self.cells);
-        cells.into_iter().map(|cell| cell.shown.into_iter().map(Shown::into_value).collect()).collect()
+        cells
+            .into_iter()
+            .map(|cell| cell.shown.into_iter().map(Shown::into_value).collect())
+            .collect()
     }
 
     fn stream(&mut self, index: usize, name: StreamName, text: &str) {

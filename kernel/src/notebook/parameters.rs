@@ -114,7 +114,11 @@ fn kind(value: &Value) -> u8 {
         Value::Null => 0,
         Value::Bool(_) => 1,
         Value::Number(number) if number.is_f64() => 2,
-        Value::Number(number) if number.as_i64().is_some_and(|value| i32::try_from(value).is_ok()) => 3,
+        Value::Number(number)
+            if number.as_i64().is_some_and(|value| i32::try_from(value).is_ok()) =>
+        {
+            3
+        }
         Value::Number(_) => 4,
         Value::String(_) => 5,
         Value::Array(_) => 6,
@@ -136,7 +140,8 @@ pub fn inject(notebook: &mut Notebook, parameters: &[Parameter]) -> Result<(), P
         lines.push(parameter.statement()?);
     }
     let with_tag = |notebook: &Notebook, tag: &str| {
-        (0..notebook.cells.len()).find(|index| notebook.code(*index).is_some_and(|code| code.has_tag(tag)))
+        (0..notebook.cells.len())
+            .find(|index| notebook.code(*index).is_some_and(|code| code.has_tag(tag)))
     };
     let index = match (with_tag(notebook, INJECTED), with_tag(notebook, DEFAULTS)) {
         (Some(index), _) => {

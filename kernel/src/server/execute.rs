@@ -137,9 +137,8 @@ async fn execute(server: &Arc<Server>, parent: &Arc<Parent>, cell: ExecuteCell) 
 
 async fn remember(server: &Server, line: u32, source: String, result: Option<String>) {
     let Some(history) = server.history.clone() else { return };
-    let written = tokio::task::spawn_blocking(move || {
-        history.record(line, &source, result.as_deref())
-    });
+    let written =
+        tokio::task::spawn_blocking(move || history.record(line, &source, result.as_deref()));
     match written.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "a cell was not recorded"),

@@ -72,7 +72,12 @@ impl ServerConfig {
     pub fn new(rust_version: impl Into<String>) -> Self {
         let rust_version = rust_version.into();
         let rust_version = async { rust_version }.boxed();
-        Self { rust_version, history: None, signals: false, until: futures::future::pending().boxed() }
+        Self {
+            rust_version,
+            history: None,
+            signals: false,
+            until: futures::future::pending().boxed(),
+        }
     }
 
     /// Keeps the history in this file.

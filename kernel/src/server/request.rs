@@ -45,7 +45,10 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) enum Request {
     KernelInfo,
-    Execute { content: ExecuteRequest, cell_id: Option<String> },
+    Execute {
+        content: ExecuteRequest,
+        cell_id: Option<String>,
+    },
     IsComplete(IsCompleteRequest),
     Complete(CompleteRequest),
     Inspect(InspectRequest),
@@ -79,7 +82,9 @@ pub(crate) async fn receive(
             Err(RuntimeError::VerifyError(_) | RuntimeError::DecodeError(_)) => {
                 tracing::warn!(channel, "dropped a message with a bad signature");
             }
-            Err(error) => tracing::warn!(channel, %error, "dropped a message that is not Jupyter's"),
+            Err(error) => {
+                tracing::warn!(channel, %error, "dropped a message that is not Jupyter's")
+            }
         }
     }
 }
