@@ -1,12 +1,17 @@
 //! Showing the tail expression of a cell in the same compile, whatever its type.
 //!
 //! [`show!`](crate::show!) and [`show_result!`](crate::show_result!) choose, by autoref
-//! specialisation: [`Render`], else an inherent `evcxr_display()`, else `Debug`, else the type's name.
-//! Method resolution prefers the implementation on [`Tail`] to the one on `&Tail`, and an inherent
-//! `evcxr_display` to the blanket one of [`Foreign`], whose return type says that nothing ran.
+//! specialisation: [`Plain`], [`Render`], else an inherent `evcxr_display()`, else `Debug`, else the
+//! type's name. Method resolution tries the implementation on `&&Tail` first, then `&Tail`, then
+//! [`Tail`]; it prefers an inherent `evcxr_display` to the blanket one of [`Foreign`], whose return
+//! type says that nothing ran.
 //!
-//! What the macro leaves in the cell is three calls through `dyn`; everything else is compiled here,
-//! once. That keeps a trivial cell at a few milliseconds more than without.
+//! What the macro leaves in the cell is a few calls; everything else is compiled here, once. The mere
+//! question whether a type is `Debug` makes rustc read the thousands of `Debug` implementations of
+//! all crates in the prelude (*measured*: 30 ms of CPU time, a fifth of a trivial cell). So the
+//! commonest types answer to [`Plain`], a trait with few implementations, and `Debug` is asked for
+//! only when nothing else fits: the type of what the first stage returns, [`Done`] or [`Rest`],
+//! decides.
 
 use std::fmt::{self, Debug, Write as _};
 
@@ -75,13 +80,13 @@ macro_rules! __show {
             value => {
                 #[allow(unused_imports)]
                 use $crate::tail::{
-                    Foreign as _, HasDebug as _, HasRender as _, NoDebug as _, NoRender as _,
-                    Ran as _,
+                    Foreign as _, HasDebug as _, HasPlain as _, HasRender as _, Neither as _,
+                    NoDebug as _, Ran as _,
                 };
                 let tail = $crate::tail::Tail(value);
-                #[allow(clippy::unit_arg)]
-                if !(&tail).oxilab_rich($send) && (*value).evcxr_display().oxilab_missing() {
-                    (&tail).oxilab_plain($send)
+                let rest = (&&&tail).oxilab_first($send);
+                if rest.oxilab_goes_on() && (*value).evcxr_display().oxilab_missing() {
+                    (&rest).oxilab_rest($send)
                 }
             }
         }
@@ -108,28 +113,107 @@ pub fn as_display(bundle: MimeBundle) {
 #[doc(hidden)]
 pub struct Tail<'a, T: ?Sized>(pub &'a T);
 
+/// What the first stage returns when it has shown the value.
 #[doc(hidden)]
-pub trait HasRender {
-    fn oxilab_rich(&self, send: Sink) -> bool;
+pub struct Done;
+
+impl Done {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn oxilab_goes_on(&self) -> bool {
+        false
+    }
+
+    #[doc(hidden)]
+    pub fn oxilab_rest(&self, _send: Sink) {}
 }
 
-impl<T: Render + ?Sized> HasRender for Tail<'_, T> {
+/// What the first stage returns when the value is neither [`Plain`] nor [`Render`].
+#[doc(hidden)]
+pub struct Rest<'a, T: ?Sized>(&'a T);
+
+impl<T: ?Sized> Rest<'_, T> {
+    #[doc(hidden)]
+    #[must_use]
     #[inline]
-    fn oxilab_rich(&self, send: Sink) -> bool {
+    pub fn oxilab_goes_on(&self) -> bool {
+        true
+    }
+}
+
+#[doc(hidden)]
+pub trait HasPlain {
+    fn oxilab_first(&self, send: Sink) -> Done;
+}
+
+impl<T: Plain + ?Sized> HasPlain for &&Tail<'_, T> {
+    #[inline]
+    fn oxilab_first(&self, send: Sink) -> Done {
+        self.0.oxilab_plain(send);
+        Done
+    }
+}
+
+#[doc(hidden)]
+pub trait HasRender {
+    fn oxilab_first(&self, send: Sink) -> Done;
+}
+
+impl<T: Render + ?Sized> HasRender for &Tail<'_, T> {
+    #[inline]
+    fn oxilab_first(&self, send: Sink) -> Done {
         rich(&self.0, send)
     }
 }
 
 #[doc(hidden)]
-pub trait NoRender {
-    fn oxilab_rich(&self, send: Sink) -> bool;
+pub trait Neither {
+    type Rest;
+    fn oxilab_first(&self, send: Sink) -> Self::Rest;
 }
 
-impl<T: ?Sized> NoRender for &Tail<'_, T> {
+impl<'a, T: ?Sized> Neither for Tail<'a, T> {
+    type Rest = Rest<'a, T>;
+
     #[inline]
-    fn oxilab_rich(&self, _send: Sink) -> bool {
-        false
+    fn oxilab_first(&self, _send: Sink) -> Rest<'a, T> {
+        Rest(self.0)
     }
+}
+
+/// The commonest types whose text is their `Debug` text.
+#[doc(hidden)]
+pub trait Plain {
+    fn oxilab_plain(&self, send: Sink);
+}
+
+/// Not generic and not inlined, so that the cell compiles nothing of them.
+macro_rules! plain_types {
+    ($($kind:ty),* $(,)?) => {$(
+        plain_types!(@one $kind);
+        plain_types!(@one &$kind);
+        plain_types!(@one [$kind]);
+        plain_types!(@one Vec<$kind>);
+        plain_types!(@one Option<$kind>);
+    )*};
+    (@one $kind:ty) => {
+        impl Plain for $kind {
+            #[inline(never)]
+            fn oxilab_plain(&self, send: Sink) {
+                plain(&self, "", send);
+            }
+        }
+    };
+}
+plain_types!(
+    i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, f32, f64, bool, char, String,
+    &str,
+);
+plain_types!(@one str);
+
+impl Plain for () {
+    #[inline(never)]
+    fn oxilab_plain(&self, _send: Sink) {}
 }
 
 /// What [`Foreign`] returns: the type has no `evcxr_display` of its own.
@@ -166,31 +250,31 @@ impl<T: ?Sized> Ran for T {}
 
 #[doc(hidden)]
 pub trait HasDebug {
-    fn oxilab_plain(&self, send: Sink);
+    fn oxilab_rest(&self, send: Sink);
 }
 
-impl<T: Debug + ?Sized> HasDebug for Tail<'_, T> {
+impl<T: Debug + ?Sized> HasDebug for Rest<'_, T> {
     #[inline]
-    fn oxilab_plain(&self, send: Sink) {
+    fn oxilab_rest(&self, send: Sink) {
         plain(&self.0, std::any::type_name::<T>(), send);
     }
 }
 
 #[doc(hidden)]
 pub trait NoDebug {
-    fn oxilab_plain(&self, send: Sink);
+    fn oxilab_rest(&self, send: Sink);
 }
 
-impl<T: ?Sized> NoDebug for &Tail<'_, T> {
+impl<T: ?Sized> NoDebug for &Rest<'_, T> {
     #[inline]
-    fn oxilab_plain(&self, send: Sink) {
+    fn oxilab_rest(&self, send: Sink) {
         nameless(std::any::type_name::<T>(), send);
     }
 }
 
-fn rich(value: &dyn Render, send: Sink) -> bool {
+fn rich(value: &dyn Render, send: Sink) -> Done {
     send(value.render());
-    true
+    Done
 }
 
 fn plain(value: &dyn Debug, type_name: &str, send: Sink) {
@@ -287,6 +371,11 @@ mod tests {
         assert_eq!(caught!(Some(&Both)), "rich");
         assert_eq!(caught!(ForEvcxr), "evcxr");
         assert_eq!(caught!(1 + 1), "2");
+        assert_eq!(caught!(0.5), "0.5");
+        assert_eq!(caught!(Some(3)), "Some(3)");
+        assert_eq!(caught!((1, 'x')), "(1, 'x')");
+        assert_eq!(caught!([1u8; 3]), "[1, 1, 1]");
+        assert_eq!(caught!(&ForEvcxr), "evcxr");
         assert_eq!(caught!(vec![1.5, 2.0]), "[1.5, 2.0]");
         assert!(caught!(Nothing).ends_with("Nothing>"));
         assert!(caught!(|x: i32| x + 1).contains("{{closure}}"));
