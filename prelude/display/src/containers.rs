@@ -91,13 +91,13 @@ impl<A: Render, B: Render, C: Render> Render for (A, B, C) {
 
 fn stacked(bundles: &[MimeBundle], left_out: usize) -> MimeBundle {
     let mut texts: Vec<_> = bundles.iter().map(|bundle| bundle.plain().to_owned()).collect();
-    let mut html: String =
-        bundles.iter().map(|bundle| format!("<div>{}</div>", html_of(bundle))).collect();
+    let mut parts: Vec<_> = bundles.iter().map(html_of).collect();
     if left_out > 0 {
         let note = format!("… {left_out} more");
-        html.push_str(&format!("<div>{note}</div>"));
+        parts.push(note.clone());
         texts.push(note);
     }
+    let html = format!("<div>{}</div>", parts.join("</div><div>"));
     let text = if texts.is_empty() { "[]".to_owned() } else { texts.join("\n") };
     MimeBundle::text(text).with_html(html)
 }

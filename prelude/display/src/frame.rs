@@ -67,9 +67,9 @@ pub fn frame_table(frame: &DataFrame, rows: usize, columns: usize) -> Table {
     );
     for row in kept(height, rows) {
         let cells = shown.iter().map(|column| match (column, row) {
-            (Some(column), Some(row)) => {
-                frame.columns()[*column].get(row).map_or_else(failed, |value| cell(&value, limit))
-            }
+            (Some(column), Some(row)) => frame.columns()[*column]
+                .get(row)
+                .map_or_else(|error| Some(format!("<{error}>")), |value| cell(&value, limit)),
             _ => Some(ELLIPSIS.to_owned()),
         });
         table.push(cells.collect());
@@ -89,11 +89,6 @@ pub fn cell(value: &AnyValue<'_>, limit: usize) -> Option<String> {
             None => cut(&value.to_string(), limit),
         }),
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape `map_or_else` asks for")]
-fn failed(error: polars::prelude::PolarsError) -> Option<String> {
-    Some(format!("<{error}>"))
 }
 
 fn heading(column: &Column, limit: usize) -> Heading {

@@ -1,6 +1,6 @@
 //! Drawings of plotters: [`figure`] draws PNG and SVG in one go, `evcxr_figure` keeps working.
 //!
-//! plotters is built without system fonts; [`register_fonts`] gives it the bundled DejaVu fonts under
+//! plotters is built without system fonts; [`register_fonts`] gives it bundled fonts under
 //! the names that drawing code usually asks for.
 
 use std::error::Error;

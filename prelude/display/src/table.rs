@@ -146,7 +146,7 @@ impl Table {
                 match cell {
                     Some(value) => html.push_str(&escape(value)),
                     None => {
-                        html.push_str("<span style=\"opacity:.5;font-style:italic\">null</span>")
+                        html.push_str("<span style=\"opacity:.5;font-style:italic\">null</span>");
                     }
                 }
                 html.push_str("</td>");

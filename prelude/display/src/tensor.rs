@@ -1,5 +1,7 @@
 //! Tensors of candle: shape, type, device, values and small statistics.
 
+use std::fmt::Write as _;
+
 use candle_core::{DType, Device, DeviceLocation, Tensor, Var};
 use oxilab_runtime::MimeBundle;
 
@@ -79,7 +81,7 @@ impl TensorStatistics {
             short(self.std)
         );
         if self.nans > 0 {
-            line.push_str(&format!("  NaN {}", thousands(self.nans)));
+            let _ = write!(line, "  NaN {}", thousands(self.nans));
         }
         line
     }
@@ -130,7 +132,7 @@ pub fn device_name(device: &Device) -> String {
     }
 }
 
-/// candle's own layout of the values (as PyTorch cuts them), without its last line, which repeats
+/// candle's own layout of the values (as Python's torch cuts them), without its last line, which repeats
 /// shape and type.
 fn values(tensor: &Tensor) -> String {
     let shown = tensor.to_string();

@@ -70,7 +70,7 @@ pub fn mermaid(source: impl Into<String>) -> Rich {
     with_source("text/vnd.mermaid", source.into())
 }
 
-/// Any serialisable value as JSON; JupyterLab shows a tree that folds.
+/// Any serialisable value as JSON; the notebook shows a tree that folds.
 ///
 /// ```
 /// use oxilab_display::{Render, json};

@@ -184,7 +184,7 @@ impl Serializer for CellWriter {
     }
 
     fn serialize_map(self, _length: Option<usize>) -> Result<Fields, WriteError> {
-        Ok(Fields { variant: None, key: None, fields: Vec::new() })
+        Ok(Fields { variant: None, key: None, written: Vec::new() })
     }
 
     fn serialize_struct(self, _: &'static str, length: usize) -> Result<Fields, WriteError> {
@@ -198,7 +198,7 @@ impl Serializer for CellWriter {
         variant: &'static str,
         _: usize,
     ) -> Result<Fields, WriteError> {
-        Ok(Fields { variant: Some(variant), key: None, fields: Vec::new() })
+        Ok(Fields { variant: Some(variant), key: None, written: Vec::new() })
     }
 }
 
@@ -223,17 +223,17 @@ impl Items {
 pub(super) struct Fields {
     variant: Option<&'static str>,
     key: Option<String>,
-    fields: Vec<(String, Cell)>,
+    written: Vec<(String, Cell)>,
 }
 
 impl Fields {
     fn push<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), WriteError> {
-        self.fields.push((name.to_owned(), value.serialize(CellWriter)?));
+        self.written.push((name.to_owned(), value.serialize(CellWriter)?));
         Ok(())
     }
 
     fn finish(self) -> Cell {
-        named(self.variant, Cell::Struct(self.fields))
+        named(self.variant, Cell::Struct(self.written))
     }
 }
 
