@@ -1,21 +1,131 @@
 //! Installation: the prelude's libraries in the user's data folder, and the Jupyter kernelspec.
 //!
+//! [`install`] builds what is missing and puts it into place, [`uninstall`] takes it away.
 //! [`Prelude`] is the record of an installed build, all that a kernel needs to compile and run cells.
 
+mod build;
+pub(crate) mod check;
 mod error;
+pub(crate) mod kernelspec;
 mod prelude;
+mod store;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use error::InstallError;
+pub use kernelspec::{DISPLAY_NAME, NAME, Place};
 pub use prelude::{InUse, Prelude, Stamp};
 
-/// The folder of oxilab's data: `$OXILAB_DATA_DIR`, else `oxilab` in the user's data folder.
+use crate::toolchain::Toolchain;
+
+/// What to install, and where.
+#[derive(Clone, Debug, Default)]
+pub struct InstallOptions {
+    place: Place,
+    source: Option<PathBuf>,
+}
+
+impl InstallOptions {
+    /// An installation with the kernelspec in `place`.
+    #[must_use]
+    pub fn new(place: Place) -> Self {
+        Self { place, source: None }
+    }
+
+    /// Builds from this checkout. Default: the one that this program was built from.
+    #[must_use]
+    pub fn with_source(mut self, source: Option<PathBuf>) -> Self {
+        self.source = source;
+        self
+    }
+}
+
+/// What an installation made.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// The prelude.
+    pub prelude: Prelude,
+    /// The kernelspec's folder.
+    pub kernelspec: PathBuf,
+    /// How long a first cell took to compile.
+    pub first_cell: Duration,
+    /// Folders of older builds that were removed.
+    pub pruned: Vec<PathBuf>,
+}
+
+/// Builds what is missing and installs it. `report` is told each step; cargo writes its own progress
+/// to standard error.
+///
+/// # Errors
+/// When the toolchain, the checkout or a file is at fault; what was installed before stays in use.
+pub fn install(
+    options: &InstallOptions,
+    report: &mut dyn FnMut(&str),
+) -> Result<Installed, InstallError> {
+    let data_dir = data_dir();
+    let source = build::checkout(options.source.as_deref().unwrap_or(compiled_from()))?;
+    let toolchain = Toolchain::find_for(&source)?;
+    // Asked now, so that a missing Python is known before a long build.
+    options.place.folder()?;
+    report(&format!("Building with {} from {}", toolchain.short_version(), source.display()));
+    let built = build::build(&toolchain, &source)?;
+
+    store::make(&data_dir)?;
+    let data_dir = data_dir.canonicalize().map_err(InstallError::file("cannot open", &data_dir))?;
+    let prelude = store::place(&built, &toolchain, &source, &data_dir)?;
+    report(&format!("Prelude {} in {}", prelude.build_id, prelude.directory.display()));
+    let first_cell = check::compile(&prelude)?;
+    report(&format!("A first cell compiles in {:.2} s", first_cell.as_secs_f64()));
+    let pruned = store::make_current(&prelude, &data_dir)?;
+    for folder in &pruned {
+        report(&format!("Removed the older build {}", folder.display()));
+    }
+    let program = data_dir.join(prelude::CURRENT).join("bin").join("oxilab");
+    let kernelspec = kernelspec::write_spec(&options.place, &program)?;
+    report(&format!("Kernel \"{DISPLAY_NAME}\" in {}", kernelspec.display()));
+    Ok(Installed { prelude, kernelspec, first_cell, pruned })
+}
+
+/// Removes the kernelspec from `place` and, with `all`, every build and the cache. Returns the folders
+/// that were removed.
+///
+/// # Errors
+/// When a folder cannot be removed, or the place is not known.
+pub fn uninstall(place: &Place, all: bool) -> Result<Vec<PathBuf>, InstallError> {
+    let mut removed = Vec::new();
+    removed.extend(kernelspec::remove_spec(place)?);
+    if all {
+        for folder in [data_dir(), cache_dir()] {
+            if store::remove(&folder)? {
+                removed.push(folder);
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// The folder of oxilab's data: `oxilab` in `$OXILAB_DATA_DIR`, else in the user's data folder.
 #[must_use]
 pub fn data_dir() -> PathBuf {
-    env::var_os("OXILAB_DATA_DIR").map_or_else(
-        || dirs::data_dir().unwrap_or_else(|| PathBuf::from(".")).join("oxilab"),
-        |folder| PathBuf::from(folder).join("oxilab"),
-    )
+    below("OXILAB_DATA_DIR", dirs::data_dir())
+}
+
+/// The folder of what oxilab can make again: `oxilab` in `$OXILAB_CACHE_DIR`, else in the user's
+/// cache folder.
+#[must_use]
+pub fn cache_dir() -> PathBuf {
+    below("OXILAB_CACHE_DIR", dirs::cache_dir())
+}
+
+fn below(variable: &str, otherwise: Option<PathBuf>) -> PathBuf {
+    let folder = env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder.or(otherwise).unwrap_or_else(|| PathBuf::from(".")).join("oxilab")
+}
+
+/// The checkout that this program was built from.
+pub(crate) fn compiled_from() -> &'static Path {
+    let kernel = Path::new(env!("CARGO_MANIFEST_DIR"));
+    kernel.parent().unwrap_or(kernel)
 }

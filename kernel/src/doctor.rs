@@ -1,0 +1,298 @@
+//! `oxilab doctor`: looks at everything a kernel needs and says what to do about each fault.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::install::{self, Prelude, kernelspec};
+use crate::toolchain::{self, Toolchain};
+
+/// Free bytes below which the cache is likely to run into a full disk.
+const LOW_DISK: u64 = 1 << 30;
+
+/// What the doctor found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    checks: Vec<Check>,
+}
+
+/// One line of the report.
+#[derive(Clone, Debug)]
+struct Check {
+    what: &'static str,
+    found: String,
+    /// What to do; empty when all is well.
+    advice: Option<String>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.checks.iter().all(|check| check.advice.is_none())
+    }
+
+    fn fine(&mut self, what: &'static str, found: impl Into<String>) {
+        self.checks.push(Check { what, found: found.into(), advice: None });
+    }
+
+    fn fault(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
+        self.checks.push(Check { what, found: found.into(), advice: Some(advice.into()) });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Check { what, found, advice } in &self.checks {
+            let mark = if advice.is_none() { '✓' } else { '✗' };
+            writeln!(f, "{mark} {what:<12} {found}")?;
+            if let Some(advice) = advice {
+                writeln!(f, "  {:<12} → {advice}", "")?;
+            }
+        }
+        let faults = self.checks.iter().filter(|check| check.advice.is_some()).count();
+        match faults {
+            0 => write!(f, "Everything is in place."),
+            1 => write!(f, "1 fault."),
+            _ => write!(f, "{faults} faults."),
+        }
+    }
+}
+
+/// Looks at everything.
+#[must_use]
+pub fn examine() -> Report {
+    let mut report = Report::default();
+    check_toolchain(&mut report);
+    check_linker(&mut report);
+    check_prelude(&mut report);
+    check_jupyter(&mut report);
+    check_cache(&mut report, &install::cache_dir());
+    report
+}
+
+fn check_toolchain(report: &mut Report) {
+    match Toolchain::find() {
+        Ok(toolchain) => {
+            report.fine(
+                "toolchain",
+                format!("{}, {}", toolchain.short_version(), toolchain.rustc.display()),
+            );
+            report.fine("libstd", toolchain.std_library.display().to_string());
+            match &toolchain.rustfmt {
+                Some(path) => report.fine("rustfmt", path.display().to_string()),
+                None => report.fault(
+                    "rustfmt",
+                    "not found, so %fmt does not work",
+                    "run `rustup component add rustfmt`",
+                ),
+            }
+        }
+        Err(error) => report.fault("toolchain", error.to_string(), "see https://rustup.rs"),
+    }
+}
+
+fn check_linker(report: &mut Report) {
+    match toolchain::find_program("cc") {
+        Some(path) => report.fine("linker", format!("cc is {}", path.display())),
+        None => report.fault(
+            "linker",
+            "cc was not found in PATH",
+            "install a C compiler: `apt-get install gcc` or the like",
+        ),
+    }
+}
+
+fn check_prelude(report: &mut Report) {
+    let prelude = match Prelude::find(&install::data_dir()) {
+        Ok(prelude) => prelude,
+        Err(error) => {
+            report.fault("prelude", error.to_string(), "run `oxilab install`");
+            return;
+        }
+    };
+    report
+        .fine("prelude", format!("build {} in {}", prelude.build_id, prelude.directory.display()));
+    match newest_change(&prelude.source.join("prelude")) {
+        None => {
+            report.fine("checkout", format!("{} is not there any more", prelude.source.display()))
+        }
+        Some(newest) if newest > prelude.built => report.fault(
+            "checkout",
+            format!("{} was changed after the prelude was built", prelude.source.display()),
+            "run `oxilab install` to build and use the changed prelude",
+        ),
+        Some(_) => report.fine("checkout", format!("{} is not newer", prelude.source.display())),
+    }
+    match install::check::compile(&prelude) {
+        Ok(time) => report.fine("compile", format!("a first cell in {:.2} s", time.as_secs_f64())),
+        Err(error) => report.fault("compile", error.to_string(), "run `oxilab install`"),
+    }
+    match start_worker(&prelude) {
+        Ok(()) => report.fine("worker", prelude.worker.display().to_string()),
+        Err(reason) => report.fault("worker", reason, "run `oxilab install`"),
+    }
+}
+
+/// Seconds since 1970 of the newest source file in a folder; `None` without such a folder.
+fn newest_change(folder: &Path) -> Option<u64> {
+    let mut newest = None;
+    for entry in fs::read_dir(folder).ok()?.filter_map(Result::ok) {
+        let path = entry.path();
+        let changed = if path.is_dir() {
+            newest_change(&path)
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "toml")
+        {
+            let modified = entry.metadata().and_then(|data| data.modified()).ok();
+            modified
+                .and_then(|time| Some(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()))
+        } else {
+            None
+        };
+        newest = newest.max(changed);
+    }
+    newest.or(Some(0))
+}
+
+/// Starts the worker without pipes: it must load and then complain about the missing pipes, not fail
+/// in the dynamic linker.
+fn start_worker(prelude: &Prelude) -> Result<(), String> {
+    let output = Command::new(&prelude.worker)
+        .env_remove(oxilab_protocol::environment::REQUEST_FD)
+        .env_remove(oxilab_protocol::environment::EVENT_FD)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{} does not start: {error}", prelude.worker.display()))?;
+    // The dynamic linker ends a program it cannot load with 127.
+    match output.status.code() {
+        Some(code) if code != 127 => Ok(()),
+        _ => Err(format!(
+            "{} does not start ({}): {}",
+            prelude.worker.display(),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+    }
+}
+
+fn check_jupyter(report: &mut Report) {
+    match toolchain::find_program("jupyter") {
+        Some(path) => report.fine("jupyter", path.display().to_string()),
+        None => report
+            .fine("jupyter", "not in PATH (`pip install jupyterlab`); `oxilab run` works without"),
+    }
+    let specs = kernelspec::installed();
+    if specs.is_empty() {
+        report.fault("kernelspec", "Jupyter does not know the kernel", "run `oxilab install`");
+    }
+    for (folder, program) in specs {
+        if program.is_file() {
+            report.fine("kernelspec", folder.display().to_string());
+        } else {
+            report.fault(
+                "kernelspec",
+                format!("{} starts {}, which is missing", folder.display(), program.display()),
+                "run `oxilab install`",
+            );
+        }
+    }
+}
+
+fn check_cache(report: &mut Report, folder: &Path) {
+    let size = size_of(folder);
+    let free = free_bytes(folder);
+    let found = format!(
+        "{}, {} used, {} free on its disk",
+        folder.display(),
+        bytes(size),
+        free.map_or_else(|| "unknown".to_owned(), bytes)
+    );
+    if free.is_some_and(|free| free < LOW_DISK) {
+        report.fault(
+            "cache",
+            found,
+            "make room on this disk, or name another with OXILAB_CACHE_DIR",
+        );
+    } else {
+        report.fine("cache", found);
+    }
+}
+
+fn size_of(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => size_of(&entry.path()),
+            Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |data| data.len()),
+            _ => 0,
+        })
+        .sum()
+}
+
+/// Free bytes of the file system that a folder is on, or will be.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let present: PathBuf = folder.ancestors().find(|path| path.exists())?.to_owned();
+    let path = std::ffi::CString::new(present.as_os_str().as_bytes()).ok()?;
+    let mut answer = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    #[expect(unsafe_code, reason = "the standard library does not know free disk space")]
+    // SAFETY: `path` is a C string and `answer` has room for the result, which is read only if the
+    // call succeeded and so has filled it in.
+    let answer = unsafe {
+        if libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) != 0 {
+            return None;
+        }
+        answer.assume_init()
+    };
+    Some(answer.f_bavail * answer.f_frsize)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    for unit in ["B", "KB", "MB", "GB"] {
+        if value < 1000.0 {
+            return format!("{value:.1} {unit}");
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_has_a_mark_and_an_advice() {
+        let mut report = Report::default();
+        report.fine("linker", "cc is /usr/bin/cc");
+        assert!(report.is_healthy());
+        report.fault("prelude", "not there", "run `oxilab install`");
+        assert!(!report.is_healthy());
+        let text = report.to_string();
+        assert!(text.contains("✓ linker") && text.contains("✗ prelude"), "{text}");
+        assert!(text.contains("→ run `oxilab install`") && text.ends_with("1 fault."), "{text}");
+    }
+
+    #[test]
+    fn the_cache_is_measured_before_it_exists() {
+        let folder = tempfile::tempdir().expect("folder");
+        assert!(free_bytes(&folder.path().join("not/yet")).is_some_and(|free| free > 0));
+        fs::write(folder.path().join("a"), [0; 1500]).expect("written");
+        assert_eq!(size_of(folder.path()), 1500);
+        assert_eq!(bytes(1500), "1.5 KB");
+    }
+
+    #[test]
+    fn the_newest_source_of_a_folder_is_found() {
+        let folder = tempfile::tempdir().expect("folder");
+        assert_eq!(newest_change(folder.path()), Some(0));
+        fs::write(folder.path().join("lib.rs"), "").expect("written");
+        assert!(newest_change(folder.path()) > Some(0));
+        assert_eq!(newest_change(&folder.path().join("missing")), None);
+    }
+}

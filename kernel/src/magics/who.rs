@@ -1,0 +1,185 @@
+//! `%who`: the variables with their types and sizes.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use oxilab_protocol::{MimeBundle, VariableInfo};
+
+use super::context::{say, show};
+use super::{Done, Invocation, Magic, MagicContext, MagicResult};
+
+/// `%who`.
+pub(super) struct Who;
+
+impl Magic for Who {
+    fn names(&self) -> &'static [&'static str] {
+        &["who", "whos", "vars"]
+    }
+
+    fn summary(&self) -> &'static str {
+        "lists the variables: name, type, size; %whos shows their values as well"
+    }
+
+    fn usage(&self) -> &'static str {
+        "%who\n%whos"
+    }
+
+    fn run<'a>(
+        &'a self,
+        call: &'a Invocation,
+        context: &'a mut dyn MagicContext,
+    ) -> BoxFuture<'a, MagicResult<Done>> {
+        async move {
+            let variables = context.variables().await?;
+            if variables.is_empty() {
+                say(context.output(), "No variables.").await;
+            } else {
+                show(context.output(), table(&variables, call.name == "whos")).await;
+            }
+            Ok(Done::default())
+        }
+        .boxed()
+    }
+}
+
+fn table(variables: &[VariableInfo], values: bool) -> MimeBundle {
+    let mut head = vec!["name", "type", "size"];
+    head.extend(values.then_some("value"));
+    let rows: Vec<Vec<String>> = variables
+        .iter()
+        .map(|variable| {
+            let mut row = vec![variable.name.clone(), short(&variable.type_name), size(variable)];
+            row.extend(values.then(|| variable.preview.clone()));
+            row
+        })
+        .collect();
+    MimeBundle::text(plain(&head, &rows)).with_html(html(&head, &rows))
+}
+
+fn plain(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([head[column].len()]).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(head.to_vec())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}
+
+fn html(head: &[&str], rows: &[Vec<String>]) -> String {
+    let cells = |tag: &str, cells: Vec<&str>| {
+        let cells: String = cells
+            .iter()
+            .map(|cell| format!("<{tag} style=\"text-align:left\">{}</{tag}>", escape(cell)))
+            .collect();
+        format!("<tr>{cells}</tr>")
+    };
+    let body: String =
+        rows.iter().map(|row| cells("td", row.iter().map(String::as_str).collect())).collect();
+    format!("<table><thead>{}</thead><tbody>{body}</tbody></table>", cells("th", head.to_vec()))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Shape where there is one, and the bytes.
+fn size(variable: &VariableInfo) -> String {
+    let bytes = bytes(variable.bytes);
+    variable.shape.as_ref().map_or_else(|| bytes.clone(), |shape| format!("{shape}, {bytes}"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+fn bytes(count: u64) -> String {
+    match count {
+        0..1_000 => format!("{count} B"),
+        1_000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", count as f64 / 1e6),
+        _ => format!("{:.1} GB", count as f64 / 1e9),
+    }
+}
+
+/// A type as people write it: `alloc::vec::Vec<alloc::string::String>` is `Vec<String>`.
+fn short(type_name: &str) -> String {
+    let mut short = String::new();
+    let mut word = String::new();
+    let mut characters = type_name.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == ':' && characters.peek() == Some(&':') {
+            characters.next();
+            word.clear();
+        } else if character.is_alphanumeric() || character == '_' {
+            word.push(character);
+        } else {
+            short.push_str(&word);
+            word.clear();
+            short.push(character);
+        }
+    }
+    short + &word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run;
+    use super::super::testing::{Script, call};
+    use super::*;
+    use crate::server::handler::Output;
+
+    fn script() -> Script {
+        let variable = |name: &str, type_name: &str, shape: Option<&str>, bytes| VariableInfo {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            shape: shape.map(str::to_owned),
+            bytes,
+            preview: "<1>".to_owned(),
+        };
+        let variables = vec![
+            variable("df", "polars_core::frame::DataFrame", Some("3 × 2"), 2_500),
+            variable("names", "alloc::vec::Vec<alloc::string::String>", None, 24),
+        ];
+        Script { variables, ..Script::default() }
+    }
+
+    #[tokio::test]
+    async fn variables_are_listed_with_type_and_size() {
+        let mut script = script();
+        run(&call("%who"), &mut script).await.expect("listed");
+        let text = script.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "name   type         size");
+        assert_eq!(lines[1], "df     DataFrame    3 × 2, 2.5 kB");
+        assert_eq!(lines[2], "names  Vec<String>  24 B");
+    }
+
+    #[tokio::test]
+    async fn whos_shows_values_and_html_is_escaped() {
+        let mut script = script();
+        run(&call("%whos"), &mut script).await.expect("listed");
+        let shown = script.shown();
+        let Output::Display { bundle, .. } = &shown[0] else { panic!("{shown:?}") };
+        let json = serde_json::to_string(bundle).expect("JSON");
+        assert!(json.contains("&lt;1&gt;") && bundle.plain().contains("<1>"), "{json}");
+    }
+
+    #[tokio::test]
+    async fn no_variables_is_said() {
+        let mut script = Script::default();
+        run(&call(":vars"), &mut script).await.expect("listed");
+        assert_eq!(script.text(), "No variables.\n");
+    }
+
+    #[test]
+    fn types_are_shortened() {
+        assert_eq!(
+            short("alloc::boxed::Box<dyn core::ops::function::Fn(i32) -> i32>"),
+            "Box<dyn Fn(i32) -> i32>"
+        );
+        assert_eq!(short("(i32, &[f64; 3])"), "(i32, &[f64; 3])");
+        assert_eq!(short("std::collections::hash::map::HashMap<&str, a::B>"), "HashMap<&str, B>");
+    }
+}
