@@ -330,7 +330,7 @@ mod tests {
                 "a = { git = \"https://x/#y\", default-features = false }",
             ),
             ("a = { path = \"../lib\" }", "a = { path = \"/home/me/../lib\" }"),
-            ("a = { path = \"/lib\" }", "a = { path = \"/lib\" }"),
+            ("a = { path = \"/no/lib\" }", "a = { path = \"/no/lib\" }"),
         ] {
             assert_eq!(parse(text), Ok(vec![canonical.to_owned()]), "{text}");
         }

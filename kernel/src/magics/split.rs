@@ -133,7 +133,7 @@ fn is_command(text: &str) -> bool {
     let name_end =
         text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(text.len());
     let rest = &text[name_end..];
-    !(rest.starts_with(['(', '[', ';', '{']) || rest.starts_with("::"))
+    !(rest.starts_with(['(', '[', '{']) || rest.starts_with("::"))
 }
 
 #[cfg(test)]
@@ -193,12 +193,11 @@ mod tests {
     #[test]
     fn shell_commands_and_negations_are_told_apart() {
         assert_eq!(cut("!ls -l | wc"), ["M!|ls -l | wc|"]);
+        assert_eq!(cut("!pwd; ls"), ["M!|pwd; ls|"]);
         assert_eq!(cut("! pip list"), ["M!|pip list|"]);
         assert_eq!(cut("!./run.sh (1)"), ["M!|./run.sh (1)|"]);
         assert_eq!(cut("!python3.11 -V"), ["M!|python3.11 -V|"]);
-        for code in
-            ["!list.is_empty()", "!done(x)", "!flags[0]", "!(a)", "!a::B", "!!x", "!x;", "!=1"]
-        {
+        for code in ["!list.is_empty()", "!done(x)", "!flags[0]", "!(a)", "!a::B", "!!x", "!=1"] {
             assert_eq!(cut(code), [format!("R{code}")], "{code}");
         }
     }

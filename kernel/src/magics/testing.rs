@@ -27,8 +27,8 @@ pub(super) struct Script {
     pub(super) dependencies: Vec<Dependency>,
     pub(super) surroundings: Surroundings,
     pub(super) interrupt: Arc<Notify>,
-    output: OutputSender,
-    receiver: OutputReceiver,
+    pub(super) output: OutputSender,
+    pub(super) receiver: OutputReceiver,
 }
 
 impl Default for Script {
