@@ -1,4 +1,4 @@
-//! Completion, inspection, is_complete.
+//! Completion, inspection, `is_complete`.
 
 use oxilab_tests::echo::Echo;
 use oxilab_tests::frontend::{Channel, Frontend};

@@ -1,7 +1,7 @@
 //! Input requests.
 
 use oxilab_tests::echo::Echo;
-use oxilab_tests::frontend::{Channel, Frontend, execute_content};
+use oxilab_tests::frontend::{Channel, Frontend, Message, execute_content};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,15 +37,24 @@ async fn a_front_end_without_input_gets_a_clear_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_nobody_waits_for_is_dropped() {
+async fn only_the_answer_to_the_request_counts() {
     let mut frontend = Frontend::start(Echo::new()).await;
-    frontend.send(Channel::Stdin, "input_reply", json!({"value": "early"})).await;
-    frontend.heartbeat().await;
+    let (first, old_request) = ask(&mut frontend).await;
+    frontend.answer(&old_request, "one").await;
+    assert_eq!(frontend.finish(&first).await.result(), "one");
+    let (second, request) = ask(&mut frontend).await;
+    frontend.answer(&old_request, "late").await;
+    frontend.answer(&request, "two").await;
+    frontend.answer(&request, "twice").await;
+    assert_eq!(frontend.finish(&second).await.result(), "two");
+    frontend.shut_down().await;
+}
+
+async fn ask(frontend: &mut Frontend) -> (String, Message) {
     let mut content = execute_content("input Name?");
     content["allow_stdin"] = json!(true);
     let id = frontend.send(Channel::Shell, "execute_request", content).await;
-    frontend.reply(Channel::Stdin, &id).await;
-    frontend.send(Channel::Stdin, "input_reply", json!({"value": "in time"})).await;
-    assert_eq!(frontend.finish(&id).await.result(), "in time");
-    frontend.shut_down().await;
+    let request = frontend.reply(Channel::Stdin, &id).await;
+    assert_eq!(request.msg_type, "input_request");
+    (id, request)
 }

@@ -136,9 +136,8 @@ impl Echo {
                 });
             }
             "comm" => {
-                output
-                    .send(Output::Comm(comm(CommKind::Open, "kernel-comm", rest, json!({}))))
-                    .await
+                let open = comm(CommKind::Open, "kernel-comm", rest, json!({}));
+                output.send(Output::Comm(open)).await;
             }
             "panic" => panic!("the script says so"),
             _ => return Err(error("SyntaxError", command)),

@@ -2,6 +2,8 @@
 //!
 //! Every receive has a deadline. Dropping a [`Frontend`] fails the test if messages were not read.
 
+#![expect(clippy::missing_panics_doc, reason = "whatever is not as expected fails the test")]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -247,6 +249,16 @@ impl Frontend {
         id
     }
 
+    /// Answers an input request.
+    pub async fn answer(&mut self, request: &Message, text: &str) {
+        let content = json!({"value": text, "status": "ok"});
+        let content = UnknownMessage { msg_type: "input_reply".to_owned(), content };
+        let mut message = JupyterMessage::new(content, None);
+        let parent = serde_json::from_value(request.header.clone());
+        message.parent_header = Some(parent.expect("the request has a header"));
+        timeout(DEADLINE, self.stdin.send(message)).await.expect("in time").expect("sent");
+    }
+
     /// Sends a control request signed with another key, and waits until the kernel has read it: a
     /// well-signed request behind it on the same connection is answered.
     pub async fn send_forged(&mut self, msg_type: &str, content: Value) {
@@ -321,7 +333,7 @@ impl Frontend {
         self.send(Channel::Shell, "execute_request", execute_content(code)).await
     }
 
-    /// Runs a cell and checks the order: busy, execute_input, outputs, idle last; one reply.
+    /// Runs a cell and checks the order: busy, `execute_input`, outputs, idle last; one reply.
     pub async fn execute(&mut self, code: &str) -> Executed {
         let id = self.send_cell(code).await;
         self.finish(&id).await
@@ -438,11 +450,10 @@ impl Drop for Frontend {
 }
 
 async fn next(receiver: &mut UnboundedReceiver<Message>, channel: &str) -> Message {
-    match timeout(DEADLINE, receiver.recv()).await {
-        Ok(Some(message)) => message,
-        Ok(None) => panic!("{channel} was closed"),
-        Err(_) => panic!("nothing came on {channel} within {DEADLINE:?}"),
-    }
+    let Ok(message) = timeout(DEADLINE, receiver.recv()).await else {
+        panic!("nothing came on {channel} within {DEADLINE:?}")
+    };
+    message.unwrap_or_else(|| panic!("{channel} was closed"))
 }
 
 async fn read<S: SocketRecv>(mut connection: Connection<S>, sender: UnboundedSender<Message>) {
@@ -477,16 +488,13 @@ async fn sockets(info: &ConnectionInfo, session: &str) -> Option<Sockets> {
 
 /// A connection to nobody yet.
 pub async fn connection_info(ipc: Option<&Path>) -> ConnectionInfo {
-    let (transport, ip, ports) = match ipc {
-        Some(folder) => {
-            let prefix = folder.join("kernel").to_string_lossy().into_owned();
-            (Transport::IPC, prefix, vec![1, 2, 3, 4, 5])
-        }
-        None => {
-            let ip = std::net::Ipv4Addr::LOCALHOST.into();
-            let ports = peek_ports(ip, 5).await.expect("there are ports");
-            (Transport::TCP, ip.to_string(), ports)
-        }
+    let (transport, ip, ports) = if let Some(folder) = ipc {
+        let prefix = folder.join("kernel").to_string_lossy().into_owned();
+        (Transport::IPC, prefix, vec![1, 2, 3, 4, 5])
+    } else {
+        let ip = std::net::Ipv4Addr::LOCALHOST.into();
+        let ports = peek_ports(ip, 5).await.expect("there are ports");
+        (Transport::TCP, ip.to_string(), ports)
     };
     ConnectionInfo {
         ip,

@@ -188,11 +188,10 @@ async fn run_cell(runner: &dyn CellRunner, cell: ExecuteCell) -> Shown {
         ExecuteReply::Ok { .. } => {}
         ExecuteReply::Error(error) => {
             let traceback = error.traceback.join("\n");
-            shown.error = plain(&format!("{}: {}\n{traceback}", error.ename, error.evalue))
-                .trim_end()
-                .to_owned();
+            let text = plain(&format!("{}: {}\n{traceback}", error.ename, error.evalue));
+            text.trim_end().clone_into(&mut shown.error);
         }
-        ExecuteReply::Aborted => shown.error = "aborted".to_owned(),
+        ExecuteReply::Aborted => "aborted".clone_into(&mut shown.error),
     }
     shown
 }

@@ -7,14 +7,15 @@ use super::{KernelArgs, engine};
 use crate::install;
 use crate::server::{ServerConfig, read_connection_file, serve};
 
-pub(super) fn run(args: KernelArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &KernelArgs) -> anyhow::Result<ExitCode> {
+    let engine = args.engine.engine;
     let info = read_connection_file(&args.connection_file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = ServerConfig::new(engine::rust_version())
         .with_history(install::data_dir().join("history.sqlite"))
         .with_signals()
         .with_until(orphaned());
-    runtime.block_on(serve(&info, config, move || engine::start(args.engine.engine)))?;
+    runtime.block_on(serve(&info, config, move || engine::start(engine)))?;
     // Blocking work that is still under way does not keep the process.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)

@@ -114,11 +114,11 @@ pub fn main() -> ExitCode {
         Command::Doctor => Ok(manage::doctor()),
         Command::Run(args) => {
             log_to_stderr("warn");
-            run::run(args)
+            run::run(&args)
         }
         Command::Kernel(args) => {
-            log_to_stderr("warn,oxilab_kernel=info");
-            kernel::run(args)
+            log_to_stderr("warn,oxilab_kernel=info,zeromq=error");
+            kernel::run(&args)
         }
     };
     done.unwrap_or_else(|error| {

@@ -13,7 +13,7 @@ use crate::notebook::parameters::{self, Parameter};
 use crate::notebook::{CellEnd, CellStatus, FailedCell, Notebook, RunOptions, execute, html};
 use crate::server::handler::CellRunner;
 
-pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut notebook = Notebook::read(&args.notebook)?;
     let given: Vec<Parameter> =
         args.parameters.iter().map(|text| Parameter::parse(text)).collect::<Result<_, _>>()?;
@@ -32,9 +32,10 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let engine = args.engine.engine;
     let options = RunOptions { allow_errors: args.allow_errors };
     let failed = runtime.block_on(async {
-        let start = move || engine::start(args.engine.engine);
+        let start = move || engine::start(engine);
         let runner = tokio::task::spawn_blocking(start)
             .await
             .context("the engine failed while it started")?

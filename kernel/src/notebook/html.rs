@@ -4,6 +4,8 @@
 //! GIF, WebP, SVG, Markdown, plain text; a chart by the picture in its bundle. The page's content
 //! policy forbids scripts and network, so HTML that a cell made cannot do more than look.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use serde_json::Value;
 
@@ -36,15 +38,16 @@ const PICTURES: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"
 /// The page.
 #[must_use]
 pub fn page(notebook: &Notebook, title: &str) -> String {
+    // Writing to a String cannot fail.
     let mut body = String::new();
     for cell in &notebook.cells {
         match cell {
             Cell::Markdown(text) => {
-                body.push_str(&format!("<div class=\"cell\">{}</div>\n", markdown(&text.source)));
+                let _ = writeln!(body, "<div class=\"cell\">{}</div>", markdown(&text.source));
             }
             Cell::Raw(text) => {
                 let text = escape(&text.source);
-                body.push_str(&format!("<div class=\"cell\"><pre>{text}</pre></div>\n"));
+                let _ = writeln!(body, "<div class=\"cell\"><pre>{text}</pre></div>");
             }
             Cell::Code(code) => body.push_str(&code_cell(code)),
         }
@@ -101,13 +104,13 @@ fn bundle(data: &Value) -> String {
             return image(
                 mime,
                 &picture.split_whitespace().collect::<String>(),
-                &text("text/plain"),
+                text("text/plain").as_ref(),
             );
         }
     }
     if let Some(svg) = text("image/svg+xml") {
         let encoded = base64::engine::general_purpose::STANDARD.encode(svg);
-        return image("image/svg+xml", &encoded, &text("text/plain"));
+        return image("image/svg+xml", &encoded, text("text/plain").as_ref());
     }
     if let Some(source) = text("text/markdown") {
         return markdown(&source);
@@ -116,8 +119,8 @@ fn bundle(data: &Value) -> String {
     format!("<pre>{}</pre>", ansi(&plain))
 }
 
-fn image(mime: &str, base64: &str, plain: &Option<String>) -> String {
-    let alt = escape(plain.as_deref().unwrap_or_default());
+fn image(mime: &str, base64: &str, plain: Option<&String>) -> String {
+    let alt = escape(plain.map(String::as_str).unwrap_or_default());
     format!("<img src=\"data:{mime};base64,{}\" alt=\"{alt}\">", escape(base64))
 }
 

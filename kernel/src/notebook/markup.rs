@@ -1,6 +1,7 @@
 //! Small renderings to HTML: escaping, ANSI colours, Rust code, the common part of Markdown.
 //!
-//! Everything that comes in is escaped; nothing but this module's own tags comes out.
+//! Everything that comes in is escaped; nothing but this module's own tags comes out. Results of
+//! `write!` are dropped: writing to a `String` cannot fail.
 
 use std::fmt::Write as _;
 
@@ -73,7 +74,6 @@ fn span(html: &mut String, text: &str, bold: bool, colour: Option<u8>) {
     if classes.is_empty() {
         html.push_str(&escape(text));
     } else {
-        // Writing to a String cannot fail.
         let _ = write!(html, "<span class=\"{}\">{}</span>", classes.join(" "), escape(text));
     }
 }
@@ -94,7 +94,6 @@ pub(crate) fn rust(code: &str) -> String {
     while let Some(first) = rest.chars().next() {
         let (length, class) = token(rest, first, line_start);
         let (text, after) = rest.split_at(length);
-        // Writing to a String cannot fail.
         let _ = match class {
             Some(class) => write!(html, "<span class=\"{class}\">{}</span>", escape(text)),
             None => write!(html, "{}", escape(text)),
@@ -183,16 +182,16 @@ pub(crate) fn markdown(text: &str) -> String {
             let code = code.join("\n");
             let is_rust = matches!(language.trim(), "rust" | "rs" | "");
             let code = if is_rust { rust(&code) } else { escape(&code) };
-            html.push_str(&format!("<pre>{code}</pre>\n"));
+            let _ = writeln!(html, "<pre>{code}</pre>");
         } else if let Some((level, title)) = heading(trimmed) {
-            html.push_str(&format!("<h{level}>{}</h{level}>\n", inline(title)));
+            let _ = writeln!(html, "<h{level}>{}</h{level}>", inline(title));
         } else if let Some(item) = list_item(trimmed) {
             let mut items = vec![inline(item)];
             while let Some(item) = lines.peek().and_then(|line| list_item(line.trim_start())) {
                 items.push(inline(item));
                 lines.next();
             }
-            html.push_str(&format!("<ul><li>{}</li></ul>\n", items.join("</li><li>")));
+            let _ = writeln!(html, "<ul><li>{}</li></ul>", items.join("</li><li>"));
         } else if !trimmed.is_empty() {
             let mut paragraph = vec![line];
             while let Some(next) = lines.peek().filter(|next| {
@@ -203,7 +202,7 @@ pub(crate) fn markdown(text: &str) -> String {
                 paragraph.push(next);
                 lines.next();
             }
-            html.push_str(&format!("<p>{}</p>\n", inline(&paragraph.join("\n"))));
+            let _ = writeln!(html, "<p>{}</p>", inline(&paragraph.join("\n")));
         }
     }
     html
@@ -228,7 +227,7 @@ fn inline(text: &str) -> String {
     let mut html = String::new();
     for (index, part) in text.split('`').enumerate() {
         if index % 2 == 1 {
-            html.push_str(&format!("<code>{part}</code>"));
+            let _ = write!(html, "<code>{part}</code>");
         } else {
             html.push_str(&links(&between(&between(part, "**", "strong"), "*", "em")));
         }
@@ -249,7 +248,7 @@ fn between(text: &str, mark: &str, tag: &str) -> String {
             rest = after;
             continue;
         };
-        html.push_str(&format!("{before}<{tag}>{inside}</{tag}>"));
+        let _ = write!(html, "{before}<{tag}>{inside}</{tag}>");
         rest = remaining;
     }
     html.push_str(rest);
@@ -268,7 +267,7 @@ fn links(text: &str) -> String {
             (web && !label.contains('[')).then_some((label, url, remaining))
         });
         if let Some((label, url, remaining)) = link {
-            html.push_str(&format!("<a href=\"{url}\">{label}</a>"));
+            let _ = write!(html, "<a href=\"{url}\">{label}</a>");
             rest = remaining;
         } else {
             html.push('[');

@@ -84,7 +84,7 @@ pub fn read_connection_file(path: &Path) -> Result<ConnectionInfo, ConnectionErr
     let mut info: ConnectionInfo = serde_json::from_slice(&bytes)
         .map_err(|source| ConnectionError::Parse { path: path.to_owned(), source })?;
     if info.transport == Transport::TCP && info.ip == "localhost" {
-        info.ip = "127.0.0.1".to_owned();
+        "127.0.0.1".clone_into(&mut info.ip);
     }
     check(&info)?;
     Ok(info)
@@ -128,7 +128,7 @@ pub(crate) struct Sockets {
     pub(crate) stdin: KernelStdinConnection,
     pub(crate) iopub: KernelIoPubXPubConnection,
     pub(crate) heartbeat: KernelHeartbeatConnection,
-    _files: SocketFiles,
+    files: SocketFiles,
 }
 
 impl Sockets {
@@ -157,9 +157,9 @@ impl Sockets {
             heartbeat: create_kernel_heartbeat_connection(info)
                 .await
                 .map_err(failed(info.hb_url()))?,
-            _files: files,
+            files,
         };
-        sockets._files.make_private();
+        sockets.files.make_private();
         Ok(sockets)
     }
 
@@ -174,7 +174,7 @@ impl Sockets {
         KernelHeartbeatConnection,
         SocketFiles,
     ) {
-        (self.shell, self.control, self.stdin, self.iopub, self.heartbeat, self._files)
+        (self.shell, self.control, self.stdin, self.iopub, self.heartbeat, self.files)
     }
 }
 
@@ -190,6 +190,8 @@ impl SocketFiles {
             Transport::IPC => ports(info)
                 .iter()
                 .map(|(_, port)| PathBuf::from(format!("{}-{port}", info.ip)))
+                // A relative path must still be right when the working directory has changed.
+                .map(|path| std::path::absolute(&path).unwrap_or(path))
                 .collect(),
         };
         Self { paths }

@@ -127,7 +127,7 @@ async fn execute(server: &Arc<Server>, parent: &Arc<Parent>, cell: ExecuteCell) 
         })
     });
     output.barrier().await;
-    server.stdin.set_waiting(false);
+    server.stdin.forget();
     if let Some((line, source)) = record {
         let result = origin.result.lock().unwrap_or_else(PoisonError::into_inner).take();
         remember(server, line, source, result).await;

@@ -269,7 +269,7 @@ pub struct OutputReceiver {
 
 #[derive(Debug)]
 enum Item {
-    Output(Output),
+    Output(Box<Output>),
     Barrier(oneshot::Sender<()>),
 }
 
@@ -283,14 +283,14 @@ impl OutputSender {
 
     /// Sends one output, waiting for room. Output that nobody receives any more is dropped.
     pub async fn send(&self, output: Output) {
-        if self.sender.send(Item::Output(output)).await.is_err() {
+        if self.sender.send(Item::Output(Box::new(output))).await.is_err() {
             tracing::debug!("output after the end of its receiver was dropped");
         }
     }
 
     /// [`Self::send`] from a thread that may block. Panics inside an async task, as tokio does.
     pub fn send_blocking(&self, output: Output) {
-        if self.sender.blocking_send(Item::Output(output)).is_err() {
+        if self.sender.blocking_send(Item::Output(Box::new(output))).is_err() {
             tracing::debug!("output after the end of its receiver was dropped");
         }
     }
@@ -316,7 +316,7 @@ impl OutputReceiver {
     pub async fn recv(&mut self) -> Option<Output> {
         loop {
             match self.receiver.recv().await? {
-                Item::Output(output) => return Some(output),
+                Item::Output(output) => return Some(*output),
                 Item::Barrier(handled_tx) => {
                     // Nobody waits any more if this fails.
                     let _ = handled_tx.send(());

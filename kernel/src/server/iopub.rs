@@ -156,18 +156,16 @@ impl IoPub {
         loop {
             let wait = {
                 let mut queue = self.lock();
-                match queue.pause() {
-                    Some(wait) => wait,
-                    None => {
-                        if let Some(item) = queue.items.pop_front() {
-                            if matches!(item, Item::Stream { .. }) {
-                                queue.last_stream = Some(Instant::now());
-                            }
-                            self.shared.room.notify_waiters();
-                            return item;
-                        }
-                        Duration::MAX
+                if let Some(wait) = queue.pause() {
+                    wait
+                } else if let Some(item) = queue.items.pop_front() {
+                    if matches!(item, Item::Stream { .. }) {
+                        queue.last_stream = Some(Instant::now());
                     }
+                    self.shared.room.notify_waiters();
+                    return item;
+                } else {
+                    Duration::MAX
                 }
             };
             // Either way the queue is looked at again.

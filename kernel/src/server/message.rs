@@ -25,8 +25,8 @@ pub(crate) fn message(
 ) -> JupyterMessage {
     let content = UnknownMessage { msg_type: msg_type.to_owned(), content };
     let mut message = JupyterMessage::new(content, None).with_zmq_identities(identities);
-    message.header.username = "oxilab".to_owned();
-    message.header.version = PROTOCOL_VERSION.to_owned();
+    "oxilab".clone_into(&mut message.header.username);
+    PROTOCOL_VERSION.clone_into(&mut message.header.version);
     message.parent_header = parent.map(|parent| parent.header.clone());
     message
 }
@@ -53,22 +53,26 @@ impl Replies {
         Self { connection: std::sync::Arc::new(connection), channel }
     }
 
-    /// Sends to whoever sent `parent`; returns the message's identifier, or why it was not sent.
+    /// Sends to whoever sent `parent`; `Err` says why it was not sent.
     pub(crate) async fn send(
         &self,
         parent: &Parent,
         msg_type: &str,
         content: Value,
-    ) -> Result<String, String> {
-        let message = message(Some(parent), parent.identities.clone(), msg_type, content);
-        let id = message.header.msg_id.clone();
+    ) -> Result<(), String> {
+        self.send_message(message(Some(parent), parent.identities.clone(), msg_type, content)).await
+    }
+
+    /// Sends to whom the message's identities name; `Err` says why it was not sent.
+    pub(crate) async fn send_message(&self, message: JupyterMessage) -> Result<(), String> {
+        let msg_type = message.header.msg_type.clone();
         let mut connection = Connection {
             socket: self.connection.socket.clone(),
             mac: self.connection.mac.clone(),
             session_id: self.connection.session_id.clone(),
         };
         let problem = match tokio::time::timeout(SEND_LIMIT, connection.send(message)).await {
-            Ok(Ok(())) => return Ok(id),
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the front end does not read".to_owned(),
         };

@@ -57,7 +57,11 @@ pub(crate) enum Request {
     Comm(CommMessage),
     Interrupt,
     Shutdown(ShutdownRequest),
-    Input(Result<String, String>),
+    /// The answer to an input request; `to` is the request's `msg_id`, where the front end says it.
+    Input {
+        to: Option<String>,
+        answer: Result<String, String>,
+    },
     Debug(Value),
     /// A request this kernel does not know.
     Unknown,
@@ -83,7 +87,7 @@ pub(crate) async fn receive(
                 tracing::warn!(channel, "dropped a message with a bad signature");
             }
             Err(error) => {
-                tracing::warn!(channel, %error, "dropped a message that is not Jupyter's")
+                tracing::warn!(channel, %error, "dropped a message that is not Jupyter's");
             }
         }
     }
@@ -93,8 +97,10 @@ fn decode(message: RawMessage) -> Result<Incoming, serde_json::Error> {
     let header: Header = serde_json::from_slice(&message.jparts[0])?;
     let metadata: Value = serde_json::from_slice(&message.jparts[2]).unwrap_or_default();
     let buffers = message.jparts.get(4..).unwrap_or_default().to_vec();
+    let to = serde_json::from_slice::<Value>(&message.jparts[1]).ok();
+    let to = to.and_then(|parent| parent.get("msg_id")?.as_str().map(str::to_owned));
     let request = serde_json::from_slice(&message.jparts[3])
-        .and_then(|content| typed(&header.msg_type, content, metadata, buffers))
+        .and_then(|content| typed(&header.msg_type, content, to, metadata, buffers))
         .unwrap_or_else(|error| Request::Malformed(error.to_string()));
     Ok(Incoming { parent: Parent { identities: message.zmq_identities, header }, request })
 }
@@ -103,6 +109,7 @@ fn decode(message: RawMessage) -> Result<Incoming, serde_json::Error> {
 fn typed(
     msg_type: &str,
     content: Value,
+    to: Option<String>,
     metadata: Value,
     buffers: Vec<Bytes>,
 ) -> Result<Request, serde_json::Error> {
@@ -122,7 +129,7 @@ fn typed(
         "comm_close" => comm(CommKind::Close, content, metadata, buffers)?,
         "interrupt_request" => Request::Interrupt,
         "shutdown_request" => Request::Shutdown(parse(content)?),
-        "input_reply" => Request::Input(input(parse(content)?)),
+        "input_reply" => Request::Input { to, answer: input(parse(content)?) },
         "debug_request" => Request::Debug(content),
         _ => Request::Unknown,
     })

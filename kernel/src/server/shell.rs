@@ -129,7 +129,7 @@ async fn respond(server: &Server, parent: &Parent, request: Request) -> Value {
         | Request::Execute { .. }
         | Request::Comm(_)
         | Request::Shutdown(_)
-        | Request::Input(_) => error_content(&CellError {
+        | Request::Input { .. } => error_content(&CellError {
             ename: "ProtocolError".to_owned(),
             evalue: format!("oxilab does not answer {} on this channel", parent.header.msg_type),
             ..CellError::default()

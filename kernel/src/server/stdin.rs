@@ -1,12 +1,12 @@
 //! Input: a cell asks, the front end that sent the cell answers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jupyter_zmq_client::RouterRecvConnection;
 use serde_json::json;
 
 use crate::server::Server;
-use crate::server::message::Replies;
+use crate::server::message::{Replies, message};
 use crate::server::request::{Parent, Request, receive};
 
 /// What a cell is told where there is nobody to ask.
@@ -16,12 +16,13 @@ const NOT_ALLOWED: &str = "this front end does not answer input requests (it ran
 /// The stdin channel.
 pub(crate) struct Stdin {
     requests: Replies,
-    waiting: AtomicBool,
+    /// The request whose answer a cell waits for.
+    waiting: Mutex<Option<String>>,
 }
 
 impl Stdin {
     pub(crate) fn new(requests: Replies) -> Self {
-        Self { requests, waiting: AtomicBool::new(false) }
+        Self { requests, waiting: Mutex::default() }
     }
 
     /// Asks the front end that sent `parent`. `Err` says why it cannot answer.
@@ -35,18 +36,28 @@ impl Stdin {
         if !allowed {
             return Err(NOT_ALLOWED.to_owned());
         }
-        self.set_waiting(true);
         let content = json!({ "prompt": prompt, "password": password });
-        if let Err(problem) = self.requests.send(parent, "input_request", content).await {
-            self.set_waiting(false);
-            return Err(format!("the front end could not be asked for input: {problem}"));
-        }
-        Ok(())
+        let request = message(Some(parent), parent.identities.clone(), "input_request", content);
+        *self.lock() = Some(request.header.msg_id.clone());
+        self.requests.send_message(request).await.map_err(|problem| {
+            self.forget();
+            format!("the front end could not be asked for input: {problem}")
+        })
     }
 
-    /// Sets whether a cell waits, and says whether one did.
-    pub(crate) fn set_waiting(&self, waiting: bool) -> bool {
-        self.waiting.swap(waiting, Ordering::SeqCst)
+    /// The cell that may have waited has ended.
+    pub(crate) fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    /// Whether an answer to message `to` is the one a cell waits for; then it waits no more. Some
+    /// front ends do not say what they answer.
+    fn take(&self, to: Option<&str>) -> bool {
+        self.lock().take_if(|id| to.is_none_or(|to| to == id)).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,17 +71,17 @@ pub(crate) async fn run(server: &Server, mut connection: RouterRecvConnection) {
                 return;
             }
         };
-        let Request::Input(reply) = incoming.request else {
+        let Request::Input { to, answer } = incoming.request else {
             let msg_type = incoming.parent.header.msg_type;
             tracing::warn!(msg_type, "dropped a message that does not belong on stdin");
             continue;
         };
-        if !server.stdin.set_waiting(false) {
+        if !server.stdin.take(to.as_deref()) {
             tracing::warn!("dropped an answer that no cell waits for");
             continue;
         }
         if let Some(runner) = server.runner.ready() {
-            runner.input_reply(reply);
+            runner.input_reply(answer);
         }
     }
 }
