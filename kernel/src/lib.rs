@@ -1,5 +1,6 @@
 //! Jupyter kernel for Rust: cells, magics, installation, notebook runner.
 
+mod cargo;
 pub mod cell;
 pub mod child;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod history;
 pub mod install;
 pub mod magics;
 pub mod notebook;
+mod process_group;
 pub mod server;
 pub mod session;
 pub mod toolchain;

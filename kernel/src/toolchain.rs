@@ -3,6 +3,7 @@
 //! [`Toolchain::find`] looks in `PATH` first and then where rustup installs, because a Jupyter started
 //! from a desktop often lacks `~/.cargo/bin`. [`Toolchain::of_rustc`] describes a known compiler.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -137,6 +138,20 @@ impl Toolchain {
         arguments.extend(["--print", "cfg"]);
         run(&self.rustc, &arguments, Path::new("."))
     }
+
+    /// The crates that a compiled library holds or takes macros from, each with cargo's hash:
+    /// `serde-0206d5ece13dd14e`.
+    ///
+    /// # Errors
+    /// When the compiler does not run or the file is no Rust library.
+    pub fn crates_of(&self, library: &Path) -> Result<BTreeSet<String>, ToolchainError> {
+        let mut command = Command::new(&self.rustc);
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC_ICE", "0").arg("-Zls=root").arg(library);
+        let listing = output_of(&mut command, &self.rustc, "-Zls=root")?;
+        let listed =
+            listing.lines().filter(|line| line.contains(" hash ") && line.contains(" kind "));
+        Ok(listed.filter_map(|line| Some(line.split_whitespace().nth(1)?.to_owned())).collect())
+    }
 }
 
 /// `rustc -vV` of a compiler.
@@ -194,17 +209,21 @@ fn shared_std(libraries: &Path) -> Option<PathBuf> {
 }
 
 fn run(program: &Path, arguments: &[&str], folder: &Path) -> Result<String, ToolchainError> {
+    let mut command = Command::new(program);
+    output_of(command.args(arguments).current_dir(folder), program, &arguments.join(" "))
+}
+
+fn output_of(
+    command: &mut Command,
+    program: &Path,
+    arguments: &str,
+) -> Result<String, ToolchainError> {
     let start = |source| ToolchainError::Start { program: program.to_owned(), source };
-    let Output { status, stdout, stderr } = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(start)?;
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().map_err(start)?;
     if !status.success() {
         return Err(ToolchainError::Failed {
             program: program.to_owned(),
-            arguments: arguments.join(" "),
+            arguments: arguments.to_owned(),
             message: String::from_utf8_lossy(&stderr).trim().to_owned(),
         });
     }
@@ -231,6 +250,20 @@ mod tests {
         let native = toolchain.cfg(&["-Ctarget-cpu=native".to_owned()]).expect("cfg");
         assert!(plain.contains("target_arch"));
         assert!(native.len() >= plain.len());
+    }
+
+    #[test]
+    fn the_crates_of_a_library_are_listed() {
+        let toolchain = Toolchain::find().expect("a toolchain");
+        let folder = tempfile::tempdir().expect("folder");
+        let source = folder.path().join("a.rs");
+        fs::write(&source, "pub fn f() {}").expect("written");
+        let kind = ["--crate-type", "dylib", "-C", "prefer-dynamic", "--out-dir"];
+        let mut command = Command::new(&toolchain.rustc);
+        let compiled = command.args(kind).arg(folder.path()).arg(&source).status();
+        assert!(compiled.expect("rustc").success());
+        let crates = toolchain.crates_of(&folder.path().join("liba.so")).expect("listed");
+        assert!(crates.iter().any(|name| name.starts_with("core-")), "{crates:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod build;
 pub(crate) mod check;
+mod collect;
 mod error;
 pub(crate) mod kernelspec;
 mod prelude;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 pub use error::InstallError;
 pub use kernelspec::{DISPLAY_NAME, NAME, Place};
-pub use prelude::{InUse, Prelude, Stamp};
+pub use prelude::{InUse, Package, Prelude, Stamp};
 
 use crate::toolchain::Toolchain;
 

@@ -33,8 +33,8 @@ pub struct Prelude {
     pub library: PathBuf,
     /// For `-L dependency=`: metadata of every crate in the library, and the procedural macros.
     pub dependencies: PathBuf,
-    /// Crate names that a cell may use, each with the file for `--extern`. `oxilab_dylib` is the
-    /// library itself; the others are metadata of crates that the library contains.
+    /// Crate names that a cell may use, each with the file for `--extern`. `oxilab` (also under its own
+    /// name `oxilab_dylib`) is the library; the others are metadata of crates that it contains.
     pub externs: BTreeMap<String, PathBuf>,
     /// The worker's binary.
     pub worker: PathBuf,
@@ -54,10 +54,25 @@ pub struct Prelude {
     pub target_directory: PathBuf,
     /// The `Cargo.lock` it was built with, a copy.
     pub lock: PathBuf,
+    /// A list of the registry packages it was built from: [`Self::packages`] reads it.
+    pub package_list: PathBuf,
     /// What [`Self::rustc`] looked like, so that an unchanged compiler need not be asked.
     pub rustc_stamp: Stamp,
     /// Seconds since 1970 when it was built.
     pub built: u64,
+}
+
+/// A registry package that the prelude was built from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The features it was built with.
+    pub features: Vec<String>,
+    /// Whether it was built for build scripts and macros, not for the library.
+    pub for_host: bool,
 }
 
 /// Size and time of a file: equal stamps mean an unchanged file.
@@ -141,6 +156,17 @@ impl Prelude {
             }
         }
         Ok(())
+    }
+
+    /// The registry packages it was built from, for `%dep`.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn packages(&self) -> Result<Vec<Package>, InstallError> {
+        let broken =
+            |reason: String| InstallError::Record { record: self.package_list.clone(), reason };
+        let text = fs::read(&self.package_list).map_err(|error| broken(error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))
     }
 
     /// Marks the build as used until the result is dropped (or the process ends).

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use super::build::Built;
+use super::collect::Built;
 use super::prelude::{CURRENT, IN_USE, RECORD};
 use super::{InstallError, Prelude, Stamp};
 use crate::toolchain::Toolchain;
@@ -47,6 +47,8 @@ pub(super) fn place(
     replace(&built.kernel, &moved(&record.kernel))?;
     let lock = source.join("Cargo.lock");
     fs::copy(&lock, moved(&record.lock)).map_err(InstallError::file("cannot copy", &lock))?;
+    let packages = serde_json::to_vec(&built.packages).unwrap_or_default();
+    write(&moved(&record.package_list), &packages)?;
     write(&aside.join(IN_USE), b"")?;
     write(&aside.join(RECORD), &to_json(&record))?;
 
@@ -150,6 +152,7 @@ fn record(
         worker: directory.join("bin").join("oxilab-worker"),
         kernel: directory.join("bin").join("oxilab"),
         lock: directory.join("Cargo.lock"),
+        package_list: directory.join("packages.json"),
         dependencies,
         std_library: toolchain.std_library.clone(),
         rustc: toolchain.rustc.clone(),
@@ -223,11 +226,12 @@ mod tests {
         Built {
             library: file("liboxilab_dylib.so", mark),
             externs: [("polars".to_owned(), polars.clone())].into(),
-            crates: vec![polars],
+            crates: [polars].into(),
             worker: file("oxilab-worker", "worker"),
             kernel: file("oxilab", "kernel"),
             flags: Vec::new(),
             target_directory: folder.to_owned(),
+            packages: Vec::new(),
         }
     }
 
@@ -264,6 +268,7 @@ mod tests {
         let found = Prelude::find(setting.data.path()).expect("found");
         assert_eq!(found, prelude);
         assert!(found.externs["polars"].is_file());
+        assert_eq!(found.packages().expect("packages"), []);
         assert_eq!(fs::read_to_string(&found.lock).expect("lock"), "lock");
     }
 

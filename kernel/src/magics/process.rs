@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::{MagicContext, MagicError, MagicResult};
+use crate::process_group::ProcessGroup;
 use crate::server::handler::{OutputSender, StreamName};
 
 /// How long a process that was asked to end may take before it is killed.
@@ -43,11 +44,11 @@ pub(super) async fn run(
     let child = command
         .spawn()
         .map_err(|error| MagicError::Failed(format!("{program} could not be started: {error}")))?;
-    let mut group = Group { id: child.id(), child };
+    let mut group = Group { processes: ProcessGroup::of(child.id()), child };
     let status = group.stream(context.output(), input, context.interrupted()).await;
     if !matches!(status, Err(MagicError::Interrupted)) {
         // Nothing to end any more; what it has put into the background lives on.
-        group.id = None;
+        group.processes.release();
     }
     status
 }
@@ -64,7 +65,7 @@ pub(super) fn failure(status: ExitStatus) -> Option<String> {
 
 /// A process and all its descendants; killed when dropped.
 struct Group {
-    id: Option<u32>,
+    processes: ProcessGroup,
     child: Child,
 }
 
@@ -92,31 +93,15 @@ impl Group {
                 Ok(status)
             }
             () = interrupted => {
-                self.signal(libc::SIGINT);
+                self.processes.signal(libc::SIGINT);
                 // Whether it ends by itself or not, the rest is killed when the group is dropped.
                 let _ = tokio::time::timeout(GRACE, self.child.wait()).await;
-                self.signal(libc::SIGKILL);
+                self.processes.signal(libc::SIGKILL);
                 let _ = tokio::time::timeout(TAIL, reading).await;
                 abort.abort();
                 Err(MagicError::Interrupted)
             }
         }
-    }
-
-    fn signal(&self, signal: i32) {
-        let Some(id) = self.id.and_then(|id| i32::try_from(id).ok()) else { return };
-        #[expect(unsafe_code, reason = "the standard library cannot signal a process group")]
-        // SAFETY: no memory is involved. The group was made for this child, which has not been waited
-        // for under this id, or has members left; at worst there is no such group any more.
-        unsafe {
-            libc::killpg(id, signal);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(libc::SIGKILL);
     }
 }
 
