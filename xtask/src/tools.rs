@@ -1,7 +1,7 @@
 //! Build tools that LightGBM's own build wants: cmake 3.28 or newer, and libclang.
 //!
 //! The system's are used where they serve; else they come as wheels into `.tools/venv`. Either way
-//! `.tools/bin/cmake`, `.tools/include` and `.tools/lib/libclang.so` are links to them, and `.cargo/config.toml` names
+//! `.tools/bin/cmake` and `.tools/lib/libclang.so` are links to them, and `.cargo/config.toml` names
 //! those two paths, so that a plain `cargo build` finds them as well.
 
 use std::fs;
@@ -24,14 +24,7 @@ pub(crate) fn setup(paths: &Paths) -> Result<()> {
     fs::create_dir_all(tools.join("bin"))?;
     fs::create_dir_all(tools.join("lib"))?;
     cmake(&tools)?;
-    libclang(&tools)?;
-    compiler_headers(&tools)
-}
-
-/// The libclang of a wheel has no `stddef.h` of its own; the C compiler's serves.
-fn compiler_headers(tools: &Path) -> Result<()> {
-    let folder = output(process::command("cc").arg("-print-file-name=include"))?;
-    replace_link(Path::new(folder.trim()), &tools.join("include"))
+    libclang(&tools)
 }
 
 fn cmake(tools: &Path) -> Result<()> {
