@@ -8,11 +8,16 @@ use std::sync::Arc;
 
 use oxilab_kernel::cli::engine::{self, Engine};
 use oxilab_kernel::server::handler::CellRunner;
+use oxilab_kernel::session::Config;
 use oxilab_tests::literate::Spec;
 
 async fn start() -> anyhow::Result<Arc<dyn CellRunner>> {
-    let started = tokio::task::spawn_blocking(|| engine::start(Engine::Oxilab)).await?;
-    started.map_err(|error| anyhow::anyhow!("{}: {}", error.ename, error.evalue))
+    // Files that a spec writes go with the test.
+    let folder = std::env::temp_dir().join(format!("oxilab-cells-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let config = Config { directory: folder, ..Config::default() };
+    let started = tokio::task::spawn_blocking(move || engine::start_with(Engine::Oxilab, &config));
+    started.await?.map_err(|error| anyhow::anyhow!("{}: {}", error.ename, error.evalue))
 }
 
 fn specs() -> Vec<PathBuf> {

@@ -6,8 +6,7 @@ use clap::ValueEnum;
 
 use crate::install::{self, Prelude};
 use crate::server::Started;
-use crate::server::handler::CellError;
-use crate::session::{Config, Session};
+use crate::session::{Config, Session, errors};
 use crate::toolchain::Toolchain;
 
 /// What runs the cells.
@@ -19,21 +18,27 @@ pub enum Engine {
     Evcxr,
 }
 
-/// Starts the engine; may block for as long as the prelude takes to load. Needs a tokio runtime.
+/// Starts the engine in the current directory. Needs a tokio runtime.
 ///
 /// # Errors
-/// When the prelude is not installed or does not load; the message says what to do.
+/// When this build does not have the engine. A prelude that is not installed is no error: every cell
+/// says what to do.
 pub fn start(engine: Engine) -> Started {
-    let reason = match engine {
-        Engine::Oxilab => return Ok(Arc::new(Session::start(&Config::default()))),
-        Engine::Evcxr => "evcxr is not part of this build: build with `--features evcxr`",
-    };
-    Err(CellError {
-        ename: "StartError".to_owned(),
-        evalue: reason.to_owned(),
-        traceback: vec![reason.to_owned()],
-        html: None,
-    })
+    start_with(engine, &Config::default())
+}
+
+/// [`start`] with other folders.
+///
+/// # Errors
+/// See [`start`].
+pub fn start_with(engine: Engine, config: &Config) -> Started {
+    match engine {
+        Engine::Oxilab => Ok(Arc::new(Session::start(config))),
+        Engine::Evcxr => Err(errors::plain(
+            "StartError",
+            "evcxr is not part of this build: build with `--features evcxr`",
+        )),
+    }
 }
 
 /// Version of the compiler that runs the cells, `1.95.0`: from the record of the installation, which
