@@ -115,7 +115,7 @@ impl Table {
     pub fn to_html(&self) -> String {
         let mut html = String::from(
             "<div style=\"max-width:100%;overflow-x:auto\">\
-             <table class=\"dataframe\" style=\"border-collapse:collapse;margin:0\"><thead><tr>",
+             <table class=\"dataframe\" style=\"border-collapse:collapse;margin:0;color:inherit\"><thead><tr>",
         );
         for heading in &self.headings {
             let align = alignment(heading.numeric);
