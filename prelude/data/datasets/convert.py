@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def snake(name):
-    name = re.sub(r"\s*\((.*?)\)", r" \1", name)
+    name = re.sub(r"\s*\(cm\)", "", name)
     return re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")
 
 

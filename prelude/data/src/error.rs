@@ -1,0 +1,175 @@
+//! What can go wrong with data, and what to do about it.
+
+use polars::prelude::PolarsError;
+
+/// Result of the verbs of this crate.
+pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
+/// Why a verb of this crate failed; the message names file, line or column and the way out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// Nothing at this path or pattern.
+    #[error("reading {path:?}: {problem}; {hint}")]
+    NotFound {
+        /// The path, pattern or URL as given.
+        path: String,
+        /// What is missing.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file could not be understood.
+    #[error("reading {path:?}: {problem}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Line or column and what is wrong there.
+        problem: String,
+    },
+    /// The system refused to read or write.
+    #[error("{doing} {path:?}: {source}")]
+    Io {
+        /// "reading" or "writing".
+        doing: &'static str,
+        /// The file.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A database refused a connection or a query.
+    #[error("database {url}: {problem}")]
+    Database {
+        /// The address without password.
+        url: String,
+        /// The database's reason.
+        problem: String,
+    },
+    /// A column that is not there.
+    #[error("there is no column {column:?}{}; columns are {available}", did_you_mean(.column, .available))]
+    NoColumn {
+        /// The name asked for.
+        column: String,
+        /// The names there are, separated by commas.
+        available: String,
+    },
+    /// A column of a type that does not serve.
+    #[error("column {column:?} is {found}, {doing} needs {expected}")]
+    WrongType {
+        /// The column.
+        column: String,
+        /// Its type.
+        found: String,
+        /// What it should be.
+        expected: String,
+        /// Who needs it.
+        doing: String,
+    },
+    /// A frame that differs from the one a pipeline was fitted on.
+    #[error("the frame is not what the pipeline was fitted on: {problems}")]
+    Schema {
+        /// Missing, extra and retyped columns.
+        problems: String,
+    },
+    /// Arguments or data that make no sense.
+    #[error("{doing}: {problem}")]
+    Invalid {
+        /// What was tried.
+        doing: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The user pressed interrupt.
+    #[error("{doing}: interrupted")]
+    Interrupted {
+        /// What was under way.
+        doing: String,
+    },
+    /// polars refused.
+    #[error("{doing}: {source}")]
+    Polars {
+        /// What was tried.
+        doing: String,
+        /// polars' reason.
+        source: PolarsError,
+    },
+}
+
+impl From<PolarsError> for DataError {
+    fn from(source: PolarsError) -> Self {
+        Self::Polars { doing: "polars".to_owned(), source }
+    }
+}
+
+impl DataError {
+    /// Nonsense arguments or data.
+    pub(crate) fn invalid(doing: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { doing: doing.into(), problem: problem.into() }
+    }
+
+    /// A file that was not understood.
+    pub(crate) fn read(path: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Read { path: path.into(), problem: problem.to_string() }
+    }
+
+    /// A failed system call on a file.
+    pub(crate) fn io(doing: &'static str, path: impl ToString, source: std::io::Error) -> Self {
+        Self::Io { doing, path: path.to_string(), source }
+    }
+}
+
+/// Adds to a polars error what was being done.
+pub(crate) trait While<T> {
+    /// Names the activity.
+    fn doing(self, what: impl Into<String>) -> Result<T>;
+}
+
+impl<T> While<T> for std::result::Result<T, PolarsError> {
+    fn doing(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|source| DataError::Polars { doing: what.into(), source })
+    }
+}
+
+/// `, did you mean "x"?` when one of the names is close to the one asked for.
+fn did_you_mean(column: &str, available: &str) -> String {
+    let wanted = column.to_lowercase();
+    available
+        .split(", ")
+        .map(|name| (edits(&wanted, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance * 3 <= name.chars().count().max(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| format!(", did you mean {name:?}?"))
+        .unwrap_or_default()
+}
+
+/// Levenshtein's distance between two names.
+fn edits(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, l) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, r) in right.iter().enumerate() {
+            let cost = diagonal + usize::from(l != *r);
+            diagonal = row[column + 1];
+            row[column + 1] = cost.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_column_suggests_the_nearest_name() {
+        let error = DataError::NoColumn { column: "Specis".into(), available: "a, species".into() };
+        assert_eq!(
+            error.to_string(),
+            "there is no column \"Specis\", did you mean \"species\"?; columns are a, species"
+        );
+        let error = DataError::NoColumn { column: "zzz".into(), available: "a, species".into() };
+        assert_eq!(error.to_string(), "there is no column \"zzz\"; columns are a, species");
+    }
+}

@@ -1,0 +1,242 @@
+//! Files of every kind, good and bad.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use oxilab_data::{ReadOptions, read, read_images, read_sql, read_with, scan, write};
+use polars::prelude::*;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+fn frame() -> DataFrame {
+    df!("a" => [1_i64, 2], "b" => ["x", "y"], "c" => [0.5, -1.5]).unwrap()
+}
+
+#[test]
+fn every_format_that_is_written_reads_back() {
+    let folder = Folder::new();
+    for name in ["t.csv", "t.tsv", "t.json", "t.ndjson", "t.parquet", "t.arrow"] {
+        let path = folder.0.path().join(name);
+        write(&frame(), &path).unwrap();
+        assert!(read(&path).unwrap().equals(&frame()), "{name}");
+        let rows = scan(&path).unwrap().filter(col("a").gt(lit(1))).collect().unwrap();
+        assert_eq!(rows.height(), 1, "{name}");
+    }
+    let error = write(&frame(), folder.0.path().join("t.doc")).unwrap_err().to_string();
+    assert!(error.contains("unknown extension \"doc\""), "{error}");
+    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 6, "nothing half-written is left");
+}
+
+#[test]
+fn the_real_weather_file_has_dates_numbers_and_text() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../notebooks/data/seattle-weather.csv");
+    let df = read(path).unwrap();
+    assert_eq!(df.shape(), (1461, 6));
+    assert_eq!(df.column("date").unwrap().dtype(), &DataType::Date);
+    assert_eq!(df.column("wind").unwrap().dtype(), &DataType::Float64);
+    let cars = read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../notebooks/data/cars.csv")).unwrap();
+    assert_eq!(cars.column("horsepower").unwrap().null_count(), 6);
+    assert_eq!(cars.column("year").unwrap().dtype(), &DataType::Date);
+}
+
+#[test]
+fn dialects_encodings_and_compressions_are_detected() {
+    let folder = Folder::new();
+    let path = folder.file("semi.csv", "name;größe\nÄpfel;1,25\nBirnen;NA\n");
+    let df = read(&path).unwrap();
+    assert_eq!(df.column("größe").unwrap().f64().unwrap().get(0), Some(1.25));
+    assert_eq!(df.column("größe").unwrap().null_count(), 1);
+
+    let latin: Vec<u8> = "name,stadt\nJürgen,Köln\nZoë,Málaga und Größenwahn\n"
+        .chars()
+        .map(|c| u8::try_from(u32::from(c)).unwrap())
+        .collect();
+    let df = read(folder.file("latin.csv", &latin)).unwrap();
+    assert_eq!(df.column("stadt").unwrap().str().unwrap().get(0), Some("Köln"));
+
+    let wide: Vec<u8> = [0xff, 0xfe]
+        .into_iter()
+        .chain("a\tb\n1\té\n".encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
+    let df = read(folder.file("utf16.txt", &wide)).unwrap();
+    assert_eq!(df.column("b").unwrap().str().unwrap().get(0), Some("é"));
+
+    // A byte beyond UTF-8 far behind the sample.
+    let mut late = b"n,t\n".to_vec();
+    for row in 0..60_000 {
+        writeln!(late, "{row},plain").unwrap();
+    }
+    late.extend(b"60000,caf\xe9\n");
+    let df = read(folder.file("late.csv", &late)).unwrap();
+    assert_eq!(df.column("t").unwrap().str().unwrap().get(60_000), Some("café"));
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"a|b\n1|2\n").unwrap();
+    let df = read(folder.file("z.csv.gz", gzip.finish().unwrap())).unwrap();
+    assert_eq!((df.shape(), df.get_column_names()[1].as_str()), ((1, 2), "b"));
+
+    let df = read(folder.file("plain.csv", "1,2\n3,4\n")).unwrap();
+    assert_eq!(df.shape(), (2, 2));
+    let df =
+        read_with(folder.file("named.csv", "1,2\n3,4\n"), &ReadOptions::new().with_header(true))
+            .unwrap();
+    assert_eq!((df.height(), df.get_column_names()[0].as_str()), (1, "1"));
+    let df = read(folder.file("mark.csv", "\u{feff}a,b\n1,2\n")).unwrap();
+    assert_eq!(df.get_column_names()[0].as_str(), "a");
+}
+
+#[test]
+fn types_that_change_late_are_read_all_the_same() {
+    let folder = Folder::new();
+    let mut text = String::from("n,day\n");
+    for row in 0..3000 {
+        text.push_str(&format!("{row},2024-01-01\n"));
+    }
+    text.push_str("0.5,not a day\n");
+    let df = read(folder.file("late.csv", text)).unwrap();
+    assert_eq!(df.column("n").unwrap().dtype(), &DataType::Float64);
+    assert_eq!(df.column("day").unwrap().dtype(), &DataType::String);
+    assert_eq!(df.height(), 3001);
+}
+
+#[test]
+fn bad_files_are_errors_that_say_where() {
+    let folder = Folder::new();
+    let error = |path: PathBuf| read(path).unwrap_err().to_string();
+    let ragged = error(folder.file("ragged.csv", "a,b\n1,2\n3,4\n5,6,7\n"));
+    assert!(ragged.contains("ragged.csv") && ragged.contains("line 4: 3 fields"), "{ragged}");
+    let empty = error(folder.file("empty.csv", ""));
+    assert!(empty.contains("empty.csv\": the file is empty"), "{empty}");
+    assert!(error(folder.file("blank.csv", "\n \n")).contains("white space"));
+    let missing = error(folder.0.path().join("nowhere.csv"));
+    assert!(missing.contains("nowhere.csv") && missing.contains("no such file"), "{missing}");
+    assert!(error(folder.0.path().join("*.parquet")).contains("no file matches"));
+    let json = error(folder.file("bad.json", "[{\"a\": 1}, {\"a\": ]"));
+    assert!(json.contains("bad.json"), "{json}");
+    assert!(error(folder.file("x.csv.bz2", "BZh91AY")).contains("bzip2"));
+    let head = read(folder.file("header.csv", "a,b\n")).unwrap();
+    assert_eq!(head.shape(), (0, 2));
+    let cut = error(folder.file("cut.parquet", "PAR1oops"));
+    assert!(cut.contains("cut.parquet"), "{cut}");
+    let wrong = ReadOptions::new().with_columns(["A"]);
+    let error = read_with(folder.file("ok.csv", "a,b\n1,2\n"), &wrong).unwrap_err().to_string();
+    assert!(error.contains("did you mean \"a\"?"), "{error}");
+}
+
+#[test]
+fn globs_folders_and_partitions_are_stacked() {
+    let folder = Folder::new();
+    for (index, name) in ["one", "two"].iter().enumerate() {
+        folder.file(&format!("in/{name}.csv"), format!("k,v\n{name},{index}\n"));
+    }
+    folder.file("in/notes.txt.bak", "x");
+    let df = read(folder.0.path().join("in/*.csv")).unwrap();
+    assert_eq!(df.shape(), (2, 2));
+    assert_eq!(read(folder.0.path().join("**/t*.csv")).unwrap().height(), 1);
+
+    for year in [2023, 2024] {
+        let path = folder.0.path().join(format!("parts/year={year}/x.parquet"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write(&frame(), &path).unwrap();
+    }
+    let df = read(folder.0.path().join("parts")).unwrap();
+    assert_eq!(df.height(), 4);
+    assert_eq!(df.column("year").unwrap().i64().unwrap().sum(), Some(2 * (2023 + 2024)));
+}
+
+#[test]
+fn databases_answer_queries() {
+    let folder = Folder::new();
+    let path = folder.0.path().join("shop.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "create table t (id integer, price real, name text, day text);
+             insert into t values (1, 2, 'a', '2024-01-31'), (2, 2.5, null, '2024-02-01');",
+        )
+        .unwrap();
+    drop(connection);
+    let path = path.to_str().unwrap();
+    let df = read_sql(path, "select * from t order by id").unwrap();
+    let types: Vec<String> = df.dtypes().iter().map(ToString::to_string).collect();
+    assert_eq!(types, ["i64", "f64", "str", "date"]);
+    assert_eq!(df.column("name").unwrap().null_count(), 1);
+    let df = read_sql(&format!("sqlite:{path}"), "select sum(price) as s from t").unwrap();
+    assert_eq!(df.column("s").unwrap().f64().unwrap().get(0), Some(4.5));
+    let error = read_sql(path, "select absent from t").unwrap_err().to_string();
+    assert!(error.contains("no such column: absent"), "{error}");
+    assert!(read(path).unwrap_err().to_string().contains("read_sql"));
+    let error =
+        read_sql("postgres://me:secret@127.0.0.1:1/db", "select 1").unwrap_err().to_string();
+    assert!(error.contains("me:…@127.0.0.1:1/db") && !error.contains("secret"), "{error}");
+}
+
+#[test]
+fn pictures_are_listed_with_labels_and_sizes() {
+    let folder = Folder::new();
+    for (label, size) in [("cat", 3), ("dog", 5)] {
+        let path = folder.0.path().join(format!("pets/{label}/1.png"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::RgbImage::new(size, 2).save(&path).unwrap();
+    }
+    let df = read_images(folder.0.path().join("pets")).unwrap();
+    assert_eq!(df.column("label").unwrap().str().unwrap().get(1), Some("dog"));
+    assert_eq!(df.column("width").unwrap().u32().unwrap().get(1), Some(5));
+    assert!(read(folder.0.path().join("pets")).unwrap().equals(&df));
+    let bad = folder.file("pets/dog/2.png", "no picture");
+    let error = read_images(folder.0.path().join("pets")).unwrap_err().to_string();
+    assert!(error.contains(bad.to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn urls_are_downloaded() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        for body in ["a,b\n1,2\n", ""] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let _ = std::io::Read::read(&mut stream, &mut request).unwrap();
+            let status = if body.is_empty() { "404 Not Found" } else { "200 OK" };
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        }
+    });
+    let df = read(format!("http://{address}/t.csv?x=1")).unwrap();
+    assert_eq!(df.shape(), (1, 2));
+    let error = read(format!("http://{address}/gone.csv")).unwrap_err().to_string();
+    assert!(error.contains("404") && error.contains("gone.csv"), "{error}");
+    server.join().unwrap();
+}
+
+#[test]
+fn spreadsheets_have_types_and_named_sheets() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/sheets.xlsx");
+    let df = read(path).unwrap();
+    let types: Vec<String> = df.dtypes().iter().map(ToString::to_string).collect();
+    assert_eq!(types, ["i64", "f64", "str", "date", "bool"]);
+    assert_eq!(df.column("price").unwrap().null_count(), 1);
+    let second =
+        read_with(path, &ReadOptions::new().with_sheet("other").with_header(false)).unwrap();
+    assert_eq!(second.shape(), (2, 1));
+    let error = read_with(path, &ReadOptions::new().with_sheet("none")).unwrap_err().to_string();
+    assert!(error.contains("sheets are first, other"), "{error}");
+}

@@ -1,0 +1,6 @@
+//! Tests of the public interface: agreement with scipy and scikit-learn, files of every kind, and
+//! pipelines from fit to file.
+
+mod golden;
+mod ingest;
+mod pipeline;
