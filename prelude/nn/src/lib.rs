@@ -1,1 +1,38 @@
-//! Deep learning: trainer, optimisers, differentiable layers, nets.
+//! Deep learning: what one does with PyTorch and Lightning, on candle.
+//!
+//! * [`Trainer`] runs the loop and emits [`event`]s; progress bar, live chart, early stopping and
+//!   trackers listen. Checkpoints resume bit for bit.
+//! * [`Optimizer`] (SGD, Adam, AdamW, RMSprop), [`Schedule`], [`Loss`].
+//! * [`DataLoader`] shuffles, batches and prefetches a [`Dataset`].
+//! * [`layers`] that candle cannot differentiate or seed; [`gradcheck`] to test your own.
+//! * [`nets`]: perceptrons for tensors and for frames.
+
+mod chart;
+mod checkpoint;
+pub mod error;
+pub mod event;
+pub mod gradcheck;
+mod history;
+pub mod init;
+pub mod layers;
+mod loader;
+mod loss;
+pub mod memory;
+mod model;
+pub mod nets;
+pub mod optim;
+mod schedule;
+mod trainer;
+
+pub use checkpoint::Position;
+pub use error::NnError;
+pub use event::{Consumer, EarlyStopping, Event, Flow, LiveChart, ProgressBar, StopReason};
+pub use history::{EpochRecord, History, StepRecord};
+pub use loader::{Batch, Batches, DataLoader, Dataset, TensorDataset, frame_to_tensor};
+pub use loss::Loss;
+pub use memory::Memory;
+pub use model::{Mode, Net, Trainable};
+pub use nets::{Mlp, MlpClassifier, MlpRegressor};
+pub use optim::Optimizer;
+pub use schedule::{Schedule, ScheduleState};
+pub use trainer::Trainer;

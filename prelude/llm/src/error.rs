@@ -1,0 +1,137 @@
+//! What can go wrong with language models.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a model could not be loaded, asked or trained.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LlmError {
+    /// A test or teaching model is not on this machine.
+    #[error(
+        "the model {name} is not in {}; run `cargo xtask setup`, or set OXILAB_MODELS_DIR to the \
+         folder that holds it", folder.display()
+    )]
+    ModelNotFound {
+        /// The model's folder name.
+        name: &'static str,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file is damaged, or made to do harm.
+    #[error("{} is not a usable {format} file: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// `GGUF`, `safetensors`, `config.json`, …
+        format: &'static str,
+        /// What is wrong, with numbers.
+        reason: String,
+    },
+    /// The file is fine, but its model or tokenizer is of a kind that is not implemented.
+    #[error("{what} is not supported; supported are {supported}")]
+    Unsupported {
+        /// What was found.
+        what: String,
+        /// What can be used.
+        supported: &'static str,
+    },
+    /// The tokenizer failed.
+    #[error("the tokenizer failed: {0}")]
+    Tokenizer(String),
+    /// The chat template failed.
+    #[error(
+        "the model's chat template failed: {0}; check the roles (system first, then user and \
+         assistant in turn), or use `generate` with a plain prompt"
+    )]
+    Template(String),
+    /// The model has no chat template.
+    #[error("this model has no chat template (a base model); use `generate` with a plain prompt")]
+    NoTemplate,
+    /// The prompt does not fit.
+    #[error(
+        "the prompt has {tokens} tokens, but the model's context is {context}; shorten it or start a \
+         new conversation"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// The model's limit.
+        context: usize,
+    },
+    /// There is nothing to go on from.
+    #[error("the prompt has no tokens; give at least one word")]
+    EmptyPrompt,
+    /// A token id is not in the vocabulary.
+    #[error("token id {id} is out of range: the vocabulary has {vocabulary} tokens")]
+    TokenOutOfRange {
+        /// The id.
+        id: u32,
+        /// The size of the vocabulary.
+        vocabulary: usize,
+    },
+    /// A setting is out of range.
+    #[error("{setting} is {value}, but {expected}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+    /// Training examples are missing or have the wrong form.
+    #[error("example {row}: {reason}")]
+    Example {
+        /// The example's number, from 0.
+        row: usize,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// There are no examples.
+    #[error("there are no examples to train on")]
+    NoExamples,
+    /// An adapter does not fit the model.
+    #[error("the adapter in {} does not fit: {reason}", path.display())]
+    Adapter {
+        /// The adapter's folder.
+        path: PathBuf,
+        /// What is missing or different.
+        reason: String,
+    },
+    /// The model has no adapter, or already has one.
+    #[error("{0}")]
+    AdapterState(&'static str),
+    /// The user interrupted.
+    #[error("interrupted; the model is unchanged and can be used again")]
+    Interrupted,
+    /// A tensor operation failed.
+    #[error("a tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// Training failed.
+    #[error(transparent)]
+    Training(#[from] oxilab_nn::NnError),
+    /// A frame could not be read.
+    #[error("cannot read the frame: {0}")]
+    Frame(#[from] polars::prelude::PolarsError),
+}
+
+impl LlmError {
+    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File { action, path: path.to_owned(), source }
+    }
+}
+
+/// The result of this crate's verbs.
+pub type Result<T, E = LlmError> = std::result::Result<T, E>;

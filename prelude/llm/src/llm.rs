@@ -1,0 +1,304 @@
+//! [`Llm`]: a model with its tokenizer, chat template and cache; [`Chat`]: a conversation with it.
+
+use std::path::{Path, PathBuf};
+
+use oxilab_display::table::thousands;
+use oxilab_display::{MimeBundle, Render};
+use oxilab_nn::Mode;
+use oxilab_nn::memory::megabytes;
+
+use crate::error::{LlmError, Result};
+use crate::generation::{Generation, Screen};
+use crate::model::{KvCache, Model, ModelConfig};
+use crate::sampling::{Sampling, log_sum_exp};
+use crate::text::{ChatTemplate, Message, Tokenizer};
+use crate::tune::lora::Lora;
+use crate::weights::gguf::Gguf;
+use crate::weights::source::Source;
+
+/// A language model that can be asked, measured and fine-tuned.
+///
+/// ```no_run
+/// use oxilab_llm::{Llm, Sampling, models};
+/// let mut llm = Llm::load(models::smollm2()?)?;
+/// let said = llm.chat("What is the capital of Italy?", &Sampling::greedy())?;
+/// println!("{} ({:.1} tokens/s)", said.text, said.tokens_per_second());
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
+#[derive(Debug)]
+pub struct Llm {
+    pub(crate) path: PathBuf,
+    pub(crate) model: Model,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: Option<ChatTemplate>,
+    pub(crate) lora: Option<Lora>,
+    pub(crate) cache: KvCache,
+    /// The tokens whose keys and values the cache holds.
+    pub(crate) cached: Vec<u32>,
+}
+
+impl Llm {
+    /// Loads a model from a GGUF file, or from a folder with `config.json`, `*.safetensors` and
+    /// `tokenizer.json`. Quantised weights stay quantised.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged, or of an architecture that is not supported.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if path.is_dir() { Self::load_folder(path) } else { Self::load_gguf(path) }
+    }
+
+    fn load_gguf(path: &Path) -> Result<Self> {
+        let gguf = Gguf::open(path)?;
+        let config = ModelConfig::from_gguf(&gguf)?;
+        let tokenizer = Tokenizer::from_gguf(&gguf)?;
+        let template = gguf.text("tokenizer.chat_template").map(str::to_owned);
+        let permuted = gguf.text("general.architecture") == Some("llama");
+        let model = Model::load(config, &Source::Gguf { gguf, permuted })?;
+        Self::new(path, model, tokenizer, template)
+    }
+
+    fn load_folder(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(|e| LlmError::file("read", &path, e))?;
+        let config = ModelConfig::from_json(&text, &path)?;
+        let tokenizer = Tokenizer::from_folder(folder)?;
+        let template = std::fs::read_to_string(folder.join("chat_template.jinja")).ok().or_else(|| {
+            let text = std::fs::read_to_string(folder.join("tokenizer_config.json")).ok()?;
+            let json: serde_json::Value = serde_json::from_str(&text).ok()?;
+            json.get("chat_template")?.as_str().map(str::to_owned)
+        });
+        let model = Model::load(config, &Source::open_safetensors(folder)?)?;
+        Self::new(folder, model, tokenizer, template)
+    }
+
+    fn new(
+        path: &Path,
+        model: Model,
+        tokenizer: Tokenizer,
+        template: Option<String>,
+    ) -> Result<Self> {
+        let text = |id: Option<u32>| id.and_then(|id| tokenizer.token(id)).unwrap_or_default();
+        let (bos, eos) = (text(tokenizer.bos()), text(tokenizer.ends().last().copied()));
+        let template = template.map(|source| ChatTemplate::new(&source, bos, eos)).transpose()?;
+        let cache = KvCache::new(model.config().layers);
+        Ok(Self {
+            path: path.to_owned(),
+            model,
+            tokenizer,
+            template,
+            lora: None,
+            cache,
+            cached: Vec::new(),
+        })
+    }
+
+    /// What the model looks like.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        self.model.config()
+    }
+
+    /// The model itself.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The chat template.
+    ///
+    /// # Errors
+    /// When the model has none.
+    pub fn template(&self) -> Result<&ChatTemplate> {
+        self.template.as_ref().ok_or(LlmError::NoTemplate)
+    }
+
+    /// Goes on from a text.
+    ///
+    /// # Errors
+    /// When the prompt is empty or too long, a setting is out of range, or the user interrupts.
+    pub fn generate(&mut self, prompt: &str, sampling: &Sampling) -> Result<Generation> {
+        let tokens = self.tokenizer.encode(prompt, true)?;
+        self.run(&tokens, sampling, None)
+    }
+
+    /// As [`Llm::generate`], shown below the cell while it grows.
+    ///
+    /// # Errors
+    /// As [`Llm::generate`].
+    pub fn stream(&mut self, prompt: &str, sampling: &Sampling) -> Result<Generation> {
+        let tokens = self.tokenizer.encode(prompt, true)?;
+        self.run(&tokens, sampling, Some(&mut Screen::new()))
+    }
+
+    /// Goes on from token ids.
+    ///
+    /// # Errors
+    /// As [`Llm::generate`], and when an id is not in the vocabulary.
+    pub fn generate_tokens(&mut self, prompt: &[u32], sampling: &Sampling) -> Result<Generation> {
+        self.run(prompt, sampling, None)
+    }
+
+    /// Answers one message.
+    ///
+    /// # Errors
+    /// As [`Llm::generate`], and when the model has no chat template.
+    pub fn chat(&mut self, message: &str, sampling: &Sampling) -> Result<Generation> {
+        self.answer(&[Message::user(message)], sampling)
+    }
+
+    /// Answers the last message of a conversation.
+    ///
+    /// # Errors
+    /// As [`Llm::chat`].
+    pub fn answer(&mut self, messages: &[Message], sampling: &Sampling) -> Result<Generation> {
+        let tokens = self.chat_tokens(messages)?;
+        self.run(&tokens, sampling, None)
+    }
+
+    /// A conversation whose answers are shown while they grow; the cache is kept from turn to turn.
+    pub fn conversation(&mut self) -> Chat<'_> {
+        Chat { llm: self, messages: Vec::new(), sampling: Sampling::default() }
+    }
+
+    fn chat_tokens(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        self.tokenizer.encode(&self.template()?.render(messages, true)?, false)
+    }
+
+    /// The log-probability of each token of a text but the first, given those before it.
+    ///
+    /// # Errors
+    /// When the text is empty or longer than the context.
+    pub fn logprobs(&self, text: &str) -> Result<Vec<(u32, f32)>> {
+        let tokens = self.tokenizer.encode(text, true)?;
+        self.token_logprobs(&tokens)
+    }
+
+    fn token_logprobs(&self, tokens: &[u32]) -> Result<Vec<(u32, f32)>> {
+        let context = self.config().context;
+        if tokens.is_empty() {
+            return Err(LlmError::EmptyPrompt);
+        }
+        if tokens.len() > context {
+            return Err(LlmError::PromptTooLong { tokens: tokens.len(), context });
+        }
+        self.check_tokens(tokens)?;
+        let mut cache = KvCache::new(self.config().layers);
+        let mut scores = Vec::with_capacity(tokens.len());
+        let mut at = 1;
+        for part in tokens[..tokens.len() - 1].chunks(64) {
+            if oxilab_runtime::cancel::requested() {
+                return Err(LlmError::Interrupted);
+            }
+            let hidden = self.model.forward(part, &mut cache)?;
+            for row in self.model.logits(&hidden, Mode::eval())?.to_vec2::<f32>()? {
+                let id = tokens[at];
+                scores.push((id, row[id as usize] - log_sum_exp(&row)));
+                at += 1;
+            }
+        }
+        Ok(scores)
+    }
+
+    /// The perplexity of a text: `exp` of the mean negative log-probability of its tokens. Texts longer
+    /// than the context are measured in pieces.
+    ///
+    /// # Errors
+    /// When the text has fewer than two tokens.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn perplexity(&self, text: &str) -> Result<f64> {
+        let tokens = self.tokenizer.encode(text, true)?;
+        let (mut sum, mut count) = (0.0, 0usize);
+        for part in tokens.chunks(self.config().context.min(1024)) {
+            if part.len() > 1 {
+                let scores = self.token_logprobs(part)?;
+                sum += scores.iter().map(|(_, logprob)| f64::from(*logprob)).sum::<f64>();
+                count += scores.len();
+            }
+        }
+        if count == 0 { Err(LlmError::EmptyPrompt) } else { Ok((-sum / count as f64).exp()) }
+    }
+
+    /// Forgets the cached conversation.
+    pub fn reset(&mut self) {
+        self.cache = KvCache::new(self.config().layers);
+        self.cached.clear();
+    }
+
+    /// The LoRA settings of the adapter in the model.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&Lora> {
+        self.lora.as_ref()
+    }
+}
+
+impl Render for Llm {
+    fn render(&self) -> MimeBundle {
+        let config = self.config();
+        let adapter = self.lora.as_ref().map_or_else(String::new, |lora| {
+            format!(", LoRA r {} on {}", lora.r, lora.targets.join(", "))
+        });
+        MimeBundle::text(format!(
+            "Llm({}, {} parameters, {} MB, {} layers, context {}{adapter})",
+            config.architecture.name(),
+            thousands(self.model.parameters()),
+            megabytes(self.model.bytes()),
+            config.layers,
+            thousands(config.context),
+        ))
+    }
+}
+
+/// A conversation. Each answer is shown below the cell while it grows.
+pub struct Chat<'a> {
+    llm: &'a mut Llm,
+    messages: Vec<Message>,
+    sampling: Sampling,
+}
+
+impl Chat<'_> {
+    /// Starts with a message of the system.
+    #[must_use]
+    pub fn with_system(mut self, content: impl Into<String>) -> Self {
+        self.messages.insert(0, Message::system(content));
+        self
+    }
+
+    /// Sets how answers are generated.
+    #[must_use]
+    pub fn with_sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
+    /// Says something and gives the model's answer.
+    ///
+    /// # Errors
+    /// As [`Llm::chat`]; the conversation is then as before.
+    pub fn say(&mut self, message: impl Into<String>) -> Result<Generation> {
+        self.messages.push(Message::user(message));
+        let said = self
+            .llm
+            .chat_tokens(&self.messages)
+            .and_then(|tokens| self.llm.run(&tokens, &self.sampling, Some(&mut Screen::new())));
+        match &said {
+            Ok(said) => self.messages.push(Message::assistant(said.text.clone())),
+            Err(_) => {
+                self.messages.pop();
+            }
+        }
+        said
+    }
+
+    /// What was said so far.
+    #[must_use]
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+}

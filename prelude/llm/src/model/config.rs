@@ -1,0 +1,326 @@
+//! The numbers that describe an architecture, from GGUF metadata or from `config.json`.
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use crate::error::{LlmError, Result};
+use crate::weights::gguf::Gguf;
+
+/// Architectures of the Llama family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Architecture {
+    /// Llama, SmolLM, TinyLlama.
+    Llama,
+    /// Mistral: a sliding window.
+    Mistral,
+    /// Qwen2 and Qwen2.5: biases on q, k and v.
+    Qwen2,
+    /// Qwen3: norms on q and k.
+    Qwen3,
+    /// Phi-3: q, k, v and gate, up in one matrix each.
+    Phi3,
+    /// Gemma: scaled embeddings, GELU, norms around one.
+    Gemma,
+}
+
+const SUPPORTED: &str = "llama, mistral, qwen2, qwen3, phi3 and gemma";
+
+impl Architecture {
+    fn parse(name: &str) -> Result<Self> {
+        Ok(match name {
+            "llama" => Self::Llama,
+            "mistral" => Self::Mistral,
+            "qwen2" => Self::Qwen2,
+            "qwen3" => Self::Qwen3,
+            "phi3" => Self::Phi3,
+            "gemma" => Self::Gemma,
+            other => {
+                return Err(LlmError::Unsupported {
+                    what: format!("architecture {other:?}"),
+                    supported: SUPPORTED,
+                });
+            }
+        })
+    }
+
+    /// Hugging Face's `model_type`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Mistral => "mistral",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::Phi3 => "phi3",
+            Self::Gemma => "gemma",
+        }
+    }
+
+    fn class(self) -> &'static str {
+        match self {
+            Self::Llama => "LlamaForCausalLM",
+            Self::Mistral => "MistralForCausalLM",
+            Self::Qwen2 => "Qwen2ForCausalLM",
+            Self::Qwen3 => "Qwen3ForCausalLM",
+            Self::Phi3 => "Phi3ForCausalLM",
+            Self::Gemma => "GemmaForCausalLM",
+        }
+    }
+}
+
+/// What a model looks like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// Width of the hidden states.
+    pub hidden: usize,
+    /// Width inside the feed-forward layers.
+    pub intermediate: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Heads of keys and values.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// How many values of a head the rotary embedding turns.
+    pub rope_dims: usize,
+    /// The rotary embedding's base.
+    pub rope_theta: f64,
+    /// Divisors of the rotary frequencies.
+    pub rope_factors: Option<Vec<f32>>,
+    /// The norms' epsilon.
+    pub eps: f64,
+    /// Positions that the model was trained for.
+    pub context: usize,
+    /// How far back a position sees.
+    pub window: Option<usize>,
+    /// Whether input and output embedding are one matrix.
+    pub tied: bool,
+}
+
+impl ModelConfig {
+    /// From the metadata of a GGUF file.
+    ///
+    /// # Errors
+    /// When the architecture is not supported or a number is missing or impossible.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
+        let name = gguf.text("general.architecture").unwrap_or_default();
+        let architecture = Architecture::parse(name)?;
+        let number = |key: &str| gguf.number(&format!("{name}.{key}"));
+        let need = |key: &str| {
+            number(key).ok_or_else(|| gguf.bad(format!("metadata {name}.{key} is missing")))
+        };
+        let (hidden, heads) = (need("embedding_length")?, need("attention.head_count")?);
+        let head_dim = number("attention.key_length")
+            .or_else(|| hidden.checked_div(heads))
+            .unwrap_or_default();
+        let rope_factors = if gguf.tensors().contains_key("rope_freqs.weight") {
+            let factors = gguf.tensor("rope_freqs.weight")?.dequantize(&candle_core::Device::Cpu)?;
+            Some(factors.flatten_all()?.to_vec1()?)
+        } else {
+            None
+        };
+        let vocabulary = gguf.tensors().get("token_embd.weight").map(|info| info.shape[0]);
+        let config = Self {
+            architecture,
+            vocabulary: vocabulary.ok_or_else(|| gguf.bad("tensor \"token_embd.weight\" is missing"))?,
+            hidden,
+            intermediate: need("feed_forward_length")?,
+            layers: need("block_count")?,
+            heads,
+            kv_heads: number("attention.head_count_kv").unwrap_or(heads),
+            head_dim,
+            rope_dims: number("rope.dimension_count").unwrap_or(head_dim),
+            rope_theta: gguf.float(&format!("{name}.rope.freq_base")).unwrap_or(10_000.0),
+            rope_factors,
+            eps: gguf.float(&format!("{name}.attention.layer_norm_rms_epsilon")).unwrap_or(1e-5),
+            context: need("context_length")?,
+            window: number("attention.sliding_window").filter(|window| *window > 0),
+            tied: !gguf.tensors().contains_key("output.weight"),
+        };
+        config.check(gguf.path(), "GGUF")
+    }
+
+    /// From the text of `config.json`.
+    ///
+    /// # Errors
+    /// When the architecture is not supported or a number is missing or impossible.
+    pub fn from_json(text: &str, path: &Path) -> Result<Self> {
+        let bad = |reason: String| LlmError::Damaged {
+            path: path.to_owned(),
+            format: "config.json",
+            reason,
+        };
+        let json: Json = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
+        let number = |key: &str| {
+            json.get(key).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok())
+        };
+        let need = |key: &str| number(key).ok_or_else(|| bad(format!("{key} is missing")));
+        let kind = json.get("model_type").and_then(Json::as_str).unwrap_or_default();
+        let architecture = Architecture::parse(kind)?;
+        let (hidden, heads) = (need("hidden_size")?, need("num_attention_heads")?);
+        let head_dim = number("head_dim").or_else(|| hidden.checked_div(heads)).unwrap_or_default();
+        // transformers 5 moved theta and scaling into `rope_parameters`.
+        let rope = json.get("rope_parameters").or_else(|| json.get("rope_scaling"));
+        let theta = json
+            .get("rope_theta")
+            .or_else(|| rope.and_then(|rope| rope.get("rope_theta")))
+            .and_then(Json::as_f64)
+            .unwrap_or(10_000.0);
+        #[expect(clippy::cast_precision_loss, reason = "heads are narrow")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within a head")]
+        let rope_dims = json
+            .get("partial_rotary_factor")
+            .and_then(Json::as_f64)
+            .map_or(head_dim, |part| (part * head_dim as f64) as usize);
+        let windowed = json.get("use_sliding_window").and_then(Json::as_bool).unwrap_or(true);
+        let tied = json.get("tie_word_embeddings").and_then(Json::as_bool);
+        let config = Self {
+            architecture,
+            vocabulary: need("vocab_size")?,
+            hidden,
+            intermediate: need("intermediate_size")?,
+            layers: need("num_hidden_layers")?,
+            heads,
+            kv_heads: number("num_key_value_heads").unwrap_or(heads),
+            head_dim,
+            rope_dims,
+            rope_theta: theta,
+            rope_factors: rope.map_or(Ok(None), |rope| rope_factors(rope, rope_dims, theta))?,
+            eps: json.get("rms_norm_eps").and_then(Json::as_f64).unwrap_or(1e-6),
+            context: need("max_position_embeddings")?,
+            window: number("sliding_window").filter(|window| windowed && *window > 0),
+            tied: tied.unwrap_or(architecture == Architecture::Gemma),
+        };
+        config.check(path, "config.json")
+    }
+
+    fn check(self, path: &Path, format: &'static str) -> Result<Self> {
+        let sound = self.heads > 0
+            && self.kv_heads > 0
+            && self.heads.is_multiple_of(self.kv_heads)
+            && self.head_dim > 0
+            && self.rope_dims <= self.head_dim
+            && self.rope_dims.is_multiple_of(2)
+            && self.hidden > 0
+            && self.vocabulary > 0
+            && self.context > 0
+            && self.layers < 10_000
+            && self.heads.checked_mul(self.head_dim).is_some_and(|width| width < 1 << 24)
+            && self.rope_factors.as_ref().is_none_or(|f| f.len() == self.rope_dims / 2);
+        if sound {
+            return Ok(self);
+        }
+        let reason = format!("the model's numbers do not fit together: {self:?}");
+        Err(LlmError::Damaged { path: path.to_owned(), format, reason })
+    }
+
+    /// `config.json` for a model saved in Hugging Face's layout.
+    #[must_use]
+    pub fn to_json(&self, bos: Option<u32>, eos: &[u32]) -> Json {
+        let mut json = serde_json::json!({
+            "architectures": [self.architecture.class()],
+            "model_type": self.architecture.name(),
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.hidden,
+            "intermediate_size": self.intermediate,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "hidden_act": if self.architecture == Architecture::Gemma { "gelu_pytorch_tanh" } else { "silu" },
+            "max_position_embeddings": self.context,
+            "rms_norm_eps": self.eps,
+            "rope_theta": self.rope_theta,
+            "tie_word_embeddings": self.tied,
+            "attention_bias": false,
+            "mlp_bias": false,
+            "torch_dtype": "float32",
+        });
+        if let Some(window) = self.window {
+            json["sliding_window"] = window.into();
+        }
+        if let Some(bos) = bos {
+            json["bos_token_id"] = bos.into();
+        }
+        match eos {
+            [] => {}
+            [one] => json["eos_token_id"] = (*one).into(),
+            many => json["eos_token_id"] = many.into(),
+        }
+        json
+    }
+}
+
+/// Llama 3's scaling: long wavelengths are divided by `factor`, short ones stay, between them the
+/// divisor goes over smoothly.
+#[expect(clippy::cast_precision_loss, reason = "heads are narrow")]
+#[expect(clippy::cast_possible_truncation, reason = "factors are kept as f32")]
+fn rope_factors(rope: &Json, dims: usize, theta: f64) -> Result<Option<Vec<f32>>> {
+    let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Json::as_str);
+    let float = |key: &str, default: f64| rope.get(key).and_then(Json::as_f64).unwrap_or(default);
+    match kind {
+        None | Some("default") => Ok(None),
+        Some("linear") => Ok(Some(vec![float("factor", 1.0) as f32; dims / 2])),
+        Some("llama3") => {
+            let (low, high) = (float("low_freq_factor", 1.0), float("high_freq_factor", 4.0));
+            let (factor, original) =
+                (float("factor", 8.0), float("original_max_position_embeddings", 8192.0));
+            let divisor = |pair: usize| {
+                let length = std::f64::consts::TAU * theta.powf(2.0 * pair as f64 / dims as f64);
+                if length < original / high {
+                    1.0
+                } else if length > original / low {
+                    factor
+                } else {
+                    let smooth = (original / length - low) / (high - low);
+                    1.0 / ((1.0 - smooth) / factor + smooth)
+                }
+            };
+            Ok(Some((0..dims / 2).map(|pair| divisor(pair) as f32).collect()))
+        }
+        Some(other) => Err(LlmError::Unsupported {
+            what: format!("rotary scaling {other:?}"),
+            supported: "default, linear and llama3",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QWEN: &str = r#"{"model_type": "qwen2", "vocab_size": 10, "hidden_size": 8,
+        "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 64, "rope_theta": 1e6,
+        "sliding_window": 32, "use_sliding_window": false, "tie_word_embeddings": true}"#;
+
+    #[test]
+    fn a_config_is_read_and_an_impossible_one_refused() -> Result<()> {
+        let config = ModelConfig::from_json(QWEN, Path::new("config.json"))?;
+        assert_eq!((config.head_dim, config.window, config.tied), (2, None, true));
+        let bad = QWEN.replace("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3");
+        let error = ModelConfig::from_json(&bad, Path::new("x")).expect_err("refused").to_string();
+        assert!(error.contains("do not fit together"), "{error}");
+        let other = QWEN.replace("qwen2", "mamba");
+        let error = ModelConfig::from_json(&other, Path::new("x")).expect_err("no").to_string();
+        assert!(error.contains("\"mamba\"") && error.contains("llama"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn llama3_scaling_keeps_short_waves_and_divides_long_ones() -> Result<()> {
+        let rope = serde_json::json!({"rope_type": "llama3", "factor": 32.0});
+        let factors = rope_factors(&rope, 64, 500_000.0)?.unwrap_or_default();
+        assert!((factors[0] - 1.0).abs() < 1e-6 && (factors[31] - 32.0).abs() < 1e-6);
+        assert!(factors.windows(2).all(|pair| pair[0] <= pair[1]));
+        Ok(())
+    }
+}

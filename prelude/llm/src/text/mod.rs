@@ -1,0 +1,7 @@
+//! Text: tokenizers and chat templates.
+
+pub mod template;
+pub mod tokenizer;
+
+pub use template::{ChatTemplate, Message};
+pub use tokenizer::Tokenizer;

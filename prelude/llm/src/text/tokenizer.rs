@@ -1,0 +1,331 @@
+//! Tokenizers: `tokenizer.json`, or the one inside a GGUF file rebuilt as such.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+use tokenizers::Tokenizer as Inner;
+
+use crate::error::{LlmError, Result};
+use crate::weights::gguf::{Gguf, Value};
+
+/// Text to token ids and back.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    inner: Inner,
+    add_bos: bool,
+    bos: Option<u32>,
+    ends: Vec<u32>,
+}
+
+impl Tokenizer {
+    /// From `tokenizer.json` and what `tokenizer_config.json` and `generation_config.json` say beside
+    /// it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        let bytes = std::fs::read(&path).map_err(|e| LlmError::file("read", &path, e))?;
+        let inner = Inner::from_bytes(&bytes).map_err(|e| LlmError::Damaged {
+            path: path.clone(),
+            format: "tokenizer.json",
+            reason: e.to_string(),
+        })?;
+        let config = read_json(&folder.join("tokenizer_config.json"));
+        let token = |key: &str| {
+            let value = config.get(key)?;
+            let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
+            inner.token_to_id(text)
+        };
+        let bos = token("bos_token");
+        let mut ends: Vec<u32> = token("eos_token").into_iter().collect();
+        for file in ["generation_config.json", "config.json"] {
+            let json = read_json(&folder.join(file));
+            let ids = match json.get("eos_token_id") {
+                Some(Json::Array(ids)) => ids.clone(),
+                Some(id) => vec![id.clone()],
+                None => Vec::new(),
+            };
+            ends.extend(ids.iter().filter_map(Json::as_u64).filter_map(|id| u32::try_from(id).ok()));
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        // The file's own post-processor adds what the model wants at the start.
+        Ok(Self { inner, add_bos: false, bos, ends })
+    }
+
+    /// From the vocabulary in a GGUF file.
+    ///
+    /// # Errors
+    /// When the vocabulary is missing, damaged or of a kind that is not supported.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
+        let tokens = gguf
+            .texts("tokenizer.ggml.tokens")
+            .ok_or_else(|| gguf.bad("metadata tokenizer.ggml.tokens is missing"))?;
+        let json = match gguf.text("tokenizer.ggml.model") {
+            Some("gpt2") => byte_level(gguf, &tokens)?,
+            Some("llama") => sentence_piece(gguf, &tokens)?,
+            other => {
+                return Err(LlmError::Unsupported {
+                    what: format!("tokenizer {:?}", other.unwrap_or("of no kind")),
+                    supported: "gpt2 (byte-level BPE) and llama (SentencePiece BPE)",
+                });
+            }
+        };
+        let bytes = serde_json::to_vec(&json).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
+        let inner =
+            Inner::from_bytes(&bytes).map_err(|e| gguf.bad(format!("its vocabulary: {e}")))?;
+        let id = |key: &str| {
+            gguf.number(&format!("tokenizer.ggml.{key}_token_id"))
+                .filter(|id| *id < tokens.len())
+                .and_then(|id| u32::try_from(id).ok())
+        };
+        let mut ends: Vec<u32> = id("eos").into_iter().chain(id("eot")).collect();
+        let known = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>", "<|end|>"];
+        ends.extend(known.iter().filter_map(|text| inner.token_to_id(text)));
+        ends.sort_unstable();
+        ends.dedup();
+        let spm = gguf.text("tokenizer.ggml.model") == Some("llama");
+        let add_bos = gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(spm);
+        Ok(Self { inner, add_bos, bos: id("bos"), ends })
+    }
+
+    /// Token ids of a text; special tokens written out in it count as such. With `start` the model's
+    /// start token is put before it where the model wants one.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn encode(&self, text: &str, start: bool) -> Result<Vec<u32>> {
+        let encoded =
+            self.inner.encode(text, start).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
+        let mut ids = encoded.get_ids().to_vec();
+        if let Some(bos) = self.bos.filter(|bos| start && self.add_bos && ids.first() != Some(bos)) {
+            ids.insert(0, bos);
+        }
+        Ok(ids)
+    }
+
+    /// The text of token ids, special tokens left out.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(|e| LlmError::Tokenizer(e.to_string()))
+    }
+
+    /// How a token is written in the vocabulary.
+    #[must_use]
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The id of a token.
+    #[must_use]
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Whether an answer ends with this token.
+    #[must_use]
+    pub fn is_end(&self, id: u32) -> bool {
+        self.ends.contains(&id)
+    }
+
+    /// The tokens that end an answer.
+    #[must_use]
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// The start token.
+    #[must_use]
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// Writes `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let json = self.inner.to_string(false).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
+        crate::files::write(path, json.as_bytes())
+    }
+}
+
+/// Text from tokens as they come: a character of several tokens is held back until it is whole.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    before: Option<u32>,
+    pending: Vec<u32>,
+}
+
+impl Stream {
+    pub(crate) fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String> {
+        self.pending.push(id);
+        self.take(tokenizer, false)
+    }
+
+    pub(crate) fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String> {
+        self.take(tokenizer, true)
+    }
+
+    fn take(&mut self, tokenizer: &Tokenizer, all: bool) -> Result<String> {
+        // Some decoders strip the space of the first token: decode with the one before.
+        let context: Vec<u32> = self.before.into_iter().collect();
+        let start = tokenizer.decode(&context)?;
+        let whole = tokenizer.decode(&[&context[..], &self.pending].concat())?;
+        let text = whole.strip_prefix(&start).unwrap_or(&whole);
+        if text.ends_with('\u{fffd}') && !all && self.pending.len() < 8 {
+            return Ok(String::new());
+        }
+        self.before = self.pending.last().copied().or(self.before);
+        self.pending.clear();
+        Ok(text.to_owned())
+    }
+}
+
+fn read_json(path: &Path) -> Json {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or(Json::Null)
+}
+
+/// The patterns that split text before byte-level BPE, by llama.cpp's name of the pre-tokenizer.
+fn splits(pre: &str) -> Option<Vec<&'static str>> {
+    const GPT2: &str =
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+    const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    Some(match pre {
+        "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "exaone" => {
+            vec![r"\p{N}", GPT2]
+        }
+        "gpt-2" | "phi-2" | "default" | "mpt" | "olmo" | "jais" => vec![GPT2],
+        "llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe" | "dbrx" => vec![LLAMA3],
+        "qwen2" | "deepseek-r1-qwen" | "stablelm2" => vec![QWEN2],
+        _ => return None,
+    })
+}
+
+fn byte_level(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
+    let pre = gguf.text("tokenizer.ggml.pre").unwrap_or("default");
+    let patterns = splits(pre).ok_or_else(|| LlmError::Unsupported {
+        what: format!("pre-tokenizer {pre:?}"),
+        supported: "smollm, gpt-2, llama-bpe and qwen2",
+    })?;
+    let merges = gguf
+        .texts("tokenizer.ggml.merges")
+        .ok_or_else(|| gguf.bad("metadata tokenizer.ggml.merges is missing"))?;
+    let merges: Vec<Json> = merges
+        .iter()
+        .map(|merge| {
+            let (left, right) =
+                merge.split_once(' ').ok_or_else(|| gguf.bad(format!("the merge {merge:?}")))?;
+            Ok(json!([left, right]))
+        })
+        .collect::<Result<_>>()?;
+    let mut steps: Vec<Json> = patterns
+        .iter()
+        .map(|pattern| {
+            json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false})
+        })
+        .collect();
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+    steps.push(bytes.clone());
+    Ok(json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added_tokens(gguf, tokens),
+        "normalizer": if pre == "qwen2" { json!({"type": "NFC"}) } else { Json::Null },
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
+        "post_processor": null,
+        "decoder": bytes,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null,
+            "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": false,
+            "byte_fallback": false, "ignore_merges": pre == "llama-bpe",
+            "vocab": vocabulary(tokens), "merges": merges,
+        },
+    }))
+}
+
+/// SentencePiece's BPE has scores instead of merges: two tokens merge when their concatenation is a
+/// token, the one with the best score first.
+fn sentence_piece(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
+    let scores: Vec<f64> = match gguf.metadata().get("tokenizer.ggml.scores") {
+        Some(Value::Array(values)) if values.len() == tokens.len() => values
+            .iter()
+            .map(|value| if let Value::Float(score) = value { *score } else { 0.0 })
+            .collect(),
+        _ => return Err(gguf.bad("metadata tokenizer.ggml.scores is missing")),
+    };
+    let ids: HashMap<&str, usize> = tokens.iter().enumerate().map(|(id, token)| (*token, id)).collect();
+    let mut merges: Vec<(usize, &str, &str)> = Vec::new();
+    for (id, token) in tokens.iter().enumerate() {
+        for (at, _) in token.char_indices().skip(1) {
+            let (left, right) = token.split_at(at);
+            if ids.contains_key(left) && ids.contains_key(right) {
+                merges.push((id, left, right));
+            }
+        }
+    }
+    merges.sort_by(|a, b| {
+        scores[b.0]
+            .total_cmp(&scores[a.0])
+            .then_with(|| (ids[a.1], ids[a.2]).cmp(&(ids[b.1], ids[b.2])))
+    });
+    let merges: Vec<Json> = merges.iter().map(|(_, left, right)| json!([left, right])).collect();
+    let prefix = gguf.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
+    let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
+    let mut decoders = vec![
+        json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
+        json!({"type": "ByteFallback"}),
+        json!({"type": "Fuse"}),
+    ];
+    if prefix {
+        normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+    }
+    let unknown = gguf.number("tokenizer.ggml.unknown_token_id").and_then(|id| tokens.get(id));
+    Ok(json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added_tokens(gguf, tokens),
+        "normalizer": {"type": "Sequence", "normalizers": normalizers},
+        "pre_tokenizer": null,
+        "post_processor": null,
+        "decoder": {"type": "Sequence", "decoders": decoders},
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": unknown,
+            "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true,
+            "byte_fallback": true, "ignore_merges": false,
+            "vocab": vocabulary(tokens), "merges": merges,
+        },
+    }))
+}
+
+fn vocabulary(tokens: &[&str]) -> Json {
+    Json::Object(tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect())
+}
+
+/// Control (3) and user-defined (4) tokens.
+fn added_tokens(gguf: &Gguf, tokens: &[&str]) -> Vec<Json> {
+    let Some(Value::Array(kinds)) = gguf.metadata().get("tokenizer.ggml.token_type") else {
+        return Vec::new();
+    };
+    tokens
+        .iter()
+        .zip(kinds)
+        .enumerate()
+        .filter(|(_, (_, kind))| matches!(kind, Value::Unsigned(3 | 4)))
+        .map(|(id, (token, kind))| {
+            json!({
+                "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": *kind == Value::Unsigned(3),
+            })
+        })
+        .collect()
+}

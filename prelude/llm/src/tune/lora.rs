@@ -1,0 +1,321 @@
+//! LoRA adapters: putting them in, taking them out, merging them, and PEFT's files.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor, Var};
+use oxilab_nn::init;
+use rand::{SeedableRng as _, rngs::StdRng};
+use serde_json::{Value as Json, json};
+
+use crate::error::{LlmError, Result};
+use crate::files;
+use crate::llm::Llm;
+use crate::model::TARGETS;
+use crate::weights::linear::{Adapter, Linear};
+use crate::weights::source::damaged;
+
+/// Settings of a low-rank adapter (Hu et al., 2021).
+///
+/// ```
+/// use oxilab_llm::Lora;
+/// let lora = Lora::new(8).with_alpha(16.0).with_targets(&["q_proj", "v_proj"]);
+/// assert_eq!(lora.scale(), 2.0);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lora {
+    /// The rank.
+    pub r: usize,
+    /// The update is scaled by `alpha / r`; twice the rank unless set.
+    pub alpha: f64,
+    /// Dropout of the adapters' input while training; none unless set.
+    pub dropout: f64,
+    /// The layers that get an adapter; all seven linear layers of a block unless set.
+    pub targets: Vec<String>,
+    /// Scale by `alpha / sqrt(r)` instead (rsLoRA: Kalajdzievski, 2023).
+    pub rank_stabilized: bool,
+    /// The seed of the initial values.
+    pub seed: u64,
+}
+
+impl Lora {
+    /// Adapters of rank `r` on all linear layers.
+    #[must_use]
+    pub fn new(r: usize) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "ranks are small")]
+        let alpha = 2.0 * r as f64;
+        let targets = TARGETS.iter().map(|name| (*name).to_owned()).collect();
+        Self { r, alpha, dropout: 0.0, targets, rank_stabilized: false, seed: 0 }
+    }
+
+    /// Sets alpha.
+    #[must_use]
+    pub fn with_alpha(mut self, alpha: f64) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// Sets the dropout.
+    #[must_use]
+    pub fn with_dropout(mut self, p: f64) -> Self {
+        self.dropout = p;
+        self
+    }
+
+    /// Sets the layers: of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`,
+    /// `down_proj`.
+    #[must_use]
+    pub fn with_targets(mut self, targets: &[&str]) -> Self {
+        self.targets = targets.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Switches to rsLoRA's scale.
+    #[must_use]
+    pub fn rank_stabilized(mut self) -> Self {
+        self.rank_stabilized = true;
+        self
+    }
+
+    /// Sets the seed of the initial values.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The factor on the update.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "ranks are small")]
+        let r = self.r as f64;
+        self.alpha / if self.rank_stabilized { r.sqrt() } else { r }
+    }
+
+    fn check(&self) -> Result<()> {
+        let setting = |setting, value: String, expected: &str| {
+            Err(LlmError::Setting { setting, value, expected: expected.to_owned() })
+        };
+        if self.r == 0 {
+            return setting("r", "0".to_owned(), "the rank must be at least 1");
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return setting("dropout", self.dropout.to_string(), "it must be in 0..1");
+        }
+        let unknown = self.targets.iter().find(|name| !TARGETS.contains(&name.as_str()));
+        match unknown {
+            Some(name) => setting("targets", format!("{name:?}"), &format!("there are {TARGETS:?}")),
+            None if self.targets.is_empty() => {
+                setting("targets", "empty".to_owned(), "at least one layer must be named")
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn config(&self, base: &str) -> Json {
+        json!({
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "base_model_name_or_path": base,
+            "r": self.r,
+            "lora_alpha": self.alpha,
+            "lora_dropout": self.dropout,
+            "target_modules": self.targets,
+            "use_rslora": self.rank_stabilized,
+            "use_dora": false,
+            "bias": "none",
+            "fan_in_fan_out": false,
+            "inference_mode": true,
+            "init_lora_weights": true,
+            "layers_to_transform": null,
+            "layers_pattern": null,
+            "modules_to_save": null,
+            "rank_pattern": {},
+            "alpha_pattern": {},
+            "revision": null,
+        })
+    }
+}
+
+impl Llm {
+    /// Puts fresh adapters into the model: `A` random, `B` zero, so that nothing changes yet.
+    ///
+    /// # Errors
+    /// When a setting is out of range or the model already has adapters.
+    pub fn add_adapter(&mut self, lora: &Lora) -> Result<()> {
+        lora.check()?;
+        if self.lora.is_some() {
+            return Err(LlmError::AdapterState(
+                "the model already has an adapter; merge it or take it out with `remove_adapter` first",
+            ));
+        }
+        let mut rng = StdRng::seed_from_u64(lora.seed);
+        let mut id = 0;
+        for block in &mut self.model.blocks {
+            for (_, name, layer) in block.linears_mut() {
+                if lora.targets.iter().any(|target| target == name) {
+                    let (outputs, inputs) = layer.weight.dims()?;
+                    let a = init::linear((lora.r, inputs), &mut rng, &Device::Cpu)?;
+                    let b = Tensor::zeros((outputs, lora.r), DType::F32, &Device::Cpu)?;
+                    id += 1;
+                    set(layer, &a, &b, lora, id)?;
+                }
+            }
+        }
+        self.lora = Some(lora.clone());
+        self.reset();
+        Ok(())
+    }
+
+    /// Takes the adapters out; the model is the base again.
+    pub fn remove_adapter(&mut self) {
+        for block in &mut self.model.blocks {
+            for (_, _, layer) in block.linears_mut() {
+                layer.adapter = None;
+            }
+        }
+        self.lora = None;
+        self.reset();
+    }
+
+    /// Adds the adapters to the weights, which become `f32` where they were quantised.
+    ///
+    /// # Errors
+    /// When the model has no adapter.
+    pub fn merge(&mut self) -> Result<()> {
+        if self.lora.take().is_none() {
+            return Err(NO_ADAPTER);
+        }
+        for block in &mut self.model.blocks {
+            for (_, _, layer) in block.linears_mut() {
+                layer.merge()?;
+            }
+        }
+        self.reset();
+        Ok(())
+    }
+
+    /// The adapters' variables under PEFT's names.
+    pub(crate) fn adapter_vars(&self) -> Vec<(String, Var)> {
+        let mut vars = Vec::new();
+        for (number, block) in self.model.blocks.iter().enumerate() {
+            for (part, name, layer) in block.linears() {
+                if let Some(adapter) = &layer.adapter {
+                    let key = key(number, part, name);
+                    vars.push((format!("{key}.lora_A.weight"), adapter.a.clone()));
+                    vars.push((format!("{key}.lora_B.weight"), adapter.b.clone()));
+                }
+            }
+        }
+        vars
+    }
+
+    /// Writes the adapters as PEFT does: `adapter_config.json` and `adapter_model.safetensors`.
+    ///
+    /// # Errors
+    /// When the model has no adapter or the folder cannot be written.
+    pub fn save_adapter(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
+        let lora = self.lora.as_ref().ok_or(NO_ADAPTER)?;
+        files::create_folder(folder)?;
+        let tensors: HashMap<String, Tensor> = self
+            .adapter_vars()
+            .into_iter()
+            .map(|(name, var)| (name, var.as_detached_tensor()))
+            .collect();
+        files::write_tensors(&folder.join("adapter_model.safetensors"), &tensors)?;
+        let json = lora.config(&self.path.to_string_lossy());
+        files::write(&folder.join("adapter_config.json"), format!("{json:#}\n").as_bytes())
+    }
+
+    /// Reads adapters that [`Llm::save_adapter`] or PEFT wrote, and puts them into the model.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, does not fit the model, or the model already has adapters.
+    pub fn load_adapter(&mut self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
+        let path = folder.join("adapter_config.json");
+        let text = std::fs::read_to_string(&path).map_err(|e| LlmError::file("read", &path, e))?;
+        let unfit = |reason: String| LlmError::Adapter { path: folder.to_owned(), reason };
+        let json: Json = serde_json::from_str(&text)
+            .map_err(|e| unfit(format!("adapter_config.json is damaged: {e}")))?;
+        let lora = read_config(&json).map_err(unfit)?;
+        let path = folder.join("adapter_model.safetensors");
+        let mut tensors =
+            candle_core::safetensors::load(&path, &Device::Cpu).map_err(|e| damaged(&path, &e))?;
+        let mut found = Vec::new();
+        for (number, block) in self.model.blocks.iter().enumerate() {
+            for (part, name, layer) in block.linears() {
+                let key = key(number, part, name);
+                let mut take = |half: &str| tensors.remove(&format!("{key}.lora_{half}.weight"));
+                let (Some(a), Some(b)) = (take("A"), take("B")) else { continue };
+                let (outputs, inputs) = layer.weight.dims()?;
+                if a.dims() != [lora.r, inputs] || b.dims() != [outputs, lora.r] {
+                    return Err(unfit(format!(
+                        "{key} has shapes {:?} and {:?}, the model's layer is {outputs} × {inputs}",
+                        a.dims(),
+                        b.dims()
+                    )));
+                }
+                found.push((number, name, a.to_dtype(DType::F32)?, b.to_dtype(DType::F32)?));
+            }
+        }
+        if let Some(name) = tensors.keys().next() {
+            return Err(unfit(format!("{name} has no place in this model")));
+        }
+        if found.is_empty() {
+            return Err(unfit("it holds no tensors".to_owned()));
+        }
+        self.add_adapter(&lora)?;
+        for (id, (number, name, a, b)) in (1..).zip(found) {
+            for (_, place, layer) in self.model.blocks[number].linears_mut() {
+                if place == name {
+                    set(layer, &a, &b, &lora, id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const NO_ADAPTER: LlmError =
+    LlmError::AdapterState("the model has no adapter; train one or load it with `load_adapter`");
+
+fn key(layer: usize, part: &str, name: &str) -> String {
+    format!("base_model.model.model.layers.{layer}.{part}.{name}")
+}
+
+fn set(layer: &mut Linear, a: &Tensor, b: &Tensor, lora: &Lora, id: u64) -> Result<()> {
+    layer.adapter = Some(Adapter {
+        a: Var::from_tensor(a)?,
+        b: Var::from_tensor(b)?,
+        scale: lora.scale(),
+        dropout: lora.dropout,
+        id,
+    });
+    Ok(())
+}
+
+fn read_config(json: &Json) -> Result<Lora, String> {
+    if json.get("peft_type").and_then(Json::as_str) != Some("LORA") {
+        return Err("adapter_config.json is not of a LoRA adapter".to_owned());
+    }
+    let r = json.get("r").and_then(Json::as_u64).and_then(|r| usize::try_from(r).ok());
+    let r = r.filter(|r| *r > 0).ok_or("adapter_config.json has no rank r")?;
+    for key in ["rank_pattern", "alpha_pattern"] {
+        if json.get(key).and_then(Json::as_object).is_some_and(|pattern| !pattern.is_empty()) {
+            return Err(format!("{key} is not supported: all layers must have one rank and alpha"));
+        }
+    }
+    if json.get("use_dora").and_then(Json::as_bool) == Some(true) {
+        return Err("DoRA is not supported".to_owned());
+    }
+    let mut lora = Lora::new(r);
+    if let Some(Json::Array(targets)) = json.get("target_modules") {
+        lora.targets = targets.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    }
+    lora.alpha = json.get("lora_alpha").and_then(Json::as_f64).unwrap_or(8.0);
+    lora.dropout = json.get("lora_dropout").and_then(Json::as_f64).unwrap_or(0.0);
+    lora.rank_stabilized = json.get("use_rslora").and_then(Json::as_bool).unwrap_or(false);
+    Ok(lora)
+}

@@ -1,0 +1,126 @@
+//! Whole models on disk in Hugging Face's layout, and all weights as variables for full fine-tuning.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Tensor, Var};
+use serde_json::json;
+
+use crate::error::{LlmError, Result};
+use crate::files;
+use crate::llm::Llm;
+use crate::model::Architecture;
+use crate::weights::linear::{Linear, Weight};
+
+impl Llm {
+    /// Writes the model as transformers reads it: `config.json`, `model.safetensors` (`f32`, quantised
+    /// weights dequantised), `tokenizer.json`, `tokenizer_config.json`. Merge adapters first.
+    ///
+    /// # Errors
+    /// When the model still has adapters or the folder cannot be written; an older model there stays.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
+        if self.lora.is_some() {
+            return Err(LlmError::AdapterState(
+                "the model has an adapter; call `merge` before `save`, or `save_adapter`",
+            ));
+        }
+        files::create_folder(folder)?;
+        files::write_tensors(&folder.join("model.safetensors"), &self.tensors()?)?;
+        let config = self.config().to_json(self.tokenizer.bos(), self.tokenizer.ends());
+        files::write(&folder.join("config.json"), format!("{config:#}\n").as_bytes())?;
+        self.tokenizer.save(&folder.join("tokenizer.json"))?;
+        let text = |id: Option<u32>| id.and_then(|id| self.tokenizer.token(id));
+        let config = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": text(self.tokenizer.bos()),
+            "eos_token": text(self.tokenizer.ends().last().copied()),
+            "model_max_length": self.config().context,
+            "chat_template": self.template.as_ref().map(|template| template.source()),
+        });
+        files::write(&folder.join("tokenizer_config.json"), format!("{config:#}\n").as_bytes())
+    }
+
+    /// All tensors as `f32` under Hugging Face's names.
+    fn tensors(&self) -> Result<HashMap<String, Tensor>> {
+        let config = self.config();
+        let mut tensors = HashMap::new();
+        // Gemma's safetensors hold norms around zero.
+        let norm = |tensor: &Tensor| -> Result<Tensor> {
+            let gemma = config.architecture == Architecture::Gemma;
+            Ok(if gemma { (tensor - 1.0)? } else { tensor.clone() })
+        };
+        let mut linear = |name: String, layer: &Linear| -> Result<()> {
+            tensors.insert(format!("{name}.weight"), layer.weight.dense()?.contiguous()?);
+            if let Some(bias) = &layer.bias {
+                tensors.insert(format!("{name}.bias"), bias.clone());
+            }
+            Ok(())
+        };
+        let phi = config.architecture == Architecture::Phi3;
+        for (number, block) in self.model.blocks.iter().enumerate() {
+            let at = format!("model.layers.{number}");
+            for (part, name, layer) in block.linears() {
+                let joined = phi && !matches!(name, "o_proj" | "down_proj");
+                if !joined {
+                    linear(format!("{at}.{part}.{name}"), layer)?;
+                }
+            }
+            if phi {
+                linear(format!("{at}.self_attn.qkv_proj"), &join(&[&block.q, &block.k, &block.v])?)?;
+                linear(format!("{at}.mlp.gate_up_proj"), &join(&[&block.gate, &block.up])?)?;
+            }
+        }
+        if let Some(head) = &self.model.head {
+            linear("lm_head".to_owned(), head)?;
+        }
+        tensors.insert("model.embed_tokens.weight".to_owned(), self.model.embedding.dense()?);
+        tensors.insert("model.norm.weight".to_owned(), norm(&self.model.norm)?);
+        for (number, block) in self.model.blocks.iter().enumerate() {
+            let at = format!("model.layers.{number}");
+            tensors.insert(format!("{at}.input_layernorm.weight"), norm(&block.input_norm)?);
+            tensors.insert(format!("{at}.post_attention_layernorm.weight"), norm(&block.post_norm)?);
+            for (name, tensor) in [("q_norm", &block.q_norm), ("k_norm", &block.k_norm)] {
+                if let Some(tensor) = tensor {
+                    tensors.insert(format!("{at}.self_attn.{name}.weight"), tensor.clone());
+                }
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Makes all matrices trainable, quantised ones after they are dequantised.
+    pub(crate) fn make_trainable(&mut self) -> Result<Vec<(String, Var)>> {
+        if self.lora.is_some() {
+            return Err(LlmError::AdapterState(
+                "the model has an adapter; merge it or take it out before training all weights",
+            ));
+        }
+        let mut vars = Vec::new();
+        let mut train = |name: String, weight: &mut Weight| -> Result<()> {
+            let var = match weight {
+                Weight::Trainable(var) => var.clone(),
+                other => Var::from_tensor(&other.dense()?)?,
+            };
+            *weight = Weight::Trainable(var.clone());
+            vars.push((name, var));
+            Ok(())
+        };
+        train("model.embed_tokens.weight".to_owned(), &mut self.model.embedding)?;
+        for (number, block) in self.model.blocks.iter_mut().enumerate() {
+            for (part, name, layer) in block.linears_mut() {
+                train(format!("model.layers.{number}.{part}.{name}.weight"), &mut layer.weight)?;
+            }
+        }
+        if let Some(head) = &mut self.model.head {
+            train("lm_head.weight".to_owned(), &mut head.weight)?;
+        }
+        self.reset();
+        Ok(vars)
+    }
+}
+
+fn join(layers: &[&Linear]) -> Result<Linear> {
+    let weights = layers.iter().map(|layer| layer.weight.dense()).collect::<Result<Vec<_>, _>>()?;
+    Ok(Linear::new(Weight::Dense(Tensor::cat(&weights, 0)?), None))
+}

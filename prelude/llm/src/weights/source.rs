@@ -1,0 +1,213 @@
+//! The tensors of a model under Hugging Face's names and in its layout, from GGUF or safetensors.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Tensor};
+
+use super::gguf::{Gguf, qtensor};
+use super::linear::Weight;
+use crate::error::{LlmError, Result};
+
+/// Where weights come from.
+pub(crate) enum Source {
+    /// A GGUF file; the rows of q and k are put back into the order that Hugging Face's models have.
+    Gguf { gguf: Gguf, permuted: bool },
+    /// Tensors of one or more safetensors files, as `f32`.
+    Tensors { path: PathBuf, tensors: HashMap<String, Tensor> },
+}
+
+impl Source {
+    /// All `*.safetensors` files of a folder.
+    pub(crate) fn open_safetensors(folder: &Path) -> Result<Self> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+            .map_err(|e| LlmError::file("read", folder, e))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
+            .collect();
+        files.sort();
+        let mut tensors = HashMap::new();
+        for file in &files {
+            // candle's reader checks the header's sizes against the file before it allocates.
+            let read = candle_core::safetensors::load(file, &Device::Cpu).map_err(|e| damaged(file, &e))?;
+            for (name, tensor) in read {
+                tensors.insert(name, tensor.to_dtype(DType::F32)?);
+            }
+        }
+        if tensors.is_empty() {
+            return Err(LlmError::Damaged {
+                path: folder.to_owned(),
+                format: "safetensors",
+                reason: "the folder holds no tensors".to_owned(),
+            });
+        }
+        Ok(Self::Tensors { path: folder.to_owned(), tensors })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Gguf { gguf, .. } => {
+                gguf_name(name).is_some_and(|name| gguf.tensors().contains_key(&name))
+            }
+            Self::Tensors { tensors, .. } => tensors.contains_key(name),
+        }
+    }
+
+    /// A vector of `n` values as `f32`.
+    pub(crate) fn vector(&self, name: &str, n: usize) -> Result<Tensor> {
+        let tensor = match self {
+            Self::Gguf { gguf, .. } => {
+                let tensor = gguf.tensor(&self.translate(name)?)?;
+                tensor.dequantize(&Device::Cpu)?.to_dtype(DType::F32)?
+            }
+            Self::Tensors { tensors, .. } => {
+                tensors.get(name).cloned().ok_or_else(|| self.missing(name))?
+            }
+        };
+        self.expect(name, tensor.dims(), &[n])?;
+        Ok(tensor)
+    }
+
+    /// A matrix `(rows, columns)`; the rows of q and k are `heads` groups.
+    pub(crate) fn matrix(
+        &self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+        heads: Option<usize>,
+    ) -> Result<Weight> {
+        match self {
+            Self::Gguf { gguf, permuted } => {
+                let (info, mut bytes) = gguf.bytes(&self.translate(name)?)?;
+                self.expect(name, &info.shape, &[rows, columns])?;
+                if let Some(heads) = heads.filter(|_| *permuted) {
+                    bytes = rotate_half_order(&bytes, rows, heads);
+                }
+                let tensor = qtensor(&bytes, &info.shape, info.dtype)?;
+                Ok(match info.dtype {
+                    GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => {
+                        Weight::Dense(tensor.dequantize(&Device::Cpu)?)
+                    }
+                    _ => Weight::Quantized(Arc::new(tensor)),
+                })
+            }
+            Self::Tensors { tensors, .. } => {
+                let tensor = tensors.get(name).ok_or_else(|| self.missing(name))?;
+                self.expect(name, tensor.dims(), &[rows, columns])?;
+                Ok(Weight::Dense(tensor.clone()))
+            }
+        }
+    }
+
+    fn translate(&self, name: &str) -> Result<String> {
+        gguf_name(name).ok_or_else(|| self.missing(name))
+    }
+
+    fn path(&self) -> (&Path, &'static str) {
+        match self {
+            Self::Gguf { gguf, .. } => (gguf.path(), "GGUF"),
+            Self::Tensors { path, .. } => (path, "safetensors"),
+        }
+    }
+
+    fn missing(&self, name: &str) -> LlmError {
+        let (path, format) = self.path();
+        LlmError::Damaged { path: path.to_owned(), format, reason: format!("{name} is missing") }
+    }
+
+    fn expect(&self, name: &str, found: &[usize], wanted: &[usize]) -> Result<()> {
+        if found == wanted {
+            return Ok(());
+        }
+        let (path, format) = self.path();
+        let reason = format!("{name} has shape {found:?}, but the model's numbers ask for {wanted:?}");
+        Err(LlmError::Damaged { path: path.to_owned(), format, reason })
+    }
+}
+
+pub(crate) fn damaged(path: &Path, error: &candle_core::Error) -> LlmError {
+    LlmError::Damaged { path: path.to_owned(), format: "safetensors", reason: error.to_string() }
+}
+
+/// GGUF's name of a tensor, `None` for names that it does not have.
+pub(crate) fn gguf_name(name: &str) -> Option<String> {
+    if let Some(top) = match name {
+        "model.embed_tokens.weight" => Some("token_embd.weight"),
+        "model.norm.weight" => Some("output_norm.weight"),
+        "lm_head.weight" => Some("output.weight"),
+        _ => None,
+    } {
+        return Some(top.to_owned());
+    }
+    let (layer, rest) = name.strip_prefix("model.layers.")?.split_once('.')?;
+    let (part, kind) = rest.rsplit_once('.')?;
+    let part = match part {
+        "input_layernorm" => "attn_norm",
+        "post_attention_layernorm" => "ffn_norm",
+        "self_attn.q_proj" => "attn_q",
+        "self_attn.k_proj" => "attn_k",
+        "self_attn.v_proj" => "attn_v",
+        "self_attn.o_proj" => "attn_output",
+        "self_attn.qkv_proj" => "attn_qkv",
+        "self_attn.q_norm" => "attn_q_norm",
+        "self_attn.k_norm" => "attn_k_norm",
+        "mlp.gate_proj" => "ffn_gate",
+        "mlp.up_proj" | "mlp.gate_up_proj" => "ffn_up",
+        "mlp.down_proj" => "ffn_down",
+        _ => return None,
+    };
+    Some(format!("blk.{layer}.{part}.{kind}"))
+}
+
+/// Llama's GGUF files hold the rows of a head of q and k as pairs `0, d/2, 1, d/2 + 1, …`; rows are
+/// whole numbers of blocks, so that the order changes without touching a value.
+fn rotate_half_order(bytes: &[u8], rows: usize, heads: usize) -> Vec<u8> {
+    let row = bytes.len() / rows;
+    let dim = rows / heads;
+    let mut ordered = Vec::with_capacity(bytes.len());
+    for head in 0..heads {
+        for half in 0..2 {
+            for pair in 0..dim / 2 {
+                let from = (head * dim + 2 * pair + half) * row;
+                ordered.extend_from_slice(&bytes[from..from + row]);
+            }
+        }
+    }
+    ordered
+}
+
+/// The inverse of the order that [`Source`] puts q and k into, for writing GGUF.
+pub(crate) fn interleaved_order(rows: usize, heads: usize) -> Vec<u32> {
+    let dim = rows / heads.max(1);
+    let index = |head: usize, pair: usize, half: usize| head * dim + half * (dim / 2) + pair;
+    (0..heads)
+        .flat_map(|head| (0..dim / 2).flat_map(move |pair| (0..2).map(move |half| (head, pair, half))))
+        .filter_map(|(head, pair, half)| u32::try_from(index(head, pair, half)).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_orders_of_rows_are_inverse() {
+        let rows: Vec<u8> = (0..16).collect();
+        let ordered = rotate_half_order(&rows, 16, 2);
+        assert_eq!(ordered[..8], [0, 2, 4, 6, 1, 3, 5, 7]);
+        let back: Vec<u8> =
+            interleaved_order(16, 2).into_iter().map(|row| ordered[row as usize]).collect();
+        assert_eq!(back, rows);
+    }
+
+    #[test]
+    fn names_translate() {
+        assert_eq!(
+            gguf_name("model.layers.7.self_attn.o_proj.weight").as_deref(),
+            Some("blk.7.attn_output.weight")
+        );
+        assert_eq!(gguf_name("model.layers.7.what.weight"), None);
+    }
+}

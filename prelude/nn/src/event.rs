@@ -1,0 +1,206 @@
+//! What a training run says while it runs, and who listens.
+//!
+//! The loop emits [`Event`]s; [`Consumer`]s do the rest: [`ProgressBar`], [`LiveChart`],
+//! [`EarlyStopping`], a tracker, or anything of your own.
+
+use std::time::{Duration, Instant};
+
+use oxilab_display::Render as _;
+use oxilab_runtime::display::Display;
+use oxilab_runtime::progress::Progress;
+
+use crate::error::Result;
+use crate::history::History;
+use crate::memory::Memory;
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// All epochs are done.
+    Finished,
+    /// A consumer, for example [`EarlyStopping`], asked for it.
+    Stopped,
+    /// The user interrupted it.
+    Interrupted,
+}
+
+/// Something that happened in a run. Epochs and steps count from 1.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run starts.
+    Started {
+        /// Epochs to run, those done before a resume included.
+        epochs: usize,
+        /// Optimiser steps in all.
+        steps: usize,
+        /// Trainable parameters.
+        parameters: usize,
+        /// An estimate of the memory that the run takes.
+        memory: Memory,
+    },
+    /// An optimiser step is done.
+    Step {
+        /// The epoch.
+        epoch: usize,
+        /// Optimiser steps so far.
+        step: usize,
+        /// Mean loss of the step's batches.
+        loss: f64,
+        /// The learning rate used.
+        learning_rate: f64,
+        /// The gradient's norm before clipping.
+        grad_norm: f64,
+    },
+    /// Metrics on the validation rows.
+    Evaluated {
+        /// The epoch.
+        epoch: usize,
+        /// Optimiser steps so far.
+        step: usize,
+        /// Name and value, for example `valid_loss`.
+        metrics: Vec<(String, f64)>,
+    },
+    /// An epoch is done.
+    EpochEnded {
+        /// The epoch.
+        epoch: usize,
+        /// Name and value, `train_loss` first.
+        metrics: Vec<(String, f64)>,
+    },
+    /// A checkpoint is on disk.
+    Saved {
+        /// Its folder.
+        path: std::path::PathBuf,
+    },
+    /// The run is over.
+    Ended {
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// Whether a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End the run after this event.
+    Stop,
+}
+
+/// Listens to a run.
+pub trait Consumer: Send {
+    /// Called for every event in order, with the history up to it.
+    ///
+    /// # Errors
+    /// An error ends the run.
+    fn on_event(&mut self, event: &Event, history: &History) -> Result<Flow>;
+}
+
+/// A progress bar with the latest loss.
+#[derive(Default)]
+pub struct ProgressBar {
+    bar: Option<Progress>,
+}
+
+impl Consumer for ProgressBar {
+    fn on_event(&mut self, event: &Event, _history: &History) -> Result<Flow> {
+        match event {
+            Event::Started { steps, .. } => {
+                self.bar = Some(Progress::new("training", Some(*steps as u64)));
+            }
+            Event::Step { step, loss, epoch, .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.message(format!("epoch {epoch} · loss {loss:.4}"));
+                    bar.set(*step as u64);
+                }
+            }
+            Event::Ended { .. } => self.bar = None,
+            _ => {}
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+/// The history's chart, updated in place at most once a second.
+#[derive(Default)]
+pub struct LiveChart {
+    shown: Option<Display>,
+    drawn: Option<Instant>,
+}
+
+impl Consumer for LiveChart {
+    fn on_event(&mut self, event: &Event, history: &History) -> Result<Flow> {
+        let due = match event {
+            Event::Step { .. } => self
+                .drawn
+                .is_none_or(|drawn| drawn.elapsed() > Duration::from_secs(1)),
+            Event::Ended { .. } => true,
+            _ => false,
+        };
+        if due && !history.is_empty() {
+            let bundle =
+                if matches!(event, Event::Ended { .. }) { history.render() } else { history.live() };
+            match &self.shown {
+                Some(shown) => shown.update(bundle),
+                None => self.shown = Some(Display::show(bundle)),
+            }
+            self.drawn = Some(Instant::now());
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+/// Ends a run when a metric has not improved for some epochs.
+#[derive(Clone, Debug)]
+pub struct EarlyStopping {
+    metric: String,
+    patience: usize,
+    min_delta: f64,
+    maximize: bool,
+    best: Option<f64>,
+    waited: usize,
+}
+
+impl EarlyStopping {
+    /// Watches `valid_loss` for `patience` epochs.
+    #[must_use]
+    pub fn new(patience: usize) -> Self {
+        let metric = "valid_loss".to_owned();
+        Self { metric, patience, min_delta: 0.0, maximize: false, best: None, waited: 0 }
+    }
+
+    /// Watches another metric; `maximize` when more is better.
+    #[must_use]
+    pub fn with_metric(mut self, metric: impl Into<String>, maximize: bool) -> Self {
+        self.metric = metric.into();
+        self.maximize = maximize;
+        self
+    }
+
+    /// What counts as an improvement.
+    #[must_use]
+    pub fn with_min_delta(mut self, min_delta: f64) -> Self {
+        self.min_delta = min_delta;
+        self
+    }
+}
+
+impl Consumer for EarlyStopping {
+    fn on_event(&mut self, event: &Event, _history: &History) -> Result<Flow> {
+        let Event::EpochEnded { metrics, .. } = event else { return Ok(Flow::Continue) };
+        let Some((_, value)) = metrics.iter().find(|(name, _)| *name == self.metric) else {
+            return Ok(Flow::Continue);
+        };
+        let value = if self.maximize { -value } else { *value };
+        if self.best.is_none_or(|best| value < best - self.min_delta) {
+            self.best = Some(value);
+            self.waited = 0;
+        } else {
+            self.waited += 1;
+        }
+        Ok(if self.waited > self.patience { Flow::Stop } else { Flow::Continue })
+    }
+}

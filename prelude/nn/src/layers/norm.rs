@@ -1,0 +1,218 @@
+//! Root-mean-square and layer normalisation with a backward pass.
+//!
+//! candle's fused `rms_norm` and `layer_norm` have none. [`rms_norm`] is fused here for `f32` on the
+//! CPU in both directions; elsewhere it is composed of operations that candle differentiates.
+
+use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, Var};
+use candle_nn::Module;
+use rayon::prelude::*;
+
+use super::kernel::{PARALLEL_FROM, fused, slice, with_slice};
+
+/// `x / sqrt(mean(x²) + eps) * weight` over the last dimension (Zhang and Sennrich, 2019).
+///
+/// `x` is `(…, n)`, `weight` is `(n)`.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if fused(x) && fused(weight) {
+        #[expect(clippy::cast_possible_truncation, reason = "eps is a small f32 constant")]
+        return x.contiguous()?.apply_op2(&weight.contiguous()?, RmsNormOp { eps: eps as f32 });
+    }
+    let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?.recip()?;
+    x.broadcast_mul(&scale)?.broadcast_mul(weight)
+}
+
+/// `(x - mean) / sqrt(variance + eps) * weight + bias` over the last dimension.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let scale = (centred.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?.recip()?;
+    let scaled = centred.broadcast_mul(&scale)?.broadcast_mul(weight)?;
+    match bias {
+        Some(bias) => scaled.broadcast_add(bias),
+        None => Ok(scaled),
+    }
+}
+
+struct RmsNormOp {
+    eps: f32,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "row lengths are far below 2^24")]
+fn inverse_rms(row: &[f32], eps: f32) -> f32 {
+    (row.iter().map(|x| x * x).sum::<f32>() / row.len() as f32 + eps).sqrt().recip()
+}
+
+impl CustomOp2 for RmsNormOp {
+    fn name(&self) -> &'static str {
+        "rms-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, weight) = (slice(x, x_layout)?, slice(weight, weight_layout)?);
+        let n = weight.len();
+        if x_layout.dims().last() != Some(&n) || n == 0 {
+            candle_core::bail!("rms_norm: {:?} with a weight of {n}", x_layout.shape());
+        }
+        let mut out = vec![0f32; x.len()];
+        let row = |(x, out): (&[f32], &mut [f32])| {
+            let scale = inverse_rms(x, self.eps);
+            for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * scale * weight;
+            }
+        };
+        if x.len() < PARALLEL_FROM {
+            x.chunks_exact(n).zip(out.chunks_exact_mut(n)).for_each(row);
+        } else {
+            x.par_chunks_exact(n).zip(out.par_chunks_exact_mut(n)).for_each(row);
+        }
+        Ok((CpuStorage::F32(out), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let n = weight.elem_count();
+        let (dx, dw) = with_slice(x, |x| {
+            with_slice(weight, |weight| {
+                with_slice(grad, |grad| Ok(rms_norm_backward(x, weight, grad, self.eps)))
+            })
+        })?;
+        let device = grad.device();
+        Ok((
+            Some(Tensor::from_vec(dx, x.shape(), device)?),
+            Some(Tensor::from_vec(dw, n, device)?),
+        ))
+    }
+}
+
+/// With `r` the inverse root mean square and `g = grad · w`:
+/// `dx = r g - r³ x mean(g x)` and `dw = Σ grad x r`.
+#[expect(clippy::cast_precision_loss, reason = "row lengths are far below 2^24")]
+fn rms_norm_backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
+    let n = weight.len();
+    let mut dx = vec![0f32; x.len()];
+    let mut dw = vec![0f32; n];
+    for ((x, grad), dx) in x.chunks_exact(n).zip(grad.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
+        let r = inverse_rms(x, eps);
+        let dot: f32 = x.iter().zip(grad).zip(weight).map(|((x, g), w)| x * g * w).sum();
+        let shift = r * r * r * dot / n as f32;
+        for i in 0..n {
+            dx[i] = r * grad[i] * weight[i] - shift * x[i];
+            dw[i] += grad[i] * x[i] * r;
+        }
+    }
+    (dx, dw)
+}
+
+/// A trainable root-mean-square normalisation.
+#[derive(Clone, Debug)]
+pub struct RmsNorm {
+    weight: Var,
+    eps: f64,
+}
+
+impl RmsNorm {
+    /// Weights of one for a last dimension of `n`; `eps` is 1e-6.
+    ///
+    /// # Errors
+    /// When the device refuses the allocation.
+    pub fn new(n: usize, device: &candle_core::Device) -> Result<Self> {
+        Ok(Self { weight: Var::ones(n, candle_core::DType::F32, device)?, eps: 1e-6 })
+    }
+
+    /// Its variables by name.
+    #[must_use]
+    pub fn vars(&self) -> Vec<(String, Var)> {
+        vec![("weight".to_owned(), self.weight.clone())]
+    }
+}
+
+impl Module for RmsNorm {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        rms_norm(x, &self.weight, self.eps)
+    }
+}
+
+/// A trainable layer normalisation.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    weight: Var,
+    bias: Var,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Weights of one and biases of zero for a last dimension of `n`; `eps` is 1e-5.
+    ///
+    /// # Errors
+    /// When the device refuses the allocation.
+    pub fn new(n: usize, device: &candle_core::Device) -> Result<Self> {
+        let dtype = candle_core::DType::F32;
+        let (weight, bias) = (Var::ones(n, dtype, device)?, Var::zeros(n, dtype, device)?);
+        Ok(Self { weight, bias, eps: 1e-5 })
+    }
+
+    /// Its variables by name.
+    #[must_use]
+    pub fn vars(&self) -> Vec<(String, Var)> {
+        vec![
+            ("weight".to_owned(), self.weight.clone()),
+            ("bias".to_owned(), self.bias.clone()),
+        ]
+    }
+}
+
+impl Module for LayerNorm {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        layer_norm(x, &self.weight, Some(&self.bias), self.eps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::{check, normal};
+
+    #[test]
+    fn rms_norm_has_the_right_gradient_for_both_arguments() -> Result<()> {
+        let x = normal(&[3, 5], 1)?;
+        let weight = normal(&[5], 2)?;
+        check(&[x, weight], |t| rms_norm(&t[0], &t[1], 1e-5)?.sqr())
+    }
+
+    #[test]
+    fn layer_norm_has_the_right_gradient() -> Result<()> {
+        let (x, weight, bias) = (normal(&[3, 6], 3)?, normal(&[6], 4)?, normal(&[6], 5)?);
+        check(&[x, weight, bias], |t| layer_norm(&t[0], &t[1], Some(&t[2]), 1e-5)?.sqr())
+    }
+
+    #[test]
+    fn the_fused_norm_equals_the_composed_one() -> Result<()> {
+        let x = normal(&[2, 4, 8], 6)?.as_tensor().clone();
+        let weight = normal(&[8], 7)?.as_tensor().clone();
+        let f64s = rms_norm(
+            &x.to_dtype(candle_core::DType::F64)?,
+            &weight.to_dtype(candle_core::DType::F64)?,
+            1e-6,
+        )?;
+        let fused = rms_norm(&x, &weight, 1e-6)?.to_dtype(candle_core::DType::F64)?;
+        let apart = (fused - f64s)?.abs()?.max_all()?.to_scalar::<f64>()?;
+        assert!(apart < 1e-6, "{apart}");
+        Ok(())
+    }
+}

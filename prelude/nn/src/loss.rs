@@ -1,0 +1,98 @@
+//! Losses, and the metric that goes with each.
+
+use candle_core::{D, DType, Result, Tensor};
+
+use crate::layers::cross_entropy;
+
+type Custom = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync>;
+
+/// What a run minimises: the mean over a batch.
+#[non_exhaustive]
+pub enum Loss {
+    /// Logits `(rows, classes)` against `u32` classes `(rows)`. Metric: accuracy.
+    CrossEntropy,
+    /// Mean squared error of two tensors of one shape. Metric: mean absolute error.
+    Mse,
+    /// Huber loss with threshold 1. Metric: mean absolute error.
+    Huber,
+    /// Logits `(rows, 1)` against 0 and 1. Metric: accuracy.
+    BinaryCrossEntropy,
+    /// Any function of output and target that gives a scalar.
+    Custom(Custom),
+}
+
+impl Loss {
+    /// A loss of the user's own.
+    pub fn custom(f: impl Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync + 'static) -> Self {
+        Self::Custom(Box::new(f))
+    }
+
+    /// The loss of a batch.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn of(&self, output: &Tensor, target: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::CrossEntropy => cross_entropy(output, &target.to_dtype(DType::U32)?.to_vec1()?),
+            Self::Mse => (output - target)?.sqr()?.mean_all(),
+            Self::Huber => candle_nn::loss::huber(output, target, 1.0),
+            Self::BinaryCrossEntropy => {
+                let target = target.to_dtype(output.dtype())?.reshape(output.shape())?;
+                // max(x, 0) - x t + ln(1 + exp(-|x|)) does not overflow.
+                let softplus = (output.abs()?.neg()?.exp()? + 1.0)?.log()?;
+                ((output.relu()? - output.mul(&target)?)? + softplus)?.mean_all()
+            }
+            Self::Custom(f) => f(output, target),
+        }
+    }
+
+    /// Name and sum over the rows of the metric that goes with the loss.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn metric(&self, output: &Tensor, target: &Tensor) -> Result<Option<(&'static str, f64)>> {
+        let sum = |hits: Tensor| hits.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>();
+        Ok(match self {
+            Self::CrossEntropy => {
+                let hits = output.argmax(D::Minus1)?.eq(&target.to_dtype(DType::U32)?)?;
+                Some(("accuracy", sum(hits)?))
+            }
+            Self::BinaryCrossEntropy => {
+                let target = target.to_dtype(DType::F32)?.reshape(output.shape())?;
+                let said = output.gt(0.0)?.to_dtype(DType::F32)?;
+                Some(("accuracy", sum(said.eq(&target)?)?))
+            }
+            Self::Mse | Self::Huber => {
+                Some(("mae", sum((output - target)?.abs()?.flatten_from(1)?.mean(D::Minus1)?)?))
+            }
+            Self::Custom(_) => None,
+        })
+    }
+}
+
+impl std::fmt::Debug for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::CrossEntropy => "CrossEntropy",
+            Self::Mse => "Mse",
+            Self::Huber => "Huber",
+            Self::BinaryCrossEntropy => "BinaryCrossEntropy",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradcheck::{check, normal};
+
+    #[test]
+    fn binary_cross_entropy_has_the_right_value_and_gradient() -> Result<()> {
+        let target = Tensor::new(&[[1f32], [0.0]], &candle_core::Device::Cpu)?;
+        let output = Tensor::new(&[[0f32], [0.0]], &candle_core::Device::Cpu)?;
+        let loss = Loss::BinaryCrossEntropy.of(&output, &target)?.to_scalar::<f32>()?;
+        assert!((loss - std::f32::consts::LN_2).abs() < 1e-6);
+        check(&[normal(&[2, 1], 1)?], |t| Loss::BinaryCrossEntropy.of(&t[0], &target))
+    }
+}

@@ -1,0 +1,64 @@
+//! What a training run will need, before it starts.
+
+use oxilab_display::table::{Heading, Table};
+use oxilab_display::{MimeBundle, Render};
+
+/// An estimate of memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Weights that are not trained, as they are held (quantised ones small).
+    pub frozen: usize,
+    /// Trainable parameters.
+    pub parameters: usize,
+    /// Their gradients.
+    pub gradients: usize,
+    /// The optimiser's state.
+    pub optimizer: usize,
+    /// Intermediate results kept for the backward pass; zero where it is not known.
+    pub activations: usize,
+}
+
+impl Memory {
+    /// The sum.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.frozen + self.parameters + self.gradients + self.optimizer + self.activations
+    }
+
+    fn parts(&self) -> [(&'static str, usize); 6] {
+        [
+            ("frozen weights", self.frozen),
+            ("trainable parameters", self.parameters),
+            ("gradients", self.gradients),
+            ("optimiser", self.optimizer),
+            ("activations", self.activations),
+            ("total", self.total()),
+        ]
+    }
+}
+
+impl Render for Memory {
+    fn render(&self) -> MimeBundle {
+        let mut table =
+            Table::new(vec![Heading::new("estimated memory"), Heading::new("MB").numeric()]);
+        for (name, bytes) in self.parts() {
+            table.push(vec![Some(name.to_owned()), Some(megabytes(bytes))]);
+        }
+        table.render()
+    }
+}
+
+/// Bytes as megabytes with one decimal.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+pub fn megabytes(bytes: usize) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
+/// The most memory this process has held so far, in bytes; `None` where the system does not say.
+#[must_use]
+pub fn peak_resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,468 @@
+//! The training loop: it emits events, everything else listens.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use candle_core::{Tensor, Var};
+use oxilab_runtime::cancel;
+
+use crate::checkpoint::{Checkpoint, Position, restore, snapshot};
+use crate::error::{NnError, Result};
+use crate::event::{Consumer, EarlyStopping, Event, Flow, LiveChart, ProgressBar, StopReason};
+use crate::history::{EpochRecord, History, StepRecord};
+use crate::loader::{Batch, DataLoader};
+use crate::loss::Loss;
+use crate::memory::Memory;
+use crate::model::{Mode, Trainable};
+use crate::optim::{self, Gradients, Optimizer};
+use crate::schedule::Schedule;
+
+/// Trains a model.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::{DataLoader, Loss, Optimizer, TensorDataset, Trainer, nets::Mlp};
+///
+/// let x = Tensor::new(&[[0f32], [1.0], [2.0], [3.0]], &Device::Cpu)?;
+/// let y = (&x * 2.0)?;
+/// let loader = DataLoader::new(TensorDataset::new(x, y)?, 2).with_shuffle(0);
+/// let net = Mlp::new(1, &[8], 1, 0)?;
+/// let mut trainer = Trainer::new(net, Optimizer::adam(0.05), Loss::Mse).with_epochs(40).quiet();
+/// let history = trainer.fit(&loader)?;
+/// assert!(history.last("train_loss").is_some_and(|loss| loss < 0.5));
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
+pub struct Trainer<M> {
+    model: M,
+    optimizer: Optimizer,
+    loss: Loss,
+    epochs: usize,
+    schedule: Schedule,
+    accumulate: usize,
+    clip_norm: Option<f64>,
+    average_decay: Option<f64>,
+    seed: u64,
+    validation: Option<DataLoader>,
+    checkpoints: Option<PathBuf>,
+    watched: (String, bool),
+    consumers: Vec<Box<dyn Consumer>>,
+    position: Position,
+    average: HashMap<String, Tensor>,
+    best: HashMap<String, Tensor>,
+}
+
+impl<M: Trainable> Trainer<M> {
+    /// A trainer for ten epochs at a constant rate, with a progress bar and a live chart.
+    pub fn new(model: M, optimizer: Optimizer, loss: Loss) -> Self {
+        Self {
+            model,
+            optimizer,
+            loss,
+            epochs: 10,
+            schedule: Schedule::Constant,
+            accumulate: 1,
+            clip_norm: None,
+            average_decay: None,
+            seed: 0,
+            validation: None,
+            checkpoints: None,
+            watched: ("valid_loss".to_owned(), false),
+            consumers: vec![Box::new(ProgressBar::default()), Box::new(LiveChart::default())],
+            position: Position::default(),
+            average: HashMap::new(),
+            best: HashMap::new(),
+        }
+    }
+
+    /// Sets the number of epochs, those of earlier calls and checkpoints included.
+    #[must_use]
+    pub fn with_epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Sets the learning-rate schedule.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Adds up the gradients of this many batches for one step.
+    #[must_use]
+    pub fn with_accumulation(mut self, batches: usize) -> Self {
+        self.accumulate = batches.max(1);
+        self
+    }
+
+    /// Scales the gradient down to this norm where it is larger.
+    #[must_use]
+    pub fn with_clip_norm(mut self, norm: f64) -> Self {
+        self.clip_norm = Some(norm);
+        self
+    }
+
+    /// Keeps an exponential moving average of the parameters (decay for example 0.999), validates with
+    /// it and leaves it in the model at the end.
+    #[must_use]
+    pub fn with_average(mut self, decay: f64) -> Self {
+        self.average_decay = Some(decay);
+        self
+    }
+
+    /// Sets the seed of dropout; shuffling has its seed in the loader.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Evaluates on these rows after each epoch.
+    #[must_use]
+    pub fn with_validation(mut self, loader: DataLoader) -> Self {
+        self.validation = Some(loader);
+        self
+    }
+
+    /// Writes a checkpoint to `folder/last` after each epoch and to `folder/best` when the watched
+    /// metric improves.
+    #[must_use]
+    pub fn with_checkpoints(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.checkpoints = Some(folder.into());
+        self
+    }
+
+    /// Watches another metric than `valid_loss` for the best parameters; `maximize` when more is
+    /// better.
+    #[must_use]
+    pub fn with_watched(mut self, metric: impl Into<String>, maximize: bool) -> Self {
+        self.watched = (metric.into(), maximize);
+        self
+    }
+
+    /// Ends the run when `valid_loss` has not fallen for `patience` epochs.
+    #[must_use]
+    pub fn with_early_stopping(self, patience: usize) -> Self {
+        self.with_consumer(EarlyStopping::new(patience))
+    }
+
+    /// Adds a listener.
+    #[must_use]
+    pub fn with_consumer(mut self, consumer: impl Consumer + 'static) -> Self {
+        self.consumers.push(Box::new(consumer));
+        self
+    }
+
+    /// Takes out all listeners so far, the progress bar and the chart included.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.consumers.clear();
+        self
+    }
+
+    /// The model.
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// Gives the model back.
+    pub fn into_model(self) -> M {
+        self.model
+    }
+
+    /// What was recorded so far.
+    pub fn history(&self) -> &History {
+        &self.position.history
+    }
+
+    /// Takes the run up from a checkpoint folder (`…/last` or `…/best`): with the same data, seeds and
+    /// settings the parameters become bit for bit those of a run that never stopped.
+    ///
+    /// # Errors
+    /// When the checkpoint is incomplete or of another model.
+    pub fn resume(&mut self, folder: impl Into<PathBuf>) -> Result<()> {
+        let folder = folder.into();
+        let checkpoint = Checkpoint::load(&folder)?;
+        restore(&self.model.vars(), &checkpoint.parameters, &folder)?;
+        self.optimizer.load_state(&checkpoint.optimizer)?;
+        self.average = checkpoint.average;
+        self.position = checkpoint.position;
+        Ok(())
+    }
+
+    /// Writes a checkpoint now.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; an older checkpoint there stays.
+    pub fn save(&self, folder: impl Into<PathBuf>) -> Result<()> {
+        Checkpoint {
+            position: self.position.clone(),
+            parameters: snapshot(&self.model.vars())?,
+            optimizer: self.optimizer.state()?,
+            average: self.average.clone(),
+        }
+        .save(&folder.into())
+    }
+
+    /// Trains up to the set number of epochs. Call it again, with more epochs, to go on.
+    ///
+    /// # Errors
+    /// When a loss or gradient is not finite (the parameters are those before the batch), a shape does
+    /// not fit, a file cannot be written, or the user interrupts (the model stays usable).
+    pub fn fit(&mut self, loader: &DataLoader) -> Result<History> {
+        if loader.batches() == 0 {
+            return Err(NnError::NoData);
+        }
+        let steps = loader.batches().div_ceil(self.accumulate) * self.epochs;
+        let vars = self.model.vars();
+        let parameters = vars.iter().map(|(_, var)| var.elem_count()).sum();
+        self.emit(&Event::Started {
+            epochs: self.epochs,
+            steps,
+            parameters,
+            memory: Memory {
+                parameters: parameters * 4,
+                gradients: parameters * 4,
+                optimizer: parameters * 4 * self.optimizer.state_factor(),
+                ..Memory::default()
+            },
+        })?;
+        let result = self.epochs(loader, &vars, steps);
+        let reason = match &result {
+            Ok(reason) => *reason,
+            Err(NnError::Interrupted { .. }) => StopReason::Interrupted,
+            Err(_) => return result.map(|_| self.position.history.clone()),
+        };
+        if reason == StopReason::Interrupted {
+            if let Some(folder) = &self.checkpoints {
+                self.save(folder.join("last"))?;
+            }
+        } else {
+            self.settle(&vars, reason)?;
+        }
+        self.emit(&Event::Ended { reason })?;
+        result.map(|_| self.position.history.clone())
+    }
+
+    /// Leaves the averaged or, after an early stop, the best parameters in the model.
+    fn settle(&mut self, vars: &[(String, Var)], reason: StopReason) -> Result<()> {
+        let chosen = if reason == StopReason::Stopped && !self.best.is_empty() {
+            &self.best
+        } else {
+            &self.average
+        };
+        if chosen.is_empty() { Ok(()) } else { restore(vars, chosen, "memory".as_ref()) }
+    }
+
+    fn epochs(
+        &mut self,
+        loader: &DataLoader,
+        vars: &[(String, Var)],
+        steps: usize,
+    ) -> Result<StopReason> {
+        while self.position.epoch < self.epochs {
+            self.epoch(loader, vars, steps)?;
+            if self.end_epoch(vars)? == Flow::Stop {
+                return Ok(StopReason::Stopped);
+            }
+        }
+        Ok(StopReason::Finished)
+    }
+
+    fn epoch(&mut self, loader: &DataLoader, vars: &[(String, Var)], steps: usize) -> Result<()> {
+        let total = loader.batches();
+        let mut grads = Gradients::new();
+        let (mut losses, mut held) = (0.0, 0usize);
+        for batch in loader.epoch(self.position.epoch, self.position.batch) {
+            let batch = batch?;
+            if cancel::requested() {
+                let (epoch, step) = (self.position.epoch + 1, self.position.step);
+                // The batches of an unfinished step are seen again.
+                self.position.batch -= held;
+                return Err(NnError::Interrupted { epoch, step });
+            }
+            let place = self.position.batch;
+            let group_start = place - held;
+            let group = self.accumulate.min(total - group_start);
+            let loss = self.backward(&batch, vars, &mut grads, group)?;
+            losses += loss;
+            held += 1;
+            self.position.batch += 1;
+            if held == group {
+                self.step(vars, &mut grads, losses, held, steps, &batch)?;
+                (losses, held) = (0.0, 0);
+            }
+        }
+        Ok(())
+    }
+
+    fn backward(
+        &mut self,
+        batch: &Batch,
+        vars: &[(String, Var)],
+        grads: &mut Gradients,
+        group: usize,
+    ) -> Result<f64> {
+        let place = (self.position.epoch as u64) << 32 | self.position.batch as u64;
+        let mode = Mode::train(self.seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let output = self.model.forward(&batch.input, mode)?;
+        let loss = self.loss.of(&output, &batch.target)?;
+        let value = f64::from(loss.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            return Err(self.not_finite("the loss", value, batch));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a handful of batches")]
+        optim::accumulate(grads, vars, &loss.backward()?, 1.0 / group as f32)?;
+        Ok(value)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn step(
+        &mut self,
+        vars: &[(String, Var)],
+        grads: &mut Gradients,
+        losses: f64,
+        held: usize,
+        steps: usize,
+        batch: &Batch,
+    ) -> Result<()> {
+        let norm = optim::norm(grads);
+        if !norm.is_finite() {
+            self.position.batch -= 1;
+            return Err(self.not_finite("the gradient's norm", norm, batch));
+        }
+        if let Some(limit) = self.clip_norm.filter(|limit| norm > *limit) {
+            optim::scale(grads, limit / norm);
+        }
+        let position = &mut self.position;
+        let factor =
+            self.schedule.factor(&position.schedule, position.step, steps, position.epoch);
+        let learning_rate = self.optimizer.learning_rate() * factor;
+        self.optimizer.step(vars, grads, learning_rate)?;
+        grads.clear();
+        position.step += 1;
+        position.epoch_loss.0 += losses;
+        position.epoch_loss.1 += held;
+        let loss = losses / held as f64;
+        position.history.push_step(StepRecord {
+            step: position.step,
+            loss,
+            learning_rate,
+            grad_norm: norm,
+        });
+        let (epoch, step) = (position.epoch + 1, position.step);
+        self.move_average(vars)?;
+        self.emit(&Event::Step { epoch, step, loss, learning_rate, grad_norm: norm })?;
+        Ok(())
+    }
+
+    fn move_average(&mut self, vars: &[(String, Var)]) -> Result<()> {
+        let Some(decay) = self.average_decay else { return Ok(()) };
+        if self.average.is_empty() {
+            self.average = snapshot(vars)?;
+            return Ok(());
+        }
+        for (name, var) in vars {
+            if let Some(average) = self.average.get_mut(name) {
+                *average = ((&*average * decay)? + (var.as_detached_tensor() * (1.0 - decay))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn end_epoch(&mut self, vars: &[(String, Var)]) -> Result<Flow> {
+        let (sum, count) = std::mem::take(&mut self.position.epoch_loss);
+        self.position.epoch += 1;
+        self.position.batch = 0;
+        let mut metrics = vec![("train_loss".to_owned(), sum / count.max(1) as f64)];
+        if let Some(loader) = self.validation.clone() {
+            let raw = if self.average.is_empty() { None } else { Some(snapshot(vars)?) };
+            if raw.is_some() {
+                restore(vars, &self.average, "memory".as_ref())?;
+            }
+            let evaluated = self.evaluate(&loader);
+            if let Some(raw) = &raw {
+                restore(vars, raw, "memory".as_ref())?;
+            }
+            metrics.extend(evaluated?.into_iter().map(|(name, value)| (format!("valid_{name}"), value)));
+        }
+        let value_of = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
+        let train_loss = metrics[0].1;
+        self.schedule
+            .observe(&mut self.position.schedule, value_of("valid_loss").unwrap_or(train_loss));
+        let sign = if self.watched.1 { -1.0 } else { 1.0 };
+        let watched = value_of(&self.watched.0).unwrap_or(train_loss) * sign;
+        let improved = self.position.best.is_none_or(|best| watched < best);
+        let epoch = self.position.epoch;
+        self.position.history.push_epoch(EpochRecord {
+            epoch,
+            step: self.position.step,
+            metrics: metrics.iter().cloned().collect::<BTreeMap<_, _>>(),
+        });
+        if improved {
+            self.position.best = Some(watched);
+            self.best = if self.average.is_empty() { snapshot(vars)? } else { self.average.clone() };
+        }
+        if let Some(folder) = self.checkpoints.clone() {
+            let names: &[&str] = if improved { &["last", "best"] } else { &["last"] };
+            for name in names {
+                self.save(folder.join(name))?;
+                self.emit(&Event::Saved { path: folder.join(name) })?;
+            }
+        }
+        self.emit(&Event::EpochEnded { epoch, metrics })
+    }
+
+    /// Loss and metric on all rows of a loader.
+    ///
+    /// # Errors
+    /// When the loader is empty, a shape does not fit, or the user interrupts.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub fn evaluate(&self, loader: &DataLoader) -> Result<Vec<(String, f64)>> {
+        let (mut loss, mut metric, mut rows) = (0.0, None, 0usize);
+        for batch in loader.epoch(0, 0) {
+            let batch = batch?;
+            if cancel::requested() {
+                let (epoch, step) = (self.position.epoch, self.position.step);
+                return Err(NnError::Interrupted { epoch, step });
+            }
+            let count = batch.rows.len();
+            let output = self.model.forward(&batch.input, Mode::eval())?;
+            let value = self.loss.of(&output, &batch.target)?;
+            loss += f64::from(value.to_scalar::<f32>()?) * count as f64;
+            if let Some((name, sum)) = self.loss.metric(&output, &batch.target)? {
+                metric = Some((name, metric.map_or(0.0, |(_, before)| before) + sum));
+            }
+            rows += count;
+        }
+        if rows == 0 {
+            return Err(NnError::NoData);
+        }
+        let mut metrics = vec![("loss".to_owned(), loss / rows as f64)];
+        metrics.extend(metric.map(|(name, sum)| (name.to_owned(), sum / rows as f64)));
+        Ok(metrics)
+    }
+
+    fn emit(&mut self, event: &Event) -> Result<Flow> {
+        let mut flow = Flow::Continue;
+        for consumer in &mut self.consumers {
+            if consumer.on_event(event, &self.position.history)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        Ok(flow)
+    }
+
+    fn not_finite(&self, what: &'static str, value: f64, batch: &Batch) -> NnError {
+        let shown: Vec<String> = batch.rows.iter().take(8).map(usize::to_string).collect();
+        let more = if batch.rows.len() > 8 { ", …" } else { "" };
+        NnError::NotFinite {
+            what,
+            value,
+            epoch: self.position.epoch + 1,
+            batch: self.position.batch + 1,
+            rows: shown.join(", ") + more,
+        }
+    }
+}
