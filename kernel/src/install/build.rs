@@ -14,13 +14,18 @@ use crate::cargo::{Message, Metadata, libraries};
 use crate::toolchain::Toolchain;
 
 /// Builds what is missing, with cargo's own progress on the terminal.
-pub(super) fn build(toolchain: &Toolchain, source: &Path) -> Result<Built, InstallError> {
-    let cargo = toolchain.cargo.as_deref().ok_or(InstallError::NoCargo)?;
-    let metadata = metadata(cargo, toolchain, source)?;
+pub(super) fn build(
+    toolchain: &Toolchain,
+    source: &Path,
+    target_directory: Option<&Path>,
+) -> Result<Built, InstallError> {
+    let program = toolchain.cargo.as_deref().ok_or(InstallError::NoCargo)?;
+    let cargo = Cargo { program, source, target_directory };
+    let metadata = cargo.metadata(&toolchain.host)?;
     let binaries = ["build", "--release", "-p", "oxilab-worker", "-p", "oxilab-kernel", "--bins"];
-    let binaries = run(cargo, source, &binaries, &[])?;
+    let binaries = cargo.build(&binaries, &[])?;
     let library = ["rustc", "--release", "-p", LIBRARY, "--lib"];
-    let library = run(cargo, source, &library, &["--", "-C", "prefer-dynamic"])?;
+    let library = cargo.build(&library, &["--", "-C", "prefer-dynamic"])?;
     let shared = libraries(&library)
         .values()
         .find(|artifact| artifact.target.kind.iter().any(|kind| kind == "dylib"))
@@ -31,49 +36,51 @@ pub(super) fn build(toolchain: &Toolchain, source: &Path) -> Result<Built, Insta
     collect(&binaries, &library, &metadata, &held)
 }
 
-fn metadata(cargo: &Path, toolchain: &Toolchain, source: &Path) -> Result<Metadata, InstallError> {
-    let arguments =
-        ["metadata", "--format-version=1", "--filter-platform", toolchain.host.as_str()];
-    let output = Command::new(cargo)
-        .args(arguments)
-        .current_dir(source)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(InstallError::file("cannot start", cargo))?;
-    if !output.status.success() {
-        return Err(failed(&arguments, source));
-    }
-    serde_json::from_slice(&output.stdout).map_err(|error| InstallError::NoArtifact {
-        what: format!("the packages of the workspace ({error})"),
-    })
+/// Cargo, and where it works.
+struct Cargo<'a> {
+    program: &'a Path,
+    source: &'a Path,
+    target_directory: Option<&'a Path>,
 }
 
-fn run(
-    cargo: &Path,
-    source: &Path,
-    arguments: &[&str],
-    last: &[&str],
-) -> Result<Vec<Message>, InstallError> {
-    let mut child = Command::new(cargo)
-        .args(arguments)
-        .arg("--message-format=json-render-diagnostics")
-        .args(last)
-        .current_dir(source)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .map_err(InstallError::file("cannot start", cargo))?;
-    let mut messages = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
-            let line = line.map_err(InstallError::file("cannot read the messages of", cargo))?;
-            messages.extend(Message::parse(&line));
+impl Cargo<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.program);
+        command.args(arguments).current_dir(self.source);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        if let Some(folder) = self.target_directory {
+            command.env("CARGO_TARGET_DIR", folder);
         }
+        command
     }
-    let status = child.wait().map_err(InstallError::file("cannot wait for", cargo))?;
-    if status.success() { Ok(messages) } else { Err(failed(arguments, source)) }
+
+    fn metadata(&self, host: &str) -> Result<Metadata, InstallError> {
+        let arguments = ["metadata", "--format-version=1", "--filter-platform", host];
+        let output = self.command(&arguments).output();
+        let output = output.map_err(InstallError::file("cannot start", self.program))?;
+        if !output.status.success() {
+            return Err(failed(&arguments, self.source));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| InstallError::NoArtifact {
+            what: format!("the packages of the workspace ({error})"),
+        })
+    }
+
+    fn build(&self, arguments: &[&str], last: &[&str]) -> Result<Vec<Message>, InstallError> {
+        let mut command = self.command(arguments);
+        command.arg("--message-format=json-render-diagnostics").args(last);
+        let mut child =
+            command.spawn().map_err(InstallError::file("cannot start", self.program))?;
+        let mut messages = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                let line = line.map_err(InstallError::file("cannot read from", self.program))?;
+                messages.extend(Message::parse(&line));
+            }
+        }
+        let status = child.wait().map_err(InstallError::file("cannot wait for", self.program))?;
+        if status.success() { Ok(messages) } else { Err(failed(arguments, self.source)) }
+    }
 }
 
 fn failed(arguments: &[&str], source: &Path) -> InstallError {

@@ -26,19 +26,35 @@ use crate::toolchain::Toolchain;
 pub struct InstallOptions {
     place: Place,
     source: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
+    target_directory: Option<PathBuf>,
 }
 
 impl InstallOptions {
     /// An installation with the kernelspec in `place`.
     #[must_use]
     pub fn new(place: Place) -> Self {
-        Self { place, source: None }
+        Self { place, ..Self::default() }
     }
 
     /// Builds from this checkout. Default: the one that this program was built from.
     #[must_use]
     pub fn with_source(mut self, source: Option<PathBuf>) -> Self {
         self.source = source;
+        self
+    }
+
+    /// Installs below this folder instead of [`data_dir`].
+    #[must_use]
+    pub fn with_data_dir(mut self, folder: PathBuf) -> Self {
+        self.data_dir = Some(folder);
+        self
+    }
+
+    /// Builds in this target directory instead of cargo's own choice.
+    #[must_use]
+    pub fn with_target_directory(mut self, folder: PathBuf) -> Self {
+        self.target_directory = Some(folder);
         self
     }
 }
@@ -65,13 +81,13 @@ pub fn install(
     options: &InstallOptions,
     report: &mut dyn FnMut(&str),
 ) -> Result<Installed, InstallError> {
-    let data_dir = data_dir();
+    let data_dir = options.data_dir.clone().unwrap_or_else(data_dir);
     let source = build::checkout(options.source.as_deref().unwrap_or(compiled_from()))?;
     let toolchain = Toolchain::find_for(&source)?;
     // Asked now, so that a missing Python is known before a long build.
     options.place.folder()?;
     report(&format!("Building with {} from {}", toolchain.short_version(), source.display()));
-    let built = build::build(&toolchain, &source)?;
+    let built = build::build(&toolchain, &source, options.target_directory.as_deref())?;
 
     store::make(&data_dir)?;
     let data_dir = data_dir.canonicalize().map_err(InstallError::file("cannot open", &data_dir))?;
