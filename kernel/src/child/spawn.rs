@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
@@ -42,7 +42,7 @@ pub(super) fn spawn(config: &WorkerConfig) -> Result<Spawned, ChildError> {
         do_not_block(end).map_err(|source| ChildError::Pipe { source })?;
     }
     enlarge(&requests_write);
-    let inherited = [&requests_read, &events_write, &note_write].map(|end| end.as_raw_fd());
+    let inherited = [&requests_read, &events_write, &note_write].map(AsRawFd::as_raw_fd);
     let mut command = Command::new(&config.executable);
     command
         .current_dir(&config.directory)

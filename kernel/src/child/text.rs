@@ -106,11 +106,10 @@ impl Excerpt {
         let from = tail.ceil_char_boundary(tail.len().saturating_sub(TAIL));
         let mut shown = &tail[from..];
         // Whole lines, when the tail has any and something is left out at all.
-        if shown.len() as u64 != self.beyond {
-            if let Some((_, lines)) = shown.split_once('\n').filter(|(_, lines)| !lines.is_empty())
-            {
-                shown = lines;
-            }
+        if shown.len() as u64 != self.beyond
+            && let Some((_, lines)) = shown.split_once('\n').filter(|(_, lines)| !lines.is_empty())
+        {
+            shown = lines;
         }
         let hidden = self.beyond - shown.len() as u64;
         if hidden > 0 {

@@ -12,7 +12,7 @@ use libc::{c_int, clockid_t, size_t, ssize_t, timespec};
 /// What the runtime decides; the other side of it is `oxilab_runtime::worker::Hooks`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Hooks {
+pub(crate) struct Hooks {
     /// Reads descriptor 0: bytes written, or minus an errno.
     read: extern "C" fn(*mut u8, usize) -> isize,
     /// Whether the calling thread's sleep is to end early.
@@ -23,14 +23,14 @@ static HOOKS: OnceLock<Hooks> = OnceLock::new();
 
 /// Keeps what the linker would otherwise drop: nothing in this executable calls these.
 #[used]
-static KEPT: (
-    unsafe extern "C" fn(c_int, *mut c_void, size_t) -> ssize_t,
-    unsafe extern "C" fn(*const timespec, *mut timespec) -> c_int,
-    unsafe extern "C" fn(clockid_t, c_int, *const timespec, *mut timespec) -> c_int,
-) = (read, nanosleep, clock_nanosleep);
+static KEPT: (Read, Sleep, ClockSleep) = (read, nanosleep, clock_nanosleep);
+
+type Read = unsafe extern "C" fn(c_int, *mut c_void, size_t) -> ssize_t;
+type Sleep = unsafe extern "C" fn(*const timespec, *mut timespec) -> c_int;
+type ClockSleep = unsafe extern "C" fn(clockid_t, c_int, *const timespec, *mut timespec) -> c_int;
 
 /// Called by the runtime, once.
-pub extern "C" fn set_hooks(hooks: Hooks) {
+pub(crate) extern "C" fn set_hooks(hooks: Hooks) {
     // A second call changes nothing.
     let _ = HOOKS.set(hooks);
 }
@@ -41,15 +41,21 @@ pub extern "C" fn set_hooks(hooks: Hooks) {
 /// `buffer` has room for `count` bytes.
 #[expect(unsafe_code, reason = "takes the place of libc's")]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn read(descriptor: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
-    if descriptor == 0 {
-        if let Some(hooks) = HOOKS.get() {
-            let result = (hooks.read)(buffer.cast(), count);
-            return if result < 0 { fail(result.unsigned_abs()) } else { result };
-        }
+pub(crate) unsafe extern "C" fn read(
+    descriptor: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+) -> ssize_t {
+    if descriptor == 0
+        && let Some(hooks) = HOOKS.get()
+    {
+        let result = (hooks.read)(buffer.cast(), count);
+        return if result < 0 { fail(result.unsigned_abs()) } else { result };
     }
     // SAFETY: the caller keeps read's contract.
-    unsafe { libc::syscall(libc::SYS_read, descriptor, buffer, count) as ssize_t }
+    let result = unsafe { libc::syscall(libc::SYS_read, descriptor, buffer, count) };
+    // A read is never longer than what its type holds.
+    ssize_t::try_from(result).unwrap_or(-1)
 }
 
 /// As `nanosleep(2)`.
@@ -58,7 +64,7 @@ pub unsafe extern "C" fn read(descriptor: c_int, buffer: *mut c_void, count: siz
 /// `time` is valid, and `left` is valid or null.
 #[expect(unsafe_code, reason = "takes the place of libc's")]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nanosleep(time: *const timespec, left: *mut timespec) -> c_int {
+pub(crate) unsafe extern "C" fn nanosleep(time: *const timespec, left: *mut timespec) -> c_int {
     // SAFETY: the caller keeps nanosleep's contract. CLOCK_REALTIME without TIMER_ABSTIME is not
     // affected by changes of the clock.
     let error = unsafe { clock_nanosleep(libc::CLOCK_REALTIME, 0, time, left) };
@@ -75,7 +81,7 @@ pub unsafe extern "C" fn nanosleep(time: *const timespec, left: *mut timespec) -
 /// `time` is valid, and `left` is valid or null.
 #[expect(unsafe_code, reason = "takes the place of libc's")]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clock_nanosleep(
+pub(crate) unsafe extern "C" fn clock_nanosleep(
     clock: clockid_t,
     flags: c_int,
     time: *const timespec,

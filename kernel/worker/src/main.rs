@@ -63,6 +63,7 @@ fn start() -> Result<c_int, (u8, String)> {
     for name in [REQUESTS, EVENTS, NOTE, STANDARD_LIBRARY, PRELUDE] {
         // SAFETY: no other thread runs yet.
         #[expect(unsafe_code, reason = "what cells start must not inherit these")]
+        #[expect(clippy::disallowed_methods, reason = "the process is made for this")]
         unsafe {
             env::remove_var(name);
         }

@@ -195,21 +195,21 @@ pub fn named<I: IntoIterator>(label: impl Into<String>, iterator: I) -> Bar<I::I
         (least, Some(most)) if least == most => Some(least as u64),
         _ => None,
     };
-    Bar { bar: Progress::new(label, total), started: false, iterator }
+    Bar { progress: Progress::new(label, total), started: false, iterator }
 }
 
 /// An iterator with a progress bar; see [`progress`].
 #[derive(Debug)]
 pub struct Bar<I> {
     iterator: I,
-    bar: Progress,
+    progress: Progress,
     started: bool,
 }
 
 impl<I> Bar<I> {
     /// The bar, to set its message.
     pub fn bar(&self) -> &Progress {
-        &self.bar
+        &self.progress
     }
 }
 
@@ -219,13 +219,13 @@ impl<I: Iterator> Iterator for Bar<I> {
     fn next(&mut self) -> Option<I::Item> {
         // A step is done when the next one is asked for.
         if self.started {
-            self.bar.inc(1);
+            self.progress.inc(1);
         }
         self.started = true;
         let item = self.iterator.next();
         if item.is_none() {
             self.started = false;
-            self.bar.finish();
+            self.progress.finish();
         }
         item
     }

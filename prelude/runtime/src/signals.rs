@@ -21,11 +21,11 @@ pub(crate) fn install(note: RawFd) -> io::Result<()> {
         handle(signal, crashed, libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER)?;
     }
     // A core file of all values would take longer to write than the person wants to wait.
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: setrlimit reads the struct.
     #[expect(unsafe_code, reason = "setrlimit has no safe wrapper")]
     unsafe {
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ pub(crate) struct Streams {
     private: [OwnedFd; 3],
 }
 
+#[expect(unsafe_code, reason = "C's standard output is a variable of libc")]
 unsafe extern "C" {
     static mut stdout: *mut libc::FILE;
 }

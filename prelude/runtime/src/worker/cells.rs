@@ -172,6 +172,7 @@ fn set_environment(name: &str, value: Option<String>) -> Result<Value, String> {
     // SAFETY: std's own readers are locked out; C code that reads the environment on another thread
     // at this very moment is the user's, and was told to by `%env`.
     #[expect(unsafe_code, reason = "the environment is shared with C code")]
+    #[expect(clippy::disallowed_methods, reason = "`%env` is about this very process")]
     unsafe {
         match value {
             Some(value) => std::env::set_var(name, value),

@@ -99,11 +99,11 @@ fn serve(start: &Start, init: fn()) -> io::Result<Never> {
 fn interrupt() {
     let Some(job) = queue::running() else { return };
     cancel::set();
-    if let Err(error) = take_over::watch(job) {
-        if let Some(link) = link::get() {
-            let message = format!("an interrupt cannot be escalated: {error}");
-            link.send(&Event::Log { message });
-        }
+    if let Err(error) = take_over::watch(job)
+        && let Some(link) = link::get()
+    {
+        let message = format!("an interrupt cannot be escalated: {error}");
+        link.send(&Event::Log { message });
     }
 }
 

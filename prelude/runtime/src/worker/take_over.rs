@@ -225,12 +225,12 @@ impl Place {
 /// The cell thread is parked: a new one proves itself and takes over.
 fn replace(job: u64) {
     let (proof, proved) = mpsc::sync_channel(1);
-    let prover = std::thread::Builder::new().name("oxilab-proof".to_owned()).spawn(move || {
+    let started = std::thread::Builder::new().name("oxilab-proof".to_owned()).spawn(move || {
         prove();
         // Nobody listens any more when this took too long.
         let _ = proof.send(());
     });
-    if prover.is_err() || proved.recv_timeout(PROOF).is_err() {
+    if started.is_err() || proved.recv_timeout(PROOF).is_err() {
         end_process();
     }
     let Some(link) = link::get() else { return };
