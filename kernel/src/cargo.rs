@@ -118,7 +118,6 @@ pub(crate) struct Metadata {
 pub(crate) struct Package {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) version: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

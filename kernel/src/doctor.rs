@@ -116,7 +116,7 @@ fn check_prelude(report: &mut Report) {
         .fine("prelude", format!("build {} in {}", prelude.build_id, prelude.directory.display()));
     match newest_change(&prelude.source.join("prelude")) {
         None => {
-            report.fine("checkout", format!("{} is not there any more", prelude.source.display()))
+            report.fine("checkout", format!("{} is not there any more", prelude.source.display()));
         }
         Some(newest) if newest > prelude.built => report.fault(
             "checkout",

@@ -11,8 +11,9 @@ use super::manifest::{Project, contents, is_pin};
 use super::pins::{Resolved, resolve};
 use super::run::{cargo, run};
 use super::{DepError, Dependency, SessionLibrary};
-use crate::cargo::{Artifact, Message, Metadata, libraries, registry_package};
+use crate::cargo::{Artifact, Message, Metadata, libraries};
 use crate::install::Prelude;
+use crate::install::store::short;
 use crate::server::handler::{OutputSender, StreamName};
 
 /// Name of the record of a finished library.
@@ -64,7 +65,7 @@ pub async fn build(
     }
     let library = SessionLibrary {
         crate_name: format!("oxilab_session_{key}"),
-        library: folder.join(format!("liboxilab_session_{key}.so")),
+        library: folder.join("deps").join(format!("liboxilab_session_{key}.so")),
         search: folder.join("deps"),
         externs: parts.externs,
     };
@@ -93,7 +94,7 @@ fn key(prelude: &Prelude, earlier: &[SessionLibrary], dependencies: &[Dependency
         part(&dependency.to_string());
         part(&dependency.path().map(contents).unwrap_or_default());
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    short(hash)
 }
 
 fn find(folder: &Path) -> Option<SessionLibrary> {
@@ -182,7 +183,10 @@ impl Place<'_> {
             Parts { files: BTreeSet::new(), externs: BTreeMap::new(), native: Vec::new() };
         for dependency in root.deps.iter().filter(|dependency| dependency.is_normal()) {
             // A crate's library may have another name than its package.
-            let named = wanted.contains(&dependency.name) || self.is_of(&dependency.pkg, &wanted);
+            let package = metadata.packages.iter().find(|package| package.id == dependency.pkg);
+            let package = package.map(|package| package.name.replace('-', "_"));
+            let named = wanted.contains(&dependency.name)
+                || package.is_some_and(|package| wanted.contains(&package));
             if is_pin(&dependency.name) || !named {
                 continue;
             }
@@ -207,14 +211,6 @@ impl Place<'_> {
             }
         }
         Ok(parts)
-    }
-
-    fn is_of(&self, id: &str, wanted: &BTreeSet<String>) -> bool {
-        let name = registry_package(id).map(|(name, _)| name);
-        let name = name.or_else(|| {
-            id.rsplit(['#', '/']).next().map(|last| last.split('@').next().unwrap_or(last))
-        });
-        name.is_some_and(|name| wanted.contains(&name.replace('-', "_")))
     }
 
     /// The file for `--extern`: where it is, or where it will be.

@@ -34,7 +34,7 @@ pub(super) async fn link(
         .arg(format!("--extern=oxilab={}", prelude.library.display()))
         .args(native.iter().map(|path| format!("-L{path}")))
         .arg("-o")
-        .arg(aside.join(library.library.file_name().unwrap_or_default()))
+        .arg(deps.join(library.library.file_name().unwrap_or_default()))
         .arg(&source)
         .env_remove("LD_LIBRARY_PATH");
     for one in earlier {

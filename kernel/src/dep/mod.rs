@@ -35,7 +35,7 @@ pub struct SessionLibrary {
     pub crate_name: String,
     /// The library; loaded before any cell that uses it, after those of earlier `%dep`s.
     pub library: PathBuf,
-    /// For `-L dependency=`: the crates inside, and procedural macros.
+    /// For `-L dependency=`: the library, the crates inside, and procedural macros.
     pub search: PathBuf,
     /// Crate names usable in a cell, each with the file for `--extern`.
     pub externs: BTreeMap<String, PathBuf>,

@@ -9,7 +9,7 @@ mod collect;
 mod error;
 pub(crate) mod kernelspec;
 mod prelude;
-mod store;
+pub(crate) mod store;
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -117,7 +117,14 @@ fn build_id(built: &Built, toolchain: &Toolchain, source: &Path) -> Result<Strin
     part(&hash_of(&source.join("Cargo.lock"))?);
     part(&hash_of(&built.library)?);
     part(&hash_of(&built.worker)?);
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(short(hash))
+}
+
+/// The first 64 bits in hexadecimal digits: enough to tell builds of one machine apart.
+pub(crate) fn short(hash: Sha256) -> String {
+    let bytes = hash.finalize();
+    let first = bytes.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 fn hash_of(path: &Path) -> Result<Vec<u8>, InstallError> {

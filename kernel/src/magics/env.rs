@@ -63,7 +63,7 @@ impl Env {
     }
 }
 
-/// `NAME=VALUE`, or IPython's `NAME VALUE`.
+/// `NAME=VALUE`, or `NAME VALUE` as in Jupyter's Python kernel.
 fn assignment(text: &str) -> Option<(&str, &str)> {
     text.split_once('=').or_else(|| text.split_once(char::is_whitespace))
 }

@@ -107,8 +107,8 @@ fn at_the_cell(message: &str) -> String {
     for part in parts {
         let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
         match part[..end].parse::<u32>() {
-            Ok(line) => text += &format!("cell:{}{}", line.saturating_sub(1), &part[end..]),
-            Err(_) => text += &format!("<stdin>:{part}"),
+            Ok(line) => text.extend(["cell:", &line.saturating_sub(1).to_string(), &part[end..]]),
+            Err(_) => text.extend(["<stdin>:", part]),
         }
     }
     text
@@ -118,7 +118,6 @@ fn at_the_cell(message: &str) -> String {
 mod tests {
     use super::super::run;
     use super::super::testing::{Script, call};
-    use super::*;
 
     #[tokio::test]
     async fn a_cell_is_formatted_and_replaced() {

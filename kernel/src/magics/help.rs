@@ -1,5 +1,7 @@
 //! `%help` and `%lsmagic`, made from the registry.
 
+use std::fmt::Write as _;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use oxilab_protocol::MimeBundle;
@@ -93,13 +95,14 @@ fn overview() -> MimeBundle {
     let mut markdown = String::from("| magic | |\n|:--|:--|\n");
     for magic in REGISTRY {
         let form = first_form(*magic);
-        plain += &format!("  {form:<width$}  {}\n", magic.summary());
-        markdown += &format!("| `{}` | {} |\n", form.replace('|', "\\|"), magic.summary());
+        // Writing to a string does not fail.
+        let _ = writeln!(plain, "  {form:<width$}  {}", magic.summary());
+        let _ = writeln!(markdown, "| `{}` | {} |", form.replace('|', "\\|"), magic.summary());
     }
     let last =
         "`%help NAME` says more. evcxr's spellings (`:dep`, `:vars`, …) and `//%name` work too.";
     plain += &last.replace('`', "");
-    markdown += &format!("\n{last}");
+    markdown.extend(["\n", last]);
     MimeBundle::text(plain).with("text/markdown", markdown)
 }
 
@@ -107,7 +110,7 @@ fn explanation(magic: &dyn Magic) -> MimeBundle {
     let names = magic.names();
     let mut plain = format!("{}: {}\n\n{}", names[0], magic.summary(), magic.usage());
     if names.len() > 1 {
-        plain += &format!("\n\nalso: {}", names[1..].join(", "));
+        plain.extend(["\n\nalso: ", &names[1..].join(", ")]);
     }
     MimeBundle::text(plain)
 }

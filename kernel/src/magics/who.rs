@@ -72,11 +72,9 @@ fn plain(head: &[&str], rows: &[Vec<String>]) -> String {
 
 fn html(head: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |tag: &str, cells: Vec<&str>| {
-        let cells: String = cells
-            .iter()
-            .map(|cell| format!("<{tag} style=\"text-align:left\">{}</{tag}>", escape(cell)))
-            .collect();
-        format!("<tr>{cells}</tr>")
+        let cell =
+            |cell: &&str| format!("<{tag} style=\"text-align:left\">{}</{tag}>", escape(cell));
+        format!("<tr>{}</tr>", cells.iter().map(cell).collect::<Vec<_>>().concat())
     };
     let body: String =
         rows.iter().map(|row| cells("td", row.iter().map(String::as_str).collect())).collect();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use futures::FutureExt;
@@ -81,13 +82,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let permissions = fs::metadata(&target).map(|data| data.permissions());
     let mut aside = tempfile::NamedTempFile::new_in(folder)?;
     aside.write_all(text.as_bytes())?;
-    match permissions {
-        Ok(permissions) => aside.as_file().set_permissions(permissions)?,
-        Err(_) => {
-            use std::os::unix::fs::PermissionsExt;
-            aside.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-    }
+    aside.as_file().set_permissions(permissions.unwrap_or(fs::Permissions::from_mode(0o644)))?;
     aside.persist(&target)?;
     Ok(())
 }

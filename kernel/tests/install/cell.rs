@@ -63,10 +63,12 @@ fn compile(
                 .iter()
                 .map(|(name, file)| format!("--extern={name}={}", file.display())),
         );
-    for library in libraries {
+    for (index, library) in libraries.iter().enumerate() {
+        // The last one names those before it, which are found beside their crates.
+        let force = if index + 1 == libraries.len() { "force:" } else { "" };
         command
             .arg(format!("-Ldependency={}", library.search.display()))
-            .arg(format!("--extern=force:{}={}", library.crate_name, library.library.display()))
+            .arg(format!("--extern={force}{}={}", library.crate_name, library.library.display()))
             .args(
                 library
                     .externs
