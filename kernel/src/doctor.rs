@@ -3,13 +3,18 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use oxilab_protocol::Event;
+
+use crate::child::{ChildOutput, Worker, WorkerConfig};
 use crate::install::{self, Prelude, kernelspec};
 use crate::toolchain::{self, Toolchain};
 
 /// Free bytes below which the cache is likely to run into a full disk.
 const LOW_DISK: u64 = 1 << 30;
+/// How long a worker may take to load the prelude.
+const WORKER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What the doctor found.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +135,7 @@ fn check_prelude(report: &mut Report) {
         Err(error) => report.fault("compile", error.to_string(), "run `oxilab install`"),
     }
     match start_worker(&prelude) {
-        Ok(()) => report.fine("worker", prelude.worker.display().to_string()),
+        Ok(time) => report.fine("worker", format!("ready after {} ms", time.as_millis())),
         Err(reason) => report.fault("worker", reason, "run `oxilab install`"),
     }
 }
@@ -155,25 +160,29 @@ fn newest_change(folder: &Path) -> Option<u64> {
     newest.or(Some(0))
 }
 
-/// Starts the worker without pipes: it must load and then complain about the missing pipes, not fail
-/// in the dynamic linker.
-fn start_worker(prelude: &Prelude) -> Result<(), String> {
-    let output = Command::new(&prelude.worker)
-        .env_remove(oxilab_protocol::environment::REQUEST_FD)
-        .env_remove(oxilab_protocol::environment::EVENT_FD)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{} does not start: {error}", prelude.worker.display()))?;
-    // The dynamic linker ends a program it cannot load with 127.
-    match output.status.code() {
-        Some(code) if code != 127 => Ok(()),
-        _ => Err(format!(
-            "{} does not start ({}): {}",
-            prelude.worker.display(),
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        )),
+/// Starts the worker and waits until it has loaded the prelude; returns how long that took.
+fn start_worker(prelude: &Prelude) -> Result<Duration, String> {
+    let config = WorkerConfig {
+        executable: prelude.worker.clone(),
+        standard_library: prelude.std_library.clone(),
+        prelude: prelude.library.clone(),
+        directory: std::env::temp_dir(),
+        environment: Vec::new(),
+    };
+    let start = Instant::now();
+    // The worker ends when this handle is dropped.
+    let (_worker, mut outputs) = Worker::spawn(config).map_err(|error| error.to_string())?;
+    let mut said = String::new();
+    while start.elapsed() < WORKER_DEADLINE {
+        match outputs.try_recv() {
+            Ok(ChildOutput::Event(Event::Ready { .. })) => return Ok(start.elapsed()),
+            Ok(ChildOutput::Stream { text, .. }) => said += &text,
+            Ok(ChildOutput::Exited(exit)) => return Err(format!("it ended: {exit} {said}")),
+            Ok(_) => {}
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
     }
+    Err(format!("it was not ready after {} s {said}", WORKER_DEADLINE.as_secs()))
 }
 
 fn check_jupyter(report: &mut Report) {
