@@ -28,6 +28,12 @@ pub use oxilab_runtime::display::{Display, clear};
 pub use oxilab_runtime::input::{input, password};
 pub use oxilab_runtime::progress::{Progress, progress};
 
+// Data: verbs on frames, preparation, splits. The rest is at `data::`.
+pub use oxilab_data::{
+    DataFrameExt, Imputer, KFold, MinMaxScaler, OneHotEncoder, OrdinalEncoder, Pipeline,
+    StandardScaler, train_test_split,
+};
+
 // Rows of structs and frames.
 pub use crate::rows::{from_frame, to_frame};
 
