@@ -209,7 +209,7 @@ fn check_jupyter(report: &mut Report) {
 }
 
 fn check_cache(report: &mut Report, folder: &Path) {
-    let size = size_of(folder);
+    let size = install::CACHES.iter().map(|name| size_of(&folder.join(name))).sum();
     let free = free_bytes(folder);
     let found = format!(
         "{}, {} used, {} free on its disk",

@@ -35,7 +35,7 @@ pub async fn build(
     output: &OutputSender,
 ) -> Result<SessionLibrary, DepError> {
     let key = key(prelude, earlier, dependencies);
-    let folders = cache.join("deps");
+    let folders = cache.join("deps").join(&prelude.build_id);
     let folder = folders.join(&key);
     if let Some(library) = find(&folder) {
         output.stream(StreamName::Stdout, "From the cache.\n").await;

@@ -21,6 +21,10 @@ pub use prelude::{InUse, Package, Prelude, Stamp};
 
 use crate::toolchain::Toolchain;
 
+/// Folders in the cache that hold what was compiled against a build, one folder for each build: cells
+/// and the libraries of `%dep`.
+pub(crate) const CACHES: [&str; 2] = ["cells", "deps"];
+
 /// What to install, and where.
 #[derive(Clone, Debug, Default)]
 pub struct InstallOptions {
@@ -68,8 +72,8 @@ pub struct Installed {
     pub kernelspec: PathBuf,
     /// How long a first cell took to compile.
     pub first_cell: Duration,
-    /// Folders of older builds that were removed.
-    pub pruned: Vec<PathBuf>,
+    /// Ids of older builds that were removed.
+    pub pruned: Vec<String>,
 }
 
 /// Builds what is missing and installs it. `report` is told each step; cargo writes its own progress
@@ -96,8 +100,12 @@ pub fn install(
     let first_cell = check::compile(&prelude)?;
     report(&format!("A first cell compiles in {:.2} s", first_cell.as_secs_f64()));
     let pruned = store::make_current(&prelude, &data_dir)?;
-    for folder in &pruned {
-        report(&format!("Removed the older build {}", folder.display()));
+    for build in &pruned {
+        report(&format!("Removed the older build {build}"));
+        for cache in CACHES.map(|name| cache_dir().join(name).join(build)) {
+            // What stays behind costs room and nothing else.
+            let _ = store::remove(&cache);
+        }
     }
     let program = data_dir.join(prelude::CURRENT).join("bin").join("oxilab");
     let kernelspec = kernelspec::write_spec(&options.place, &program)?;
@@ -105,8 +113,8 @@ pub fn install(
     Ok(Installed { prelude, kernelspec, first_cell, pruned })
 }
 
-/// Removes the kernelspec from `place` and, with `all`, every build and the cache. Returns the folders
-/// that were removed.
+/// Removes the kernelspec from `place` and, with `all`, every build and what was compiled against it.
+/// The history stays. Returns the folders that were removed.
 ///
 /// # Errors
 /// When a folder cannot be removed, or the place is not known.
@@ -114,7 +122,9 @@ pub fn uninstall(place: &Place, all: bool) -> Result<Vec<PathBuf>, InstallError>
     let mut removed = Vec::new();
     removed.extend(kernelspec::remove_spec(place)?);
     if all {
-        for folder in [data_dir(), cache_dir()] {
+        let data_dir = data_dir();
+        removed.extend(store::remove_all(&data_dir)?);
+        for folder in CACHES.map(|name| cache_dir().join(name)) {
             if store::remove(&folder)? {
                 removed.push(folder);
             }
@@ -126,19 +136,20 @@ pub fn uninstall(place: &Place, all: bool) -> Result<Vec<PathBuf>, InstallError>
 /// The folder of oxilab's data: `oxilab` in `$OXILAB_DATA_DIR`, else in the user's data folder.
 #[must_use]
 pub fn data_dir() -> PathBuf {
-    below("OXILAB_DATA_DIR", dirs::data_dir())
+    let folder = given("OXILAB_DATA_DIR").or_else(dirs::data_dir);
+    folder.unwrap_or_else(|| PathBuf::from(".")).join("oxilab")
 }
 
-/// The folder of what oxilab can make again: `oxilab` in `$OXILAB_CACHE_DIR`, else in the user's
-/// cache folder.
+/// The folder of what oxilab can make again: `$OXILAB_CACHE_DIR`, else `oxilab` in the user's cache
+/// folder. Others use it too, so only its [`CACHES`] are measured and removed.
 #[must_use]
 pub fn cache_dir() -> PathBuf {
-    below("OXILAB_CACHE_DIR", dirs::cache_dir())
+    let folder = given("OXILAB_CACHE_DIR");
+    folder.unwrap_or_else(|| dirs::cache_dir().unwrap_or_else(env::temp_dir).join("oxilab"))
 }
 
-fn below(variable: &str, otherwise: Option<PathBuf>) -> PathBuf {
-    let folder = env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    folder.or(otherwise).unwrap_or_else(|| PathBuf::from(".")).join("oxilab")
+fn given(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// The checkout that this program was built from.

@@ -62,7 +62,7 @@ pub(super) fn place(
 pub(super) fn make_current(
     prelude: &Prelude,
     data_dir: &Path,
-) -> Result<Vec<PathBuf>, InstallError> {
+) -> Result<Vec<String>, InstallError> {
     let link = data_dir.join(CURRENT);
     let aside = data_dir.join(format!(".{CURRENT}.{}", std::process::id()));
     if aside.is_symlink() {
@@ -76,7 +76,7 @@ pub(super) fn make_current(
 
 /// Removes all but the newest builds; one that a kernel uses stays. A build that cannot be removed
 /// now is removed by a later installation, so nothing here is an error.
-fn prune(data_dir: &Path, current: &str) -> Vec<PathBuf> {
+fn prune(data_dir: &Path, current: &str) -> Vec<String> {
     let mut builds: Vec<Prelude> = builds(data_dir);
     builds.retain(|build| build.build_id != current);
     builds.sort_by_key(|build| std::cmp::Reverse(build.built));
@@ -84,8 +84,21 @@ fn prune(data_dir: &Path, current: &str) -> Vec<PathBuf> {
         .iter()
         .skip(KEPT - 1)
         .filter(|build| !in_use(build) && fs::remove_dir_all(&build.directory).is_ok())
-        .map(|build| build.directory.clone())
+        .map(|build| build.build_id.clone())
         .collect()
+}
+
+/// Removes every build; the history of cells, which lies beside them, stays.
+pub(super) fn remove_all(data_dir: &Path) -> Result<Vec<PathBuf>, InstallError> {
+    let link = data_dir.join(CURRENT);
+    if link.is_symlink() {
+        fs::remove_file(&link).map_err(InstallError::file("cannot remove", &link))?;
+    }
+    let folders: Vec<PathBuf> = builds(data_dir).into_iter().map(|build| build.directory).collect();
+    for folder in &folders {
+        remove(folder)?;
+    }
+    Ok(folders)
 }
 
 /// All whole builds in the data folder.
@@ -325,5 +338,9 @@ mod tests {
         let four = setting.install("four", 4);
         assert!(!one.directory.exists() && !two.directory.exists());
         assert!(three.directory.is_dir() && four.directory.is_dir());
+        fs::write(setting.data.path().join("history.sqlite"), "").expect("written");
+        assert_eq!(remove_all(setting.data.path()).expect("removed").len(), 2);
+        let left = fs::read_dir(setting.data.path()).expect("folder").count();
+        assert_eq!(left, 1, "the history stays");
     }
 }

@@ -148,7 +148,7 @@ async fn a_missing_feature_sets_a_crate_apart_and_says_so() {
 
 #[tokio::test]
 async fn a_dependency_that_does_not_compile_leaves_nothing() {
-    let (checkout, _) = installed();
+    let (checkout, prelude) = installed();
     checkout.write_crate("broken", "", "pub fn f() -> u8 { \"\" }");
     let (built, _) = add(&[], "", "broken = { path = \"broken\" }").await;
     let error = built.expect_err("does not compile").to_string();
@@ -156,7 +156,8 @@ async fn a_dependency_that_does_not_compile_leaves_nothing() {
     let (built, _) = add(&[], "", "missing = { path = \"not-there\" }").await;
     let error = built.expect_err("is not there").to_string();
     assert!(error.contains("not-there"), "{error}");
-    let left = fs::read_dir(checkout.folder().join("cache/deps")).expect("cache");
+    let cache = checkout.folder().join("cache/deps").join(&prelude.build_id);
+    let left = fs::read_dir(cache).expect("cache");
     let left: Vec<_> = left.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
     assert!(
         left.iter().all(|name| name.to_string_lossy().len() == 16
