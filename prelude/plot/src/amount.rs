@@ -49,14 +49,15 @@ impl Plot<'_> {
             });
         }
         let (groups, names) = self.groups()?;
-        let side = names.len().max(1);
+        // Colouring by the classes themselves needs no room side by side.
+        let side = if self.color.as_deref() == Some(x) { 1 } else { names.len().max(1) };
         let width = WIDTH / float(side);
         let mut several = false;
         let mut chart = self.panels(plot, |rows, _| {
             let mut members = vec![vec![]; classes.len() * side];
             for row in rows {
                 if let Some(code) = codes[*row] {
-                    members[code * side + groups[*row]].push(*row);
+                    members[code * side + if side == 1 { 0 } else { groups[*row] }].push(*row);
                 }
             }
             let (mut boxes, mut group) = (vec![], vec![]);
@@ -66,7 +67,7 @@ impl Plot<'_> {
                 if top.is_finite() {
                     let left = float(index / side) - WIDTH / 2.0 + width * float(index % side);
                     boxes.push([left, 0.0, left + width, top]);
-                    group.push(index % side);
+                    group.push(if side == 1 && !names.is_empty() { index } else { index % side });
                 }
             }
             let layers = if boxes.is_empty() {

@@ -99,10 +99,12 @@ pub(crate) enum Layer {
     Segments {
         ends: Vec<Box4>,
     },
+    /// `bright` text is for dark ground.
     Text {
         x: Vec<f64>,
         y: Vec<f64>,
         text: Vec<String>,
+        bright: Vec<bool>,
     },
 }
 

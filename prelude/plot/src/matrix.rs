@@ -5,6 +5,7 @@ use polars::prelude::*;
 use crate::chart::{Axis, Chart, Kind, Layer, Panel};
 use crate::error::{PlotError, Result};
 use crate::frame::{Plot, pick};
+use crate::palette::{DIVERGING, SEQUENTIAL, between};
 use crate::smooth::{bin_count, extent, float, histogram};
 
 /// Points per panel of a pair plot.
@@ -201,6 +202,7 @@ pub(crate) fn matrix(
             x: known().map(|(index, _)| place(index).0).collect(),
             y: known().map(|(index, _)| place(index).1).collect(),
             text: text.collect(),
+            bright: known().map(|(_, value)| is_dark(*value, values, diverging)).collect(),
         });
     }
     Panel {
@@ -209,6 +211,16 @@ pub(crate) fn matrix(
         y: Axis::new(y, Kind::Classes(y_names.to_vec(), true)),
         layers,
     }
+}
+
+/// Whether a cell of this value is too dark for dark text.
+fn is_dark(value: f64, values: &[f64], diverging: bool) -> bool {
+    let stops: &[&str] = if diverging { &DIVERGING } else { &SEQUENTIAL };
+    let (low, high) =
+        if diverging { (-1.0, 1.0) } else { extent(values.iter().copied()).unwrap_or((0.0, 1.0)) };
+    let place = if high > low { (value - low) / (high - low) } else { 0.5 };
+    let (red, green, blue) = between(stops, place);
+    0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue) < 140.0
 }
 
 /// Pearson's correlation of complete pairs.

@@ -42,7 +42,7 @@ fn numbers(low: f64, high: f64, count: usize) -> Vec<Tick> {
     }
     let power = 10.0_f64.powf(rough.log10().floor());
     let step =
-        [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999);
+        [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.7);
     let step = step.unwrap_or(10.0 * power);
     let mut ticks = Vec::new();
     let mut index = (low / step - 1e-9).ceil();

@@ -171,19 +171,20 @@ fn layer_spec(chart: &Chart, panel: &Panel, layer: &Layer) -> Value {
             let mark = json!({ "type": "rule", "color": GREY, "strokeWidth": 1.5 });
             (mark, ends.iter().map(|ends| boxed(ends, None)).collect())
         }
-        Layer::Text { x, y, text } => {
+        Layer::Text { x, y, text, bright } => {
             grouped = false;
             encoding.insert("text".to_owned(), json!({ "field": "text", "type": "nominal" }));
-            let rows = x.iter().zip(y).zip(text).map(|((x, y), text)| {
+            encoding.insert(
+                "color".to_owned(),
+                json!({ "field": "ink", "type": "nominal", "scale": null }),
+            );
+            let rows = x.iter().zip(y).zip(text).zip(bright).map(|(((x, y), text), bright)| {
                 let mut row = row(&[("x", *x), ("y", *y)], None);
                 row["text"] = json!(text);
+                row["ink"] = json!(if *bright { "#ffffff" } else { "#1a1a1a" });
                 row
             });
-            // A thin edge in the other brightness keeps text readable on every cell.
-            (
-                json!({ "type": "text", "color": "#1a1a1a", "fontSize": 11, "stroke": "#ffffff", "strokeWidth": 0.2 }),
-                rows.collect(),
-            )
+            (json!({ "type": "text", "fontSize": 11 }), rows.collect())
         }
     };
     if corners {
@@ -206,7 +207,7 @@ fn layer_spec(chart: &Chart, panel: &Panel, layer: &Layer) -> Value {
 /// The name under which a class shows in the tooltip.
 fn axis_label(axis: &Axis, name: &str) -> String {
     let taken =
-        ["x", "y", "x2", "y2", "n", "group", "value", "text"].contains(&axis.title.as_str());
+        ["x", "y", "x2", "y2", "n", "group", "value", "text", "ink"].contains(&axis.title.as_str());
     if axis.title.is_empty() || taken { format!("{name} label") } else { axis.title.clone() }
 }
 

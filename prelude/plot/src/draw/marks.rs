@@ -80,15 +80,11 @@ pub(super) fn draw<DB: DrawingBackend>(
             }
             Ok(())
         }
-        Layer::Text { x, y, text } => {
-            for ((x, y), text) in x.iter().zip(y).zip(text) {
+        Layer::Text { x, y, text, bright } => {
+            for (((x, y), text), bright) in x.iter().zip(y).zip(text).zip(bright) {
+                let ink = if *bright { WHITE } else { BLACK };
                 let at = (map.x(*x), map.y(*y));
-                // A white edge keeps text readable on dark cells.
-                for (dx, dy) in [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)] {
-                    let beside = (at.0 + dx, at.1 + dy);
-                    canvas.text(text, beside, 11.0, WHITE, (HPos::Center, VPos::Center), false)?;
-                }
-                canvas.text(text, at, 11.0, BLACK, (HPos::Center, VPos::Center), false)?;
+                canvas.text(text, at, 11.0, ink, (HPos::Center, VPos::Center), false)?;
             }
             Ok(())
         }

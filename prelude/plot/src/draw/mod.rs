@@ -7,7 +7,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::chart::{Chart, Layer};
+use crate::chart::{Chart, Kind, Layer};
 use crate::error::{PlotError, Result};
 use crate::palette;
 use crate::smooth::extent;
@@ -18,7 +18,6 @@ const SCALE: u32 = 2;
 /// Room beside the panels for the legend or the colour bar.
 const LEGEND: u32 = 120;
 /// Room around the axes of a panel.
-const LEFT: u32 = 64;
 const BOTTOM: u32 = 48;
 const TOP: u32 = 26;
 const RIGHT: u32 = 14;
@@ -37,8 +36,20 @@ pub(crate) fn size(chart: &Chart) -> (u32, u32) {
     let columns = u32::try_from(chart.columns).unwrap_or(1).clamp(1, count.max(1));
     let rows = count.div_ceil(columns);
     let side = if has_side(chart) { LEGEND } else { 0 };
-    let width = columns * (chart.size.0 + LEFT + RIGHT) + side;
+    let width = columns * (chart.size.0 + left(chart) + RIGHT) + side;
     (width, rows * (chart.size.1 + TOP + BOTTOM) + head(chart))
+}
+
+/// Room left of a panel, for the names on its axis.
+pub(super) fn left(chart: &Chart) -> u32 {
+    let longest = |kind: &Kind| match kind {
+        Kind::Classes(names, _) => {
+            names.iter().map(|name| name.chars().count().min(16)).max().unwrap_or(0)
+        }
+        _ => 0,
+    };
+    let letters = chart.panels.iter().map(|panel| longest(&panel.y.kind)).max().unwrap_or(0);
+    (30 + 7 * u32::try_from(letters).unwrap_or(16)).max(64)
 }
 
 fn head(chart: &Chart) -> u32 {
@@ -113,13 +124,14 @@ fn draw<DB: DrawingBackend>(chart: &Chart, canvas: &Canvas<'_, DB>) -> Result<()
         }
     }
     let columns = chart.columns.max(1);
+    let margin = left(chart);
     let (width, height) = (f64::from(chart.size.0), f64::from(chart.size.1));
     for (index, panel) in chart.panels.iter().enumerate() {
         let column = crate::smooth::float(index % columns);
         let row = crate::smooth::float(index / columns);
-        let left = column * (width + f64::from(LEFT + RIGHT)) + f64::from(LEFT);
+        let left = column * (width + f64::from(margin + RIGHT)) + f64::from(margin);
         let top = row * (height + f64::from(TOP + BOTTOM)) + f64::from(TOP + head(chart));
-        panel::draw(canvas, panel, [left, top, left + width, top + height])?;
+        panel::draw(canvas, panel, [left, top, left + width, top + height], f64::from(margin))?;
     }
     if has_side(chart) {
         let (whole, _) = size(chart);
@@ -157,9 +169,18 @@ fn side<DB: DrawingBackend>(
         let shade = scale_colour(1.0 - part, diverging);
         canvas.rectangle([left, y, left + 12.0, y + 2.0], shade.filled())?;
     }
-    let step = (high - low) / 100.0;
-    canvas.text(&number(high, step), (left + 18.0, top + 18.0), 11.0, grey(), start, false)?;
-    canvas.text(&number(low, step), (left + 18.0, top + 114.0), 11.0, grey(), start, false)
+    // Three digits are enough beside a bar.
+    let step = 10.0_f64.powf((high - low).max(1e-12).log10().floor() - 2.0).min(1.0);
+    let whole = |value: f64| (value / step).round() * step;
+    canvas.text(
+        &number(whole(high), step),
+        (left + 18.0, top + 18.0),
+        11.0,
+        grey(),
+        start,
+        false,
+    )?;
+    canvas.text(&number(whole(low), step), (left + 18.0, top + 114.0), 11.0, grey(), start, false)
 }
 
 /// Colour of a group.

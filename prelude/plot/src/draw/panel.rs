@@ -52,6 +52,7 @@ pub(super) fn draw<DB: DrawingBackend>(
     canvas: &Canvas<'_, DB>,
     panel: &Panel,
     frame: [f64; 4],
+    margin: f64,
 ) -> Result<()> {
     let (x, y) = (panel.range(true), panel.range(false));
     let map = Mapping {
@@ -80,7 +81,6 @@ pub(super) fn draw<DB: DrawingBackend>(
             canvas.line(&[(left, at), (right, at)], grid, 0.5)?;
         }
         canvas.line(&[(left - 4.0, at), (left, at)], grey().mix(1.0), 1.0)?;
-        let name: String = name.chars().take(9).collect();
         canvas.text(&name, (left - 6.0, at), 11.0, grey(), (HPos::Right, VPos::Center), false)?;
     }
     for layer in &panel.layers {
@@ -90,7 +90,7 @@ pub(super) fn draw<DB: DrawingBackend>(
     let middle = (f64::midpoint(left, right), f64::midpoint(top, bottom));
     let below = (middle.0, bottom + 26.0);
     canvas.text(&panel.x.title, below, 12.0, grey(), (HPos::Center, VPos::Top), false)?;
-    let beside = (left - 58.0, middle.1);
+    let beside = (left - margin + 6.0, middle.1);
     canvas.text(&panel.y.title, beside, 12.0, grey(), (HPos::Center, VPos::Top), true)?;
     canvas.text(
         &panel.title,
