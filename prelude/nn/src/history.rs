@@ -109,7 +109,7 @@ impl History {
     #[expect(clippy::cast_precision_loss, reason = "steps are far below 2^52")]
     fn series(&self) -> Vec<(String, Vec<(f64, f64)>)> {
         let stride = self.steps.len().div_ceil(400).max(1);
-        let batch = self
+        let batch: Vec<(f64, f64)> = self
             .steps
             .chunks(stride)
             .map(|part| {

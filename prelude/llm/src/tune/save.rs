@@ -98,7 +98,7 @@ impl Llm {
         }
         let mut vars = Vec::new();
         let mut train = |name: String, weight: &mut Weight| -> Result<()> {
-            let var = match weight {
+            let var = match &*weight {
                 Weight::Trainable(var) => var.clone(),
                 other => Var::from_tensor(&other.dense()?)?,
             };

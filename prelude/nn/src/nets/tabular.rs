@@ -274,8 +274,8 @@ impl MlpClassifier {
     #[expect(clippy::cast_precision_loss, reason = "rows are far below 2^52")]
     pub fn score(&self, df: &DataFrame, target: &str) -> Result<f64> {
         let (truth, said) = (labels(df, target)?, self.predict(df)?);
-        let said = said.str()?.into_no_null_iter();
-        let hits = truth.iter().zip(said).filter(|(truth, said)| truth == said).count();
+        let said = said.str()?.iter().map(Option::unwrap_or_default);
+        let hits = truth.iter().zip(said).filter(|(truth, said)| truth.as_str() == *said).count();
         Ok(hits as f64 / truth.len().max(1) as f64)
     }
 
@@ -298,7 +298,7 @@ fn labels(df: &DataFrame, target: &str) -> Result<Vec<String>> {
         return Err(NnError::NoData);
     }
     let text = column.cast(&DataType::String)?;
-    Ok(text.str()?.into_no_null_iter().map(str::to_owned).collect())
+    Ok(text.str()?.iter().map(|label| label.unwrap_or_default().to_owned()).collect())
 }
 
 /// A perceptron that predicts a number. Inputs and target are standardised.
