@@ -22,7 +22,9 @@ pub(super) fn build(
     let program = toolchain.cargo.as_deref().ok_or(InstallError::NoCargo)?;
     let cargo = Cargo { program, source, target_directory };
     let metadata = cargo.metadata(&toolchain.host)?;
-    let binaries = ["build", "--release", "-p", "oxilab-worker", "-p", "oxilab-kernel", "--bins"];
+    // The prelude is among them so that features, and with them the builds, are those of the workspace.
+    let binaries =
+        ["build", "--release", "-p", "oxilab", "-p", "oxilab-worker", "-p", "oxilab-kernel"];
     let binaries = cargo.build(&binaries, &[])?;
     let library = ["rustc", "--release", "-p", LIBRARY, "--lib"];
     let library = cargo.build(&library, &["--", "-C", "prefer-dynamic"])?;
