@@ -1,0 +1,212 @@
+//! The changes that composing makes to the user's text.
+
+use std::ops::Range;
+
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+
+/// Replaces a range of the cell's text; an empty range inserts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes replaced.
+    pub range: Range<usize>,
+    /// What stands there instead.
+    pub text: String,
+}
+
+impl Edit {
+    pub(super) fn insert(at: usize, text: impl Into<String>) -> Self {
+        Self { range: at..at, text: text.into() }
+    }
+}
+
+const POLL: &str = "::oxilab::__rt::poll();";
+const QUESTION: &str = ".__q()";
+const STOP: &str = " ::core::result::Result::Err(::oxilab::__rt::CellError::stop())";
+
+/// Macros whose arguments are expressions, so that a `?`, an `.await` or a loop in them can be edited.
+const EXPRESSION_MACROS: &[&str] = &[
+    "assert", "assert_eq", "assert_ne", "dbg", "debug_assert", "eprint", "eprintln", "format",
+    "format_args", "panic", "print", "println", "todo", "unreachable", "vec", "write", "writeln",
+];
+
+/// Edits of code at the top level of a cell: `?`, `.await`, `return` and loops.
+pub(super) fn of_statement(statement: &syn::Stmt) -> Vec<Edit> {
+    let mut finder = Finder { edits: Vec::new(), top_level: true, constant: false };
+    finder.visit_stmt(statement);
+    finder.sorted()
+}
+
+/// Edits inside an item: polls in the loops of its functions.
+pub(super) fn of_item(item: &syn::Item) -> Vec<Edit> {
+    let mut finder = Finder { edits: Vec::new(), top_level: false, constant: false };
+    finder.visit_item(item);
+    finder.sorted()
+}
+
+/// The arguments of a macro whose arguments are expressions.
+pub(super) fn expressions(invocation: &syn::Macro) -> Option<Vec<syn::Expr>> {
+    let name = invocation.path.segments.last()?.ident.to_string();
+    if !EXPRESSION_MACROS.contains(&name.as_str()) {
+        return None;
+    }
+    let parse = syn::punctuated::Punctuated::<syn::Expr, syn::Token![,]>::parse_terminated;
+    if let Ok(list) = invocation.parse_body_with(parse) {
+        return Some(list.into_iter().collect());
+    }
+    // `vec![value; count]`
+    let repeat = |input: syn::parse::ParseStream| {
+        let value: syn::Expr = input.parse()?;
+        input.parse::<syn::Token![;]>()?;
+        Ok(vec![value, input.parse()?])
+    };
+    invocation.parse_body_with(repeat).ok()
+}
+
+struct Finder {
+    edits: Vec<Edit>,
+    /// Not inside a closure, an async block or a function: `?`, `.await` and `return` belong to the cell.
+    top_level: bool,
+    /// Inside a `const fn` or an initialiser, where no poll may stand.
+    constant: bool,
+}
+
+impl Finder {
+    fn sorted(mut self) -> Vec<Edit> {
+        self.edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+        self.edits
+    }
+
+    fn poll(&mut self, body: &syn::Block) {
+        if !self.constant {
+            self.edits.push(Edit::insert(body.brace_token.span.open().byte_range().end, POLL));
+        }
+    }
+
+    fn nested(&mut self, visit: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.top_level, false);
+        visit(self);
+        self.top_level = outer;
+    }
+
+    fn in_constant(&mut self, visit: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.constant, true);
+        visit(self);
+        self.constant = outer;
+    }
+}
+
+impl<'ast> Visit<'ast> for Finder {
+    fn visit_expr_loop(&mut self, node: &'ast syn::ExprLoop) {
+        self.poll(&node.body);
+        visit::visit_expr_loop(self, node);
+    }
+
+    fn visit_expr_while(&mut self, node: &'ast syn::ExprWhile) {
+        self.poll(&node.body);
+        visit::visit_expr_while(self, node);
+    }
+
+    fn visit_expr_for_loop(&mut self, node: &'ast syn::ExprForLoop) {
+        // Innermost arithmetic loops stay as they are: a poll would cost them their vectorisation.
+        if holds_call_or_loop(&node.body) {
+            self.poll(&node.body);
+        }
+        visit::visit_expr_for_loop(self, node);
+    }
+
+    fn visit_expr_try(&mut self, node: &'ast syn::ExprTry) {
+        if self.top_level {
+            let at = node.question_token.span.byte_range().start;
+            self.edits.push(Edit::insert(at, QUESTION));
+        }
+        visit::visit_expr_try(self, node);
+    }
+
+    fn visit_expr_await(&mut self, node: &'ast syn::ExprAwait) {
+        if self.top_level {
+            let base = node.base.span().byte_range();
+            let end = node.await_token.span.byte_range().end;
+            self.edits.push(Edit::insert(base.start, "::oxilab::__rt::block_on("));
+            self.edits.push(Edit { range: base.end..end, text: ")".to_owned() });
+        }
+        visit::visit_expr_await(self, node);
+    }
+
+    fn visit_expr_return(&mut self, node: &'ast syn::ExprReturn) {
+        if self.top_level && node.expr.is_none() {
+            self.edits.push(Edit::insert(node.return_token.span.byte_range().end, STOP));
+        }
+        visit::visit_expr_return(self, node);
+    }
+
+    fn visit_expr_closure(&mut self, node: &'ast syn::ExprClosure) {
+        self.nested(|finder| visit::visit_expr_closure(finder, node));
+    }
+
+    fn visit_expr_async(&mut self, node: &'ast syn::ExprAsync) {
+        self.nested(|finder| visit::visit_expr_async(finder, node));
+    }
+
+    fn visit_expr_try_block(&mut self, node: &'ast syn::ExprTryBlock) {
+        self.nested(|finder| visit::visit_expr_try_block(finder, node));
+    }
+
+    fn visit_item(&mut self, node: &'ast syn::Item) {
+        self.nested(|finder| visit::visit_item(finder, node));
+    }
+
+    fn visit_item_fn(&mut self, node: &'ast syn::ItemFn) {
+        if node.sig.constness.is_none() {
+            visit::visit_item_fn(self, node);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, node: &'ast syn::ImplItemFn) {
+        if node.sig.constness.is_none() {
+            visit::visit_impl_item_fn(self, node);
+        }
+    }
+
+    fn visit_item_const(&mut self, node: &'ast syn::ItemConst) {
+        self.in_constant(|finder| visit::visit_item_const(finder, node));
+    }
+
+    fn visit_item_static(&mut self, node: &'ast syn::ItemStatic) {
+        self.in_constant(|finder| visit::visit_item_static(finder, node));
+    }
+
+    fn visit_expr_const(&mut self, node: &'ast syn::ExprConst) {
+        self.in_constant(|finder| visit::visit_expr_const(finder, node));
+    }
+
+    fn visit_macro(&mut self, node: &'ast syn::Macro) {
+        for expression in expressions(node).unwrap_or_default() {
+            // The expressions are parsed from the macro's own tokens, so their spans are the cell's.
+            let mut inner = Finder { edits: Vec::new(), top_level: self.top_level, constant: self.constant };
+            inner.visit_expr(&expression);
+            self.edits.append(&mut inner.edits);
+        }
+    }
+}
+
+fn holds_call_or_loop(body: &syn::Block) -> bool {
+    struct Search(bool);
+    impl<'ast> Visit<'ast> for Search {
+        fn visit_expr(&mut self, node: &'ast syn::Expr) {
+            use syn::Expr::{Await, Call, ForLoop, Loop, Macro, MethodCall, While};
+            if matches!(node, Await(_) | Call(_) | ForLoop(_) | Loop(_) | Macro(_) | MethodCall(_) | While(_)) {
+                self.0 = true;
+            } else {
+                visit::visit_expr(self, node);
+            }
+        }
+
+        fn visit_stmt_macro(&mut self, _: &'ast syn::StmtMacro) {
+            self.0 = true;
+        }
+    }
+    let mut search = Search(false);
+    search.visit_block(body);
+    search.0
+}

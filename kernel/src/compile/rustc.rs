@@ -1,0 +1,203 @@
+//! Calling rustc.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+
+use super::{Built, Cache, CompileError, Job, Kind};
+use crate::diagnostics::Message;
+use crate::install::Prelude;
+
+/// Compiles cells and items against one build of the prelude.
+#[derive(Debug)]
+pub struct Compiler {
+    prelude: Arc<Prelude>,
+    cache: Cache,
+    /// rustc calls so far, for benches and tests.
+    calls: AtomicU32,
+}
+
+/// Flags of every compile: meaning does not change with the optimisation level.
+const FLAGS: &[&str] = &[
+    "--edition=2024",
+    "-Cprefer-dynamic",
+    "-Coverflow-checks=on",
+    "-Cdebug-assertions=off",
+    "-Cpanic=unwind",
+    "-Cdebuginfo=0",
+    "-Cstrip=none",
+    "--error-format=json",
+    // Types must be complete to be written back.
+    "-Ztrim-diagnostic-paths=no",
+    "-Zwrite-long-types-to-disk=no",
+    "--diagnostic-width=100000",
+];
+
+impl Compiler {
+    /// A compiler for one build of the prelude, with its cache.
+    #[must_use]
+    pub fn new(prelude: Arc<Prelude>, cache: Cache) -> Self {
+        Self { prelude, cache, calls: AtomicU32::new(0) }
+    }
+
+    /// rustc calls so far.
+    #[must_use]
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Where finished libraries stand.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The build of the prelude.
+    #[must_use]
+    pub fn prelude(&self) -> &Prelude {
+        &self.prelude
+    }
+
+    /// Compiles, or finds the library in the cache.
+    ///
+    /// # Errors
+    /// When rustc refuses the code, cannot be run, or a file cannot be written.
+    pub async fn compile(&self, job: &Job<'_>) -> Result<Built, CompileError> {
+        let key = self.key(job);
+        if let Some((library, messages)) = self.cache.find(job.crate_name, &key) {
+            return Ok(Built { library, key, messages, millis: 0.0, cached: true });
+        }
+        let started = Instant::now();
+        let folder = tempfile::Builder::new().prefix(".build-").tempdir_in(self.cache.folder()).map_err(|source| {
+            CompileError::File { action: "make a folder in", path: self.cache.folder().to_owned(), source }
+        })?;
+        let output = folder.path().join(format!("lib{}-{key}.so", job.crate_name));
+        let (messages, success, rest) = self.call(job, &key, folder.path(), &output).await?;
+        let millis = started.elapsed().as_secs_f64() * 1e3;
+        if !success {
+            if messages.iter().any(Message::is_error) {
+                return Err(CompileError::Rejected { messages, millis });
+            }
+            return Err(CompileError::Rustc { reason: rest });
+        }
+        let library = self
+            .cache
+            .keep(&output, job.crate_name, &key, &messages)
+            .map_err(|source| CompileError::File { action: "keep a compiled cell in", path: output, source })?;
+        Ok(Built { library, key, messages, millis, cached: false })
+    }
+
+    async fn call(&self, job: &Job<'_>, key: &str, folder: &Path, output: &Path) -> Result<(Vec<Message>, bool, String), CompileError> {
+        let file = folder.join(file_name(job.crate_name));
+        tokio::fs::write(&file, job.source)
+            .await
+            .map_err(|source| CompileError::File { action: "write", path: file.clone(), source })?;
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut command = Command::new(&self.prelude.rustc);
+        command
+            .current_dir(folder)
+            .args(self.arguments(job, key))
+            .arg("-o")
+            .arg(output)
+            .arg(file_name(job.crate_name))
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env_remove("LD_LIBRARY_PATH")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let done = command.output().await.map_err(|error| CompileError::Rustc {
+            reason: format!("cannot run {}: {error}", self.prelude.rustc.display()),
+        })?;
+        let text = String::from_utf8_lossy(&done.stderr);
+        let (messages, rest) = split(&text);
+        Ok((messages, done.status.success(), if rest.is_empty() { done.status.to_string() } else { rest }))
+    }
+
+    fn arguments(&self, job: &Job<'_>, key: &str) -> Vec<String> {
+        let mut arguments: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
+        arguments.extend(self.prelude.flags.iter().cloned());
+        arguments.push(format!("--crate-name={}", job.crate_name));
+        arguments.push(format!("-Copt-level={}", job.opt_level));
+        match &job.kind {
+            Kind::Cell => {
+                arguments.push("--crate-type=cdylib".to_owned());
+                // Types of two cells must never pass for one another.
+                arguments.push(format!("-Cmetadata={key}"));
+                arguments.push("-Ccodegen-units=1".to_owned());
+            }
+            Kind::Items { metadata } => {
+                arguments.push("--crate-type=dylib".to_owned());
+                arguments.push(format!("-Cmetadata={metadata}"));
+                arguments.push("-Ccodegen-units=2".to_owned());
+            }
+        }
+        arguments.push(format!("--extern=oxilab={}", self.prelude.library.display()));
+        for (name, path) in self.prelude.externs.iter().chain(job.externs.iter().map(|(name, path)| (name, path))) {
+            arguments.push(format!("--extern={name}={}", path.display()));
+        }
+        arguments.push(format!("-Ldependency={}", self.prelude.dependencies.display()));
+        arguments.extend(job.search.iter().map(|folder| format!("-Ldependency={}", folder.display())));
+        arguments
+    }
+
+    /// What an earlier compile of the same job taught, if it was remembered.
+    #[must_use]
+    pub fn recall<T: serde::de::DeserializeOwned>(&self, job: &Job<'_>) -> Option<T> {
+        self.cache.recall(&self.key(job))
+    }
+
+    /// Remembers what compiling a job taught; failing to is no error, it costs a compile later.
+    pub fn remember<T: serde::Serialize>(&self, job: &Job<'_>, lesson: &T) {
+        if let Err(error) = self.cache.remember(&self.key(job), lesson) {
+            tracing::debug!(%error, "a lesson was not kept");
+        }
+    }
+
+    fn key(&self, job: &Job<'_>) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |part: &str| {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        };
+        add(&self.prelude.build_id);
+        add(env!("CARGO_PKG_VERSION"));
+        for flag in FLAGS {
+            add(flag);
+        }
+        add(job.crate_name);
+        add(&format!("{:?} {}", job.kind, job.opt_level));
+        for (name, path) in &job.externs {
+            add(name);
+            add(&path.to_string_lossy());
+        }
+        add(job.source);
+        hash.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The source file's name as messages and panics show it.
+#[must_use]
+pub fn file_name(crate_name: &str) -> String {
+    format!("{crate_name}.rs")
+}
+
+fn split(text: &str) -> (Vec<Message>, String) {
+    let mut messages = Vec::new();
+    let mut rest = String::new();
+    for line in text.lines() {
+        match Message::parse(line) {
+            Some(message) => messages.push(message),
+            None => {
+                rest.push_str(line);
+                rest.push('\n');
+            }
+        }
+    }
+    (messages, rest)
+}

@@ -1,0 +1,15 @@
+//! rustc's messages, as the user of a notebook reads them.
+//!
+//! [`Message`] is rustc's JSON. [`render`] maps its spans back to the cells through the
+//! [`SourceMap`], so that a report shows `In [5]:2:9` and never generated code; [`types`] reads the
+//! types of new variables off a lint; [`ownership`] reads from borrow errors in generated code which
+//! variable a cell moves or borrows.
+
+pub mod ownership;
+pub mod paths;
+mod render;
+pub mod rustc;
+pub mod types;
+
+pub use render::{Report, render};
+pub use rustc::{Message, Span};

@@ -1,0 +1,81 @@
+//! What borrow errors in generated code say of a cell: which statement moves a variable, which
+//! binding borrows from another. The composed cell is amended and compiled once more.
+
+use super::Message;
+use crate::cell::Cell;
+use crate::compose::cell::Ownership;
+use crate::compose::{Mark, SourceMap};
+
+/// Errors that the cut into steps, or putting a variable back, can cause by itself.
+const BORROWCK: &[&str] = &[
+    "E0282", "E0373", "E0381", "E0382", "E0499", "E0501", "E0502", "E0503", "E0505", "E0506", "E0515", "E0521",
+    "E0594", "E0596", "E0597", "E0700", "E0712", "E0713", "E0716", "E0310", "E0309",
+];
+
+/// Whether every error may come from composing rather than from the user's code.
+#[must_use]
+pub fn may_be_ours(messages: &[Message]) -> bool {
+    let mut errors = messages.iter().filter(|message| message.is_error() && !message.spans.is_empty()).peekable();
+    errors.peek().is_some()
+        && errors.all(|message| {
+            BORROWCK.contains(&message.code()) || (message.code().is_empty() && message.message.contains("borrowed data"))
+                || message.message.contains("lifetime may not live long enough")
+        })
+}
+
+/// Amends `ownership` by what the errors say; `None` when they say nothing new.
+#[must_use]
+pub fn amend(
+    messages: &[Message],
+    map: &SourceMap,
+    file: &str,
+    cell: &Cell,
+    ownership: &Ownership,
+) -> Option<Ownership> {
+    let mut amended = ownership.clone();
+    for message in messages.iter().filter(|message| message.is_error()) {
+        let put = message.spans.iter().find_map(|span| match map.mark(span.in_file(file)?.start) {
+            Some(Mark::Put(name)) => Some((name.clone(), span.is_primary)),
+            _ => None,
+        });
+        match message.code() {
+            "E0382" | "E0505" => {
+                let name = put.map(|(name, _)| name).or_else(|| assigned_name(message, cell));
+                if let Some(name) = name
+                    && let Some(statement) = mover(message, map, file, cell, &name)
+                {
+                    amended.consumed.entry(statement).or_default().insert(name);
+                }
+            }
+            _ => {
+                if let Some((name, _)) = put {
+                    amended.borrowing.insert(name);
+                }
+            }
+        }
+    }
+    (amended != *ownership).then_some(amended)
+}
+
+/// The name in "use of moved value: `x`", if some statement assigns it: then a step may hand it back.
+fn assigned_name(message: &Message, cell: &Cell) -> Option<String> {
+    let name = message.message.split('`').nth(1)?.to_owned();
+    cell.statements.iter().any(|statement| statement.assigns.contains(&name)).then_some(name)
+}
+
+/// The statement that a label "moved" stands in, the last one that mentions the variable.
+fn mover(message: &Message, map: &SourceMap, file: &str, cell: &Cell, name: &str) -> Option<usize> {
+    message
+        .spans
+        .iter()
+        .filter(|span| span.label.as_deref().is_some_and(|label| label.contains("move") || label.contains("due to use in closure")))
+        .filter_map(|span| map.locate(&span.in_file(file)?))
+        .filter_map(|(_, range)| {
+            cell.statements.iter().position(|statement| {
+                statement.range.start <= range.start
+                    && range.start < statement.range.end
+                    && statement.values.contains(name)
+            })
+        })
+        .max()
+}

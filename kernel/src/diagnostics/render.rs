@@ -1,0 +1,152 @@
+//! Reports in the style of rustc, with the cell's own lines.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Patch, Renderer, Snippet};
+
+use super::paths::shorten;
+use super::rustc::{Message, Span};
+use crate::compose::{Origin, SourceMap};
+
+/// A diagnostic ready to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether it is an error.
+    pub error: bool,
+    /// `E0308` or a lint's name.
+    pub code: String,
+    /// The headline.
+    pub title: String,
+    /// The report with ANSI colours.
+    pub ansi: String,
+    /// What `rustc --explain` says.
+    pub explanation: Option<String>,
+    /// Where its primary span stands: the origin's label and bytes.
+    pub place: Option<(String, Range<usize>)>,
+}
+
+/// Headlines that say nothing beyond the reports above them.
+const SUMMARIES: &[&str] = &["aborting due to", "For more information about", "Some errors have detailed", "warning emitted", "warnings emitted"];
+
+/// Renders the messages that concern the user's text. Warnings whose place is generated code are
+/// left out; errors never are.
+#[must_use]
+pub fn render(messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> {
+    let mut reports: Vec<Report> = Vec::new();
+    for message in messages {
+        if SUMMARIES.iter().any(|summary| message.message.contains(summary)) || message.level == "failure-note" {
+            continue;
+        }
+        let place = message.primary().and_then(|span| locate(span, map, file));
+        if !message.is_error() && (place.is_none() || message.code() == "forgetting_references") {
+            continue;
+        }
+        let report = report(message, place, map, file);
+        if !reports.contains(&report) {
+            reports.push(report);
+        }
+    }
+    reports
+}
+
+fn locate<'a>(span: &Span, map: &'a SourceMap, file: &str) -> Option<(&'a Origin, Range<usize>)> {
+    map.locate(&span.in_file(file)?)
+}
+
+fn report(message: &Message, place: Option<(&Origin, Range<usize>)>, map: &SourceMap, file: &str) -> Report {
+    let error = message.is_error();
+    let title = shorten(&message.message);
+    let level = if error { Level::ERROR } else { Level::WARNING };
+    let mut heading = level.primary_title(Cow::Owned(title.clone()));
+    if message.code().starts_with('E') {
+        heading = heading.id(message.code().to_owned());
+    }
+    let mut group = Group::with_title(heading);
+    for snippet in snippets(&message.spans, map, file) {
+        group = group.element(snippet);
+    }
+    let mut groups = vec![];
+    let mut suggestions = vec![];
+    for child in &message.children {
+        if child.spans.iter().any(|span| span.suggested_replacement.is_some()) {
+            suggestions.extend(suggestion(child, map, file));
+            continue;
+        }
+        let text = shorten(&child.message);
+        // Talk of the lint's name or of our attributes helps nobody in a notebook.
+        if text.starts_with("`#[") || text.contains("on by default") || text.contains("the lint level is defined") {
+            continue;
+        }
+        let level = if child.level == "help" { Level::HELP } else { Level::NOTE };
+        let inside = snippets(&child.spans, map, file);
+        if inside.is_empty() {
+            group = group.element(Element::from(level.message(Cow::Owned(text))));
+        } else {
+            let mut extra = Group::with_title(level.secondary_title(Cow::Owned(text)));
+            for snippet in inside {
+                extra = extra.element(snippet);
+            }
+            suggestions.push(extra);
+        }
+    }
+    groups.push(group);
+    groups.append(&mut suggestions);
+    let ansi = Renderer::styled().term_width(100).render(&groups);
+    Report {
+        error,
+        code: message.code().to_owned(),
+        title,
+        ansi,
+        explanation: message.code.as_ref().and_then(|code| code.explanation.clone()),
+        place: place.map(|(origin, range)| (origin.label.clone(), range)),
+    }
+}
+
+/// One snippet for each cell that the spans stand in, the one with the primary span first.
+fn snippets(spans: &[Span], map: &SourceMap, file: &str) -> Vec<Snippet<'static, Annotation<'static>>> {
+    let mut by_origin: Vec<(&Origin, bool, Vec<Annotation<'static>>)> = Vec::new();
+    for span in spans {
+        let Some((origin, range)) = locate(span, map, file) else { continue };
+        let kind = if span.is_primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+        let label = span.label.as_deref().map(shorten).filter(|label| !label.is_empty());
+        let annotation = kind.span(range).label(label.map(Cow::Owned));
+        match by_origin.iter_mut().find(|(known, ..)| known.label == origin.label) {
+            Some((_, primary, annotations)) => {
+                *primary |= span.is_primary;
+                annotations.push(annotation);
+            }
+            None => by_origin.push((origin, span.is_primary, vec![annotation])),
+        }
+    }
+    by_origin.sort_by_key(|(_, primary, _)| !primary);
+    by_origin
+        .into_iter()
+        .map(|(origin, _, annotations)| {
+            Snippet::source(origin.text.to_string()).path(origin.label.clone()).annotations(annotations)
+        })
+        .collect()
+}
+
+fn suggestion(child: &Message, map: &SourceMap, file: &str) -> Option<Group<'static>> {
+    let mut origin: Option<&Origin> = None;
+    let mut patches = Vec::new();
+    for span in &child.spans {
+        let replacement = span.suggested_replacement.as_deref()?;
+        let (found, range) = locate(span, map, file)?;
+        if origin.is_some_and(|known| known.label != found.label) {
+            return None;
+        }
+        origin = Some(found);
+        patches.push(Patch::new(range, shorten_code(replacement)));
+    }
+    let origin = origin?;
+    let title = Level::HELP.secondary_title(Cow::Owned(shorten(&child.message)));
+    let snippet = Snippet::source(origin.text.to_string()).path(origin.label.clone()).patches(patches);
+    Some(Group::with_title(title).element(snippet))
+}
+
+/// Code keeps its paths, except those of generated crates.
+fn shorten_code(code: &str) -> String {
+    code.replace("oxilab::prelude::", "")
+}

@@ -1,0 +1,100 @@
+//! Failures as Jupyter's error replies: ename, evalue, a coloured traceback with the cell's lines.
+
+use oxilab_protocol::{Failure, FailureKind};
+
+use super::prepare::{PrepareError, Source};
+use crate::diagnostics::{Report, paths};
+use crate::server::handler::CellError;
+
+const BOLD_RED: &str = "\u{1b}[1;91m";
+const BOLD: &str = "\u{1b}[1m";
+const BLUE: &str = "\u{1b}[1;94m";
+const RESET: &str = "\u{1b}[0m";
+
+/// The reply to a cell that does not compile.
+#[must_use]
+pub fn of_prepare(error: &PrepareError) -> CellError {
+    match error {
+        PrepareError::Code(reports) => of_reports(reports),
+        PrepareError::System(error) => plain("SystemError", &error.to_string()),
+    }
+}
+
+/// A reply with one line.
+#[must_use]
+pub fn plain(ename: &str, evalue: &str) -> CellError {
+    CellError {
+        ename: ename.to_owned(),
+        evalue: evalue.to_owned(),
+        traceback: vec![format!("{BOLD_RED}{ename}{RESET}: {evalue}")],
+        html: None,
+    }
+}
+
+fn of_reports(reports: &[Report]) -> CellError {
+    let errors: Vec<&Report> = reports.iter().filter(|report| report.error).collect();
+    let (ename, evalue) = match errors.first() {
+        Some(first) if first.code.starts_with('E') => (format!("CompileError[{}]", first.code), first.title.clone()),
+        Some(first) => ("CompileError".to_owned(), first.title.clone()),
+        None => ("CompileError".to_owned(), "the cell does not compile".to_owned()),
+    };
+    let mut traceback: Vec<String> = errors.iter().map(|report| report.ansi.clone()).collect();
+    if errors.len() > 1 {
+        traceback.push(format!("{BOLD_RED}{} errors{RESET}", errors.len()));
+    }
+    CellError { ename, evalue, traceback, html: None }
+}
+
+/// The reply to a cell that failed while it ran.
+#[must_use]
+pub fn of_failure(failure: &Failure, sources: &[Source]) -> CellError {
+    let name = &failure.name;
+    let message = paths::shorten(&failure.message);
+    let mut traceback = vec![format!("{BOLD_RED}{name}{RESET}: {message}")];
+    if failure.kind == FailureKind::Interrupted {
+        traceback = vec![format!("{BOLD_RED}{name}{RESET}")];
+    }
+    if let Some((file, line, column)) = &failure.location {
+        traceback.extend(excerpt(file, *line, *column, sources));
+    }
+    for (function, file, line) in &failure.frames {
+        if let Some((label, own_line)) = own_place(file, *line, 1, sources) {
+            traceback.push(format!("  in {BOLD}{}{RESET} at {label}:{own_line}", paths::shorten(function)));
+        }
+    }
+    traceback.extend(failure.details.iter().map(|line| paths::shorten(line)));
+    CellError { ename: name.clone(), evalue: message, traceback, html: None }
+}
+
+fn own_place(file: &str, line: u32, column: u32, sources: &[Source]) -> Option<(String, usize)> {
+    let source = sources.iter().rev().find(|source| file.ends_with(&source.file))?;
+    let at = source.composed.map.offset(&source.composed.text, line, column)?;
+    let (origin, range) = source.composed.map.locate(&(at..at + 1))?;
+    Some((origin.label.clone(), origin.text[..range.start].matches('\n').count() + 1))
+}
+
+/// `--> In [5]:2:9` and the line it names.
+fn excerpt(file: &str, line: u32, column: u32, sources: &[Source]) -> Vec<String> {
+    let found = sources.iter().rev().find(|source| file.ends_with(&source.file)).and_then(|source| {
+        let at = source.composed.map.offset(&source.composed.text, line, column)?;
+        let (origin, range) = source.composed.map.locate(&(at..at + 1))?;
+        Some((origin.label.clone(), origin.text.clone(), range.start))
+    });
+    let Some((label, text, at)) = found else {
+        // Inside a library: its own place is what there is.
+        let known = !file.starts_with("oxi_");
+        return if known { vec![format!("{BLUE} -->{RESET} {file}:{line}:{column}")] } else { Vec::new() };
+    };
+    let before = &text[..at];
+    let number = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let shown = text[start..].lines().next().unwrap_or_default();
+    let column = text[start..at].chars().count();
+    let width = number.to_string().len();
+    vec![
+        format!("{BLUE}{:width$}-->{RESET} {label}:{number}:{}", "", column + 1),
+        format!("{BLUE}{:width$} |{RESET}", ""),
+        format!("{BLUE}{number} |{RESET} {shown}"),
+        format!("{BLUE}{:width$} |{RESET} {}{BOLD_RED}^{RESET}", "", " ".repeat(column)),
+    ]
+}

@@ -1,0 +1,260 @@
+//! A session: what a notebook's kernel knows, and the pipeline from a cell's text to its outcome.
+//!
+//! - [`state`]: items, variables, settings; a value that is replaced when a cell has succeeded.
+//! - [`prepare`]: text → library, through `cell`, `units`, `compose`, `compile`, `diagnostics`.
+//! - [`core`]: magics and Rust of a cell in order; the worker's life.
+//! - [`link`]: the worker's answers and output.
+//! - [`ahead`]: queued cells compiled while another runs.
+//! - [`errors`]: failures as Jupyter's error replies.
+//!
+//! [`Session`] is the [`CellRunner`] that the server and the notebook runner drive.
+
+mod ahead;
+mod assist;
+mod completeness;
+mod context;
+pub mod core;
+mod dependencies;
+pub mod errors;
+mod interrupts;
+mod link;
+pub mod prepare;
+pub mod state;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use oxilab_protocol::{MimeBundle, Request};
+use serde_json::{Map, Value, json};
+
+use crate::compile::{Cache, Compiler};
+use crate::install::{InUse, Prelude, data_dir};
+use crate::server::handler::{
+    CellError, CellRunner, CommKind, CommMessage, Completeness, Completions, ExecuteCell, ExecuteReply, Output,
+    OutputSender,
+};
+
+use self::core::{CellFigures, Core, Run};
+use interrupts::Interrupts;
+use link::Link;
+
+/// How a session starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where preludes are installed; [`crate::install::data_dir`] by default.
+    pub data: PathBuf,
+    /// Where compiled cells are kept.
+    pub cache: PathBuf,
+    /// The first working directory of cells.
+    pub directory: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let cache = std::env::var_os("OXILAB_CACHE_DIR").map(PathBuf::from);
+        let cache = cache.or_else(|| dirs::cache_dir().map(|folder| folder.join("oxilab")));
+        Self {
+            data: data_dir(),
+            cache: cache.unwrap_or_else(|| std::env::temp_dir().join("oxilab")),
+            directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        }
+    }
+}
+
+/// Runs cells.
+pub struct Session {
+    core: Arc<tokio::sync::Mutex<Core>>,
+    interrupts: Interrupts,
+    current: CurrentLink,
+    queue: ahead::Queue,
+    assist: assist::Assist,
+    figures: Mutex<CellFigures>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// The worker of now, for what reaches past the running cell: interrupts, input, comms.
+#[derive(Clone, Debug, Default)]
+pub struct CurrentLink(Arc<Mutex<Option<Arc<Link>>>>);
+
+impl CurrentLink {
+    fn set(&self, link: Option<Arc<Link>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    fn get(&self) -> Option<Arc<Link>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Session {
+    /// Starts a session and its worker; returns before the prelude is loaded. Without an installed
+    /// prelude the session starts as well, and every cell says what to do. Needs a tokio runtime.
+    #[must_use]
+    pub fn start(config: &Config) -> Self {
+        let interrupts = Interrupts::default();
+        let current = CurrentLink::default();
+        let core = Core::new(config, interrupts.clone(), current.clone());
+        let queue = core.ahead.queue();
+        Self {
+            core: Arc::new(tokio::sync::Mutex::new(core)),
+            interrupts,
+            current,
+            queue,
+            assist: assist::Assist::default(),
+            figures: Mutex::new(CellFigures::default()),
+        }
+    }
+
+    /// What the last cell cost.
+    #[must_use]
+    pub fn last_figures(&self) -> CellFigures {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run_cell(&self, cell: ExecuteCell, output: OutputSender) -> ExecuteReply {
+        self.interrupts.reset();
+        let mut core = self.core.lock().await;
+        let ended = core.execute(&cell, &output).await;
+        self.assist.update(&core.state);
+        let (payload, figures) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                core.ahead.clear();
+                return ExecuteReply::Error(error);
+            }
+        };
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+        let mut user_expressions = Map::new();
+        for (name, expression) in &cell.user_expressions {
+            let answer = evaluate(&mut core, &cell, expression.as_str().unwrap_or_default()).await;
+            user_expressions.insert(name.clone(), answer);
+        }
+        ExecuteReply::Ok { user_expressions, payload }
+    }
+}
+
+/// A user expression: its value as a bundle, or its error.
+async fn evaluate(core: &mut Core, cell: &ExecuteCell, expression: &str) -> Value {
+    let (sender, mut receiver) = OutputSender::channel();
+    let run = Run { text: expression, opt_level: None, show: true, cell };
+    let collect = async {
+        let mut bundle = MimeBundle::text("()");
+        while let Some(output) = receiver.recv().await {
+            if let Output::Result { bundle: value } = output {
+                bundle = value;
+            }
+        }
+        bundle
+    };
+    let running = async {
+        let ended = core.run(&run, &sender).await;
+        if let Ok(link) = core.link() {
+            link.direct(OutputSender::channel().0);
+        }
+        drop(sender);
+        ended
+    };
+    let (ended, bundle) = futures::join!(running, collect);
+    match ended {
+        Ok(_) => json!({"status": "ok", "data": bundle.data, "metadata": bundle.metadata}),
+        Err(CellError { ename, evalue, traceback, .. }) => {
+            json!({"status": "error", "ename": ename, "evalue": evalue, "traceback": traceback})
+        }
+    }
+}
+
+impl CellRunner for Session {
+    fn execute(&self, cell: ExecuteCell, output: OutputSender) -> BoxFuture<'_, ExecuteReply> {
+        self.run_cell(cell, output).boxed()
+    }
+
+    fn upcoming(&self, code: &str) {
+        self.queue.push(code);
+    }
+
+    fn is_complete(&self, code: &str) -> Completeness {
+        completeness::judge(code)
+    }
+
+    fn complete(&self, code: &str, cursor: usize) -> BoxFuture<'_, Completions> {
+        let completions = self.assist.complete(code, cursor);
+        async move { completions }.boxed()
+    }
+
+    fn inspect(&self, code: &str, cursor: usize, detail: u8) -> BoxFuture<'_, Option<MimeBundle>> {
+        let found = self.assist.inspect(code, cursor, detail);
+        async move { found }.boxed()
+    }
+
+    fn interrupt(&self) {
+        self.interrupts.press();
+        if let Some(link) = self.current.get() {
+            link.interrupt();
+        }
+    }
+
+    fn input_reply(&self, reply: Result<String, String>) {
+        if let Some(link) = self.current.get() {
+            link.tell(&match reply {
+                Ok(text) => Request::Input { text },
+                Err(reason) => Request::InputRefused { reason },
+            });
+        }
+    }
+
+    fn comm(&self, message: CommMessage, output: OutputSender) -> BoxFuture<'_, ()> {
+        async move {
+            let Some(link) = self.current.get() else {
+                // Nobody is there to take it: an open is answered by a close.
+                if message.kind == CommKind::Open {
+                    let close = CommMessage { kind: CommKind::Close, target: String::new(), ..message };
+                    output.send(Output::Comm(close)).await;
+                }
+                return;
+            };
+            use base64::Engine as _;
+            let encode = |bytes: &bytes::Bytes| base64::engine::general_purpose::STANDARD.encode(bytes);
+            link.tell(&Request::Comm {
+                kind: message.kind.as_str().to_owned(),
+                comm_id: message.comm_id,
+                target: message.target,
+                data: message.data,
+                buffers: message.buffers.iter().map(encode).collect(),
+            });
+        }
+        .boxed()
+    }
+
+    fn shutdown(&self, restart: bool) -> BoxFuture<'_, ()> {
+        async move {
+            self.interrupt();
+            let mut core = self.core.lock().await;
+            core.end_worker();
+            if restart {
+                // A worker that does not start is reported by the next cell.
+                let _ = core.reset();
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The compiler against the installed prelude, which is held while it is used.
+fn open_compiler(config: &Config) -> Result<(Compiler, Option<InUse>), String> {
+    let prelude = Prelude::find(&config.data).map_err(|error| error.to_string())?;
+    let in_use = prelude.hold().map_err(|error| error.to_string())?;
+    let folder = config.cache.join("cells").join(&prelude.build_id);
+    let cache = Cache::open(folder.clone())
+        .map_err(|error| format!("cannot open the cache of compiled cells at {}: {error}", folder.display()))?;
+    let pruned = cache.clone();
+    // The cache is bounded when a kernel starts; nobody waits for it.
+    let _ = std::thread::Builder::new().name("oxilab-prune".to_owned()).spawn(move || pruned.prune());
+    Ok((Compiler::new(Arc::new(prelude), cache), Some(in_use)))
+}
