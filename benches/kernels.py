@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import subprocess
 import time
 from dataclasses import dataclass, field
 
@@ -103,5 +104,8 @@ def evcxr(peers):
     (spec / "kernel.json").write_text(text, encoding="utf-8")
     build = pathlib.Path(peers) / "evcxr-build"
     build.mkdir(exist_ok=True)
-    env = {"EVCXR_TMPDIR": str(build)}
+    # Its cells link the shared standard library, which a plain toolchain does not put on the path.
+    command = ["rustc", "--print", "target-libdir"]
+    libraries = subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    env = {"EVCXR_TMPDIR": str(build), "LD_LIBRARY_PATH": libraries}
     return lambda: Kernel("evcxr", [str(folder)], env, cwd=peers)
