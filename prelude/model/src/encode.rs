@@ -1,0 +1,319 @@
+//! Frames to numbers: [`Encoder`] learns from the training frame how, and repeats it for others.
+//!
+//! Two encodings serve all learners: [`Encoding::Codes`] for trees (numbers as they are, NaN for
+//! missing, category numbers) and [`Encoding::Dense`] for the rest (missing numbers filled with the
+//! mean, categories one-hot, optionally all standardised).
+
+use std::collections::{BTreeSet, HashMap};
+
+use oxilab_model_format::{Column as SchemaColumn, ColumnKind};
+use polars::prelude::*;
+use rayon::prelude::*;
+
+use crate::error::{ModelError, Result, While};
+use crate::matrix::{Matrix, float};
+use crate::target::column_of;
+
+/// One-hot columns beyond this are a sign of an identifier.
+const MOST_ONE_HOT: usize = 1000;
+
+/// How a learner wants frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// One feature per column; NaN for missing, a category as its number.
+    Codes,
+    /// No missing values; one feature per category. A missing category is all zeros.
+    Dense {
+        /// Whether features get mean zero and variance one.
+        standardize: bool,
+    },
+}
+
+/// What to do with a category that was not in the training frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// Say so.
+    Error,
+    /// Treat it as missing.
+    Missing,
+}
+
+/// The way from a frame to a [`Matrix`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Encoder {
+    pub(crate) columns: Vec<SchemaColumn>,
+    pub(crate) encoding: Encoding,
+    /// Per column, what replaces a missing number (dense only).
+    pub(crate) fill: Vec<f64>,
+    /// Per feature (dense and standardised only).
+    pub(crate) mean: Vec<f64>,
+    /// Per feature (dense and standardised only).
+    pub(crate) scale: Vec<f64>,
+}
+
+impl Encoder {
+    /// Learns from a training frame and encodes it. All columns but `target` are input.
+    pub(crate) fn fit(
+        df: &DataFrame,
+        target: Option<&str>,
+        encoding: Encoding,
+    ) -> Result<(Self, Matrix)> {
+        let inputs: Vec<&Column> =
+            df.columns().iter().filter(|c| Some(c.name().as_str()) != target).collect();
+        if inputs.is_empty() {
+            return Err(ModelError::data(
+                "the frame has no input columns",
+                "it needs at least one column beside the target",
+            ));
+        }
+        if df.height() == 0 {
+            return Err(ModelError::data("the frame has no rows", "load some data first"));
+        }
+        let columns: Vec<SchemaColumn> =
+            inputs.par_iter().map(|column| describe(column)).collect::<Result<_>>()?;
+        let mut encoder =
+            Self { columns, encoding, fill: Vec::new(), mean: Vec::new(), scale: Vec::new() };
+        let Encoding::Dense { standardize } = encoding else {
+            let matrix = encoder.encode(df, Unseen::Error)?;
+            return Ok((encoder, matrix));
+        };
+        for (column, schema) in inputs.iter().zip(&encoder.columns) {
+            if schema.categories.len() > MOST_ONE_HOT {
+                return Err(ModelError::column(
+                    &schema.name,
+                    format!("{} different texts are too many to one-hot", schema.categories.len()),
+                    "drop the column if it is an identifier, or use a tree-based learner",
+                ));
+            }
+            let fill = if schema.kind == ColumnKind::Categorical || !schema.nullable {
+                0.0
+            } else {
+                mean_of_present(&numbers(column)?)
+            };
+            encoder.fill.push(fill);
+        }
+        let matrix = encoder.encode(df, Unseen::Error)?;
+        if !standardize {
+            return Ok((encoder, matrix));
+        }
+        for col in 0..matrix.cols() {
+            let values = matrix.col(col);
+            let mean = values.iter().sum::<f64>() / float(values.len());
+            let variance =
+                values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / float(values.len());
+            // A constant feature keeps its scale, as in sklearn.
+            let constant = variance <= 1e-30 + (1e-15 * mean).powi(2);
+            encoder.mean.push(mean);
+            encoder.scale.push(if constant { 1.0 } else { variance.sqrt() });
+        }
+        let matrix = encoder.standardized(matrix);
+        Ok((encoder, matrix))
+    }
+
+    /// Encodes a frame that has the training frame's input columns, in any order.
+    pub(crate) fn encode(&self, df: &DataFrame, unseen: Unseen) -> Result<Matrix> {
+        let blocks: Vec<Vec<f64>> = self
+            .columns
+            .par_iter()
+            .enumerate()
+            .map(|(index, schema)| self.encode_column(df, index, schema, unseen))
+            .collect::<Result<_>>()?;
+        let total = blocks.iter().map(Vec::len).sum();
+        let mut values = Vec::with_capacity(total);
+        for block in blocks {
+            values.extend_from_slice(&block);
+        }
+        let rows = df.height();
+        let matrix =
+            Matrix::new(rows, if rows == 0 { self.features() } else { total / rows }, values);
+        if self.mean.is_empty() { Ok(matrix) } else { Ok(self.standardized(matrix)) }
+    }
+
+    /// How many features a row becomes.
+    pub(crate) fn features(&self) -> usize {
+        self.feature_columns().len()
+    }
+
+    /// For every feature, the number of its column and, if one-hot, of its category.
+    pub(crate) fn feature_columns(&self) -> Vec<(usize, Option<usize>)> {
+        let mut out = Vec::new();
+        for (index, column) in self.columns.iter().enumerate() {
+            if self.one_hot(column) {
+                out.extend((0..column.categories.len()).map(|category| (index, Some(category))));
+            } else {
+                out.push((index, None));
+            }
+        }
+        out
+    }
+
+    /// The names of the features: `column`, or `column=category`.
+    pub(crate) fn feature_names(&self) -> Vec<String> {
+        self.feature_columns()
+            .into_iter()
+            .map(|(column, category)| {
+                let column = &self.columns[column];
+                match category {
+                    Some(category) => format!("{}={}", column.name, column.categories[category]),
+                    None => column.name.clone(),
+                }
+            })
+            .collect()
+    }
+
+    fn one_hot(&self, column: &SchemaColumn) -> bool {
+        column.kind == ColumnKind::Categorical && self.encoding != Encoding::Codes
+    }
+
+    fn standardized(&self, matrix: Matrix) -> Matrix {
+        let mut values = matrix.as_slice().to_vec();
+        let rows = matrix.rows();
+        for (col, chunk) in values.chunks_exact_mut(rows.max(1)).enumerate() {
+            let (mean, scale) = (self.mean[col], self.scale[col]);
+            for value in chunk {
+                *value = (*value - mean) / scale;
+            }
+        }
+        Matrix::new(rows, matrix.cols(), values)
+    }
+
+    fn encode_column(
+        &self,
+        df: &DataFrame,
+        index: usize,
+        schema: &SchemaColumn,
+        unseen: Unseen,
+    ) -> Result<Vec<f64>> {
+        let column = column_of(df, &schema.name)?;
+        if schema.kind != ColumnKind::Categorical {
+            let mut values = plain_numbers(column, schema)?;
+            if self.encoding != Encoding::Codes {
+                let fill = self.fill.get(index).copied().unwrap_or(0.0);
+                for value in &mut values {
+                    if value.is_nan() {
+                        *value = fill;
+                    }
+                }
+            }
+            return Ok(values);
+        }
+        let codes = codes_of(column, schema, unseen)?;
+        if !self.one_hot(schema) {
+            return Ok(codes.iter().map(|code| code.map_or(f64::NAN, f64::from)).collect());
+        }
+        let rows = codes.len();
+        let mut out = vec![0.0; rows * schema.categories.len()];
+        for (row, code) in codes.iter().enumerate() {
+            if let Some(code) = code {
+                out[*code as usize * rows + row] = 1.0;
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A column as floats, null as NaN.
+pub(crate) fn numbers(column: &Column) -> Result<Vec<f64>> {
+    let cast = column.cast(&DataType::Float64).doing("reading a column as numbers")?;
+    let values = cast.f64().doing("reading a column as numbers")?;
+    if let Ok(slice) = values.cont_slice() {
+        return Ok(slice.to_vec());
+    }
+    Ok(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+}
+
+fn plain_numbers(column: &Column, schema: &SchemaColumn) -> Result<Vec<f64>> {
+    let dtype = column.dtype();
+    let all_null = matches!(dtype, DataType::Null);
+    if !dtype.is_numeric() && !dtype.is_bool() && !all_null {
+        return Err(ModelError::column(
+            &schema.name,
+            format!("its type is {dtype}, the model was fitted to {}", schema.dtype),
+            "cast it to the type of the training frame",
+        ));
+    }
+    let values = numbers(column)?;
+    match values.iter().position(|value| value.is_infinite()) {
+        None => Ok(values),
+        Some(row) => Err(ModelError::column(
+            &schema.name,
+            format!("row {row} is infinite"),
+            "filter such rows, or replace infinite values with null",
+        )),
+    }
+}
+
+fn codes_of(column: &Column, schema: &SchemaColumn, unseen: Unseen) -> Result<Vec<Option<u32>>> {
+    let text = column.cast(&DataType::String).doing("reading a column as categories")?;
+    let text = text.str().doing("reading a column as categories")?;
+    let known: HashMap<&str, u32> = schema
+        .categories
+        .iter()
+        .zip(0..)
+        .map(|(category, code)| (category.as_str(), code))
+        .collect();
+    let mut codes = Vec::with_capacity(text.len());
+    for (row, value) in text.iter().enumerate() {
+        let code = value.and_then(|value| known.get(value).copied());
+        if let (Some(value), None, Unseen::Error) = (value, code, unseen) {
+            let first: Vec<&str> = schema.categories.iter().take(10).map(String::as_str).collect();
+            return Err(ModelError::column(
+                &schema.name,
+                format!(
+                    "row {row} has category `{value}`, which was not in the training frame ({})",
+                    first.join(", ")
+                ),
+                "check the spelling, or use `model.with_unseen_as_missing(true)`",
+            ));
+        }
+        codes.push(code);
+    }
+    Ok(codes)
+}
+
+fn describe(column: &Column) -> Result<SchemaColumn> {
+    let name = column.name().as_str();
+    let dtype = column.dtype();
+    let refuse = |hint: &str| {
+        Err(ModelError::column(name, format!("models cannot read the type {dtype}"), hint))
+    };
+    if dtype.is_temporal() {
+        return refuse("make numbers of it first, for example `col(name).dt().year()`, or drop it");
+    }
+    let text = dtype.is_string() || dtype.is_categorical() || dtype.is_enum();
+    if !text && !dtype.is_numeric() && !dtype.is_bool() && !matches!(dtype, DataType::Null) {
+        return refuse("make numbers or text of it first, or drop it");
+    }
+    let mut missing = column.null_count();
+    if dtype.is_float() {
+        missing = numbers(column)?.iter().filter(|value| value.is_nan()).count();
+    }
+    if missing == column.len() {
+        return Err(ModelError::column(
+            name,
+            "all its values are missing",
+            "drop the column before fitting",
+        ));
+    }
+    let (kind, categories) = if text {
+        let text = column.cast(&DataType::String).doing("reading a column as categories")?;
+        let text = text.str().doing("reading a column as categories")?;
+        let distinct: BTreeSet<&str> = text.iter().flatten().collect();
+        (ColumnKind::Categorical, distinct.into_iter().map(str::to_owned).collect())
+    } else if dtype.is_bool() {
+        (ColumnKind::Boolean, Vec::new())
+    } else {
+        (ColumnKind::Numeric, Vec::new())
+    };
+    let nullable = missing > 0;
+    Ok(SchemaColumn { name: name.to_owned(), dtype: dtype.to_string(), kind, categories, nullable })
+}
+
+fn mean_of_present(values: &[f64]) -> f64 {
+    let (mut sum, mut count) = (0.0, 0_usize);
+    for value in values.iter().filter(|value| value.is_finite()) {
+        sum += value;
+        count += 1;
+    }
+    if count == 0 { 0.0 } else { sum / float(count) }
+}

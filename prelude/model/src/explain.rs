@@ -1,0 +1,276 @@
+//! Why a model predicts what it does: [`permutation_importance`], [`partial_dependence`], and Shapley
+//! values ([`FittedModel::shap_values`]).
+
+use oxilab_display::Render;
+use oxilab_display::table::{Heading, Table};
+use oxilab_model_format::ColumnKind;
+use oxilab_runtime::MimeBundle;
+use oxilab_runtime::progress::Progress;
+use polars::prelude::*;
+use serde::Serialize;
+
+use crate::encode::numbers;
+use crate::error::{ModelError, Result, While, check_interrupt, require};
+use crate::evaluate::{Judged, figure, higher_is_better};
+use crate::fitted::{FittedModel, mean};
+use crate::matrix::float;
+use crate::metrics::bootstrap::quantile;
+use crate::predictor::Output;
+use crate::rng::Rng;
+use crate::target::column_of;
+
+/// How much worse a model gets when the values of one column are shuffled.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PermutationImportance {
+    /// The metric.
+    pub metric: String,
+    /// The metric before shuffling.
+    pub baseline: f64,
+    /// Per column the mean loss and its standard deviation over the repeats, largest loss first.
+    pub columns: Vec<(String, f64, f64)>,
+}
+
+/// Shuffles each input column `repeats` times and measures how much the main metric falls (Breiman,
+/// 2001). Works with every learner; `df` should be rows the model has not seen.
+///
+/// # Errors
+/// As [`FittedModel::evaluate`]; and if `repeats` is 0.
+pub fn permutation_importance(
+    model: &FittedModel,
+    df: &DataFrame,
+    repeats: usize,
+    seed: u64,
+) -> Result<PermutationImportance> {
+    require(repeats > 0, "permutation_importance", "repeats", repeats, "1 or more")?;
+    let judged = Judged::new(model, df)?;
+    let metric = judged.main();
+    let baseline = judged.metric(metric)?;
+    let sign = if higher_is_better(metric) { 1.0 } else { -1.0 };
+    let names = model.schema().names();
+    let bar = Progress::new("permutation importance", Some((names.len() * repeats) as u64));
+    let mut columns = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let column = column_of(df, name)?;
+        let mut losses = Vec::with_capacity(repeats);
+        for repeat in 0..repeats {
+            check_interrupt()?;
+            let mut rng = Rng::part(seed, (index * repeats + repeat) as u64);
+            let order = IdxCa::from_vec(PlSmallStr::EMPTY, rng.permutation(df.height()));
+            let mut shuffled = df.clone();
+            let values = column.take(&order).doing("shuffling a column")?;
+            shuffled.with_column(values).doing("shuffling a column")?;
+            losses.push(sign * (baseline - Judged::new(model, &shuffled)?.metric(metric)?));
+            bar.inc(1);
+        }
+        let centre = mean(&losses);
+        let spread =
+            losses.iter().map(|l| (l - centre) * (l - centre)).sum::<f64>() / float(repeats);
+        columns.push(((*name).to_owned(), centre, spread.sqrt()));
+    }
+    columns.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(PermutationImportance { metric: metric.to_owned(), baseline, columns })
+}
+
+impl PermutationImportance {
+    /// As a frame with columns `column`, `importance`, `std`.
+    ///
+    /// # Errors
+    /// Only if polars refuses the frame.
+    pub fn to_frame(&self) -> Result<DataFrame> {
+        let names: Vec<&str> = self.columns.iter().map(|(name, ..)| name.as_str()).collect();
+        let losses: Vec<f64> = self.columns.iter().map(|(_, loss, _)| *loss).collect();
+        let spreads: Vec<f64> = self.columns.iter().map(|(.., spread)| *spread).collect();
+        df!("column" => names, "importance" => losses, "std" => spreads)
+            .doing("making the frame of importances")
+    }
+}
+
+impl Render for PermutationImportance {
+    fn render(&self) -> MimeBundle {
+        let mut table = Table::new(vec![
+            Heading::new("column"),
+            Heading::new(format!("loss of {}", self.metric)).numeric(),
+            Heading::new("std").numeric(),
+        ]);
+        table.title = format!("{} {} before shuffling", self.metric, figure(self.baseline));
+        for (name, loss, spread) in &self.columns {
+            table.push(vec![Some(name.clone()), Some(figure(*loss)), Some(figure(*spread))]);
+        }
+        let values: Vec<_> = self
+            .columns
+            .iter()
+            .take(30)
+            .map(|(name, loss, _)| serde_json::json!({"column": name, "loss": loss}))
+            .collect();
+        let spec = serde_json::json!({
+            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+            "width": 360, "data": {"values": values}, "mark": "bar",
+            "encoding": {
+                "x": {"field": "loss", "type": "quantitative", "title": format!("loss of {}", self.metric)},
+                "y": {"field": "column", "type": "nominal", "sort": "-x", "title": null},
+            },
+        });
+        table.render().with("application/vnd.vegalite.v5+json", spec)
+    }
+}
+
+/// The mean prediction as one column changes, and the predictions of single rows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PartialDependence {
+    /// The column.
+    pub column: String,
+    /// Its values: numbers, or category names.
+    pub grid: Vec<String>,
+    /// The mean prediction at each value; for classifiers the probability of `class`.
+    pub mean: Vec<f64>,
+    /// Individual curves (ICE), row after row, each as long as the grid.
+    pub rows: Vec<Vec<f64>>,
+    /// The class whose probability it is.
+    pub class: Option<String>,
+}
+
+/// Sets a column to each of up to 30 of its values (quantiles of numbers, all categories) in all rows of
+/// `df` and averages the predictions (Friedman, 2001). For classifiers of the last class.
+///
+/// # Errors
+/// If the column is no input of the model, or the frame cannot be used.
+pub fn partial_dependence(
+    model: &FittedModel,
+    df: &DataFrame,
+    column: &str,
+) -> Result<PartialDependence> {
+    let schema = model.schema();
+    let Some(index) = schema.columns.iter().position(|c| c.name == column) else {
+        return Err(ModelError::MissingColumn {
+            column: column.to_owned(),
+            available: crate::target::list(schema.names().into_iter()),
+        });
+    };
+    let described = &schema.columns[index];
+    let (labels, values): (Vec<String>, Column) = if described.kind == ColumnKind::Categorical {
+        let names: Vec<String> = described.categories.iter().take(30).cloned().collect();
+        (names.clone(), Column::new(column.into(), names))
+    } else {
+        let mut present: Vec<f64> =
+            numbers(column_of(df, column)?)?.into_iter().filter(|v| v.is_finite()).collect();
+        present.sort_unstable_by(f64::total_cmp);
+        let mut grid: Vec<f64> = present.clone();
+        grid.dedup();
+        if grid.len() > 30 {
+            grid = (0..30).map(|i| quantile(&present, 0.01 + 0.98 * float(i) / 29.0)).collect();
+            grid.dedup();
+        }
+        (grid.iter().map(ToString::to_string).collect(), Column::new(column.into(), grid))
+    };
+    let mut curves = vec![Vec::with_capacity(labels.len()); df.height()];
+    let mut means = Vec::new();
+    for place in 0..labels.len() {
+        check_interrupt()?;
+        let mut changed = df.clone();
+        let value = values.new_from_index(place, df.height());
+        changed.with_column(value).doing("setting a column")?;
+        let predicted: Vec<f64> = match model.output(&changed)? {
+            Output::Values(values) => values,
+            Output::Probabilities(p) => {
+                let classes = model.classes().len();
+                p.iter().skip(classes - 1).step_by(classes).copied().collect()
+            }
+            _ => return Err(model.unsupported("show partial dependence", "it predicts no number")),
+        };
+        means.push(mean(&predicted));
+        curves.iter_mut().zip(predicted).for_each(|(curve, value)| curve.push(value));
+    }
+    let class = model.classes().last().cloned();
+    Ok(PartialDependence {
+        column: column.to_owned(),
+        grid: labels,
+        mean: means,
+        rows: curves,
+        class,
+    })
+}
+
+impl Render for PartialDependence {
+    fn render(&self) -> MimeBundle {
+        let what =
+            self.class.as_ref().map_or("prediction".to_owned(), |c| format!("probability of {c}"));
+        let mut table = Table::new(vec![
+            Heading::new(self.column.as_str()),
+            Heading::new(format!("mean {what}")).numeric(),
+        ]);
+        for (label, value) in self.grid.iter().zip(&self.mean) {
+            table.push(vec![Some(label.clone()), Some(figure(*value))]);
+        }
+        let parsed: Vec<Option<f64>> = self.grid.iter().map(|label| label.parse().ok()).collect();
+        let numeric = parsed.iter().all(Option::is_some);
+        let point = |place: usize, value: f64, row: Option<usize>| {
+            let x = if numeric {
+                serde_json::json!(parsed[place])
+            } else {
+                serde_json::json!(self.grid[place])
+            };
+            serde_json::json!({"x": x, "y": value, "row": row})
+        };
+        let curves: Vec<_> = self
+            .rows
+            .iter()
+            .take(50)
+            .enumerate()
+            .flat_map(|(row, curve)| curve.iter().enumerate().map(move |(p, v)| (p, *v, row)))
+            .map(|(place, value, row)| point(place, value, Some(row)))
+            .collect();
+        let centre: Vec<_> =
+            self.mean.iter().enumerate().map(|(p, v)| point(p, *v, None)).collect();
+        let kind = if numeric { "quantitative" } else { "nominal" };
+        let x = serde_json::json!({"field": "x", "type": kind, "title": self.column});
+        let y = serde_json::json!({"field": "y", "type": "quantitative", "title": what});
+        let spec = serde_json::json!({
+            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+            "width": 360, "height": 240,
+            "layer": [
+                {"data": {"values": curves}, "mark": {"type": "line", "opacity": 0.15},
+                 "encoding": {"x": x, "y": y, "detail": {"field": "row"}}},
+                {"data": {"values": centre}, "mark": {"type": "line", "strokeWidth": 3},
+                 "encoding": {"x": x, "y": y}},
+            ],
+        });
+        table.render().with("application/vnd.vegalite.v5+json", spec)
+    }
+}
+
+impl FittedModel {
+    /// Exact Shapley values of tree models (TreeSHAP; Lundberg et al., 2020): one column per feature and
+    /// `expected_value`; a row sums to the raw prediction (log-odds for classes). For several classes,
+    /// columns are named `class:feature`.
+    ///
+    /// # Errors
+    /// As [`FittedModel::predict`]; and if the learner is not [`crate::LightGbm`].
+    pub fn shap_values(&self, df: &DataFrame) -> Result<DataFrame> {
+        let x = self.encode(df)?;
+        let Some(values) = self.predictor().contributions(&x) else {
+            return Err(self.unsupported(
+                "give Shapley values",
+                "use a LightGbm model, or `permutation_importance`",
+            ));
+        };
+        let values = values?;
+        let mut names = self.encoder().feature_names();
+        names.push("expected_value".to_owned());
+        let outputs = if self.classes().len() > 2 { self.classes().len() } else { 1 };
+        let width = names.len() * outputs;
+        let mut columns = Vec::with_capacity(width);
+        for output in 0..outputs {
+            for (feature, name) in names.iter().enumerate() {
+                let place = output * names.len() + feature;
+                let column: Vec<f64> = values.iter().skip(place).step_by(width).copied().collect();
+                let name = if outputs > 1 {
+                    format!("{}:{name}", self.classes()[output])
+                } else {
+                    name.clone()
+                };
+                columns.push(Column::new(name.into(), column));
+            }
+        }
+        DataFrame::new(x.rows(), columns).doing("making the frame of Shapley values")
+    }
+}

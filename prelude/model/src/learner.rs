@@ -1,0 +1,369 @@
+//! From a config to a fitted model: the trait [`Estimator`], and what all learners share.
+
+use std::collections::BTreeMap;
+
+use oxilab_model_format::{Header, Schema, Task};
+use polars::prelude::*;
+use rayon::prelude::*;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::encode::{Encoder, Encoding};
+use crate::error::{Result, While};
+use crate::fitted::FittedModel;
+use crate::matrix::{Matrix, float};
+use crate::predictor::Predictor;
+use crate::target::{Goal, Target, TargetReader};
+
+/// A learner with its parameters, ready to be fitted.
+///
+/// Every learner has `fit` as a method of its own as well; the trait is for code that takes any of
+/// them, for example [`crate::cross_validate`].
+///
+/// ```
+/// use oxilab_model::{Dummy, Estimator, LinearRegression};
+/// let learners: Vec<Box<dyn Estimator>> = vec![Box::new(Dummy::new()), Box::new(LinearRegression::new())];
+/// assert_eq!(learners[1].name(), "LinearRegression");
+/// ```
+pub trait Estimator: Send + Sync {
+    /// The learner's name, as in code.
+    fn name(&self) -> &str;
+
+    /// Its parameters.
+    fn params(&self) -> serde_json::Value;
+
+    /// Fits it to all columns of `train` but `target`.
+    ///
+    /// # Errors
+    /// If a column or the target cannot be used; the message says which and what to do.
+    fn fit(&self, train: &DataFrame, target: &str) -> Result<FittedModel>;
+
+    /// Whether fits of this learner may run at the same time: not where it has threads of its own.
+    fn parallel(&self) -> bool {
+        true
+    }
+}
+
+impl<E: Estimator + ?Sized> Estimator for Box<E> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn params(&self) -> serde_json::Value {
+        (**self).params()
+    }
+
+    fn fit(&self, train: &DataFrame, target: &str) -> Result<FittedModel> {
+        (**self).fit(train, target)
+    }
+
+    fn parallel(&self) -> bool {
+        (**self).parallel()
+    }
+}
+
+/// How much the rows of a class count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeight {
+    /// All the same.
+    #[default]
+    Equal,
+    /// Every class as much as every other: rows count `rows / (classes × rows of the class)`.
+    Balanced,
+    /// These classes count this much, others 1.
+    Of(BTreeMap<String, f64>),
+}
+
+/// A training frame as numbers.
+pub(crate) struct Problem<'a> {
+    pub(crate) x: Matrix,
+    pub(crate) y: Target,
+    /// Per row, if not all 1.
+    pub(crate) weights: Option<Vec<f64>>,
+    pub(crate) encoder: &'a Encoder,
+    pub(crate) reader: &'a TargetReader,
+}
+
+/// What a learner hands back.
+pub(crate) struct Learned {
+    pub(crate) predictor: Box<dyn Predictor>,
+    pub(crate) metrics: BTreeMap<String, f64>,
+    /// Named series over the iterations.
+    pub(crate) history: Vec<(String, Vec<f64>)>,
+}
+
+impl Learned {
+    pub(crate) fn new(predictor: impl Predictor) -> Self {
+        Self { predictor: Box::new(predictor), metrics: BTreeMap::new(), history: Vec::new() }
+    }
+}
+
+/// The crate's own side of [`Estimator`]: supervised learners implement this, and [`estimator`] the
+/// rest.
+pub(crate) trait Learner: Serialize + Send + Sync {
+    const NAME: &'static str;
+    const PARALLEL: bool = true;
+
+    fn goal(&self) -> Goal;
+    fn encoding(&self) -> Encoding;
+    fn class_weight(&self) -> ClassWeight {
+        ClassWeight::Equal
+    }
+    /// Whether a target of one value only makes sense.
+    fn allows_constant_target(&self) -> bool {
+        false
+    }
+    /// Checks the parameters.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+    fn learn(&self, problem: &Problem<'_>) -> Result<Learned>;
+}
+
+pub(crate) fn params_of(learner: &impl Serialize) -> serde_json::Value {
+    // Configs are plain structs, which always serialise.
+    serde_json::to_value(learner).unwrap_or(serde_json::Value::Null)
+}
+
+pub(crate) fn fit_supervised<L: Learner>(
+    learner: &L,
+    train: &DataFrame,
+    target: &str,
+) -> Result<FittedModel> {
+    learner.check()?;
+    let (reader, y) = TargetReader::of(train, target, learner.goal())?;
+    if let Target::Values(values) = &y
+        && !learner.allows_constant_target()
+        && values.iter().all(|value| *value == values[0])
+    {
+        return Err(crate::error::ModelError::target(
+            target,
+            format!("all {} values are {}", values.len(), values[0]),
+            "there is nothing to learn; check the filter, or use `Dummy`",
+        ));
+    }
+    let (encoder, x) = Encoder::fit(train, Some(target), learner.encoding())?;
+    let weights = class_weights(&learner.class_weight(), &y, &reader.classes);
+    let problem = Problem { x, y, weights, encoder: &encoder, reader: &reader };
+    let learned = learner.learn(&problem)?;
+    drop(problem);
+    let schema = Schema {
+        task: reader.task,
+        columns: encoder.columns.clone(),
+        target: Some(target.to_owned()),
+        target_dtype: Some(reader.dtype.to_string()),
+        classes: reader.classes.clone(),
+    };
+    let header = header(L::NAME, params_of(learner), schema, train, &learned)?;
+    Ok(FittedModel::assemble(header, encoder, Some(reader), learned))
+}
+
+/// As [`fit_supervised`], for learners without a target.
+pub(crate) fn fit_unsupervised(
+    name: &'static str,
+    params: serde_json::Value,
+    task: Task,
+    encoding: Encoding,
+    df: &DataFrame,
+    learn: impl FnOnce(&Matrix) -> Result<Learned>,
+) -> Result<FittedModel> {
+    let (encoder, x) = Encoder::fit(df, None, encoding)?;
+    let learned = learn(&x)?;
+    let schema = Schema {
+        task,
+        columns: encoder.columns.clone(),
+        target: None,
+        target_dtype: None,
+        classes: Vec::new(),
+    };
+    let header = header(name, params, schema, df, &learned)?;
+    Ok(FittedModel::assemble(header, encoder, None, learned))
+}
+
+fn header(
+    learner: &str,
+    params: serde_json::Value,
+    schema: Schema,
+    df: &DataFrame,
+    learned: &Learned,
+) -> Result<Header> {
+    Ok(Header {
+        learner: learner.to_owned(),
+        kind: learned.predictor.kind().to_owned(),
+        schema,
+        params,
+        metrics: learned.metrics.clone(),
+        libraries: libraries(),
+        training_rows: df.height() as u64,
+        training_data: hash_frame(df)?,
+    })
+}
+
+/// The versions of the libraries that decide what a model is.
+pub(crate) fn libraries() -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("oxilab-model".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("lightgbm".to_owned(), crate::lightgbm::LIBRARY_VERSION.to_owned()),
+        ("polars".to_owned(), polars::VERSION.to_owned()),
+    ])
+}
+
+/// SHA-256 of a frame's names, types and values, in hexadecimal. The chunks of a frame do not matter.
+///
+/// # Errors
+/// If a column cannot be read as numbers or text.
+pub fn hash_frame(df: &DataFrame) -> Result<String> {
+    let parts: Vec<[u8; 32]> =
+        df.columns().par_iter().map(hash_column).collect::<Result<Vec<_>>>()?;
+    let mut hash = Sha256::new();
+    hash.update((df.height() as u64).to_le_bytes());
+    for part in parts {
+        hash.update(part);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn hash_column(column: &Column) -> Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    hash.update(column.name().as_bytes());
+    hash.update([0]);
+    hash.update(column.dtype().to_string().as_bytes());
+    let dtype = column.dtype();
+    if dtype.is_primitive_numeric() || dtype.is_bool() || dtype.is_temporal() {
+        let physical = column.to_physical_repr();
+        let mut buffer = Vec::with_capacity(8 * 4096);
+        // Whole numbers of 64 bits do not all fit into a float.
+        if physical.dtype().is_integer() {
+            let cast = physical.cast(&DataType::Int64).doing("hashing the training frame")?;
+            for value in cast.i64().doing("hashing the training frame")?.iter() {
+                push(&mut hash, &mut buffer, value.unwrap_or(i64::MIN).to_le_bytes());
+            }
+        } else {
+            for value in crate::encode::numbers(column)? {
+                push(&mut hash, &mut buffer, value.to_bits().to_le_bytes());
+            }
+        }
+        hash.update(&buffer);
+    } else if let Ok(text) = column.cast(&DataType::String) {
+        for value in text.str().doing("hashing the training frame")?.iter() {
+            match value {
+                Some(value) => {
+                    hash.update((value.len() as u64).to_le_bytes());
+                    hash.update(value.as_bytes());
+                }
+                None => hash.update(u64::MAX.to_le_bytes()),
+            }
+        }
+    }
+    Ok(hash.finalize().into())
+}
+
+fn push(hash: &mut Sha256, buffer: &mut Vec<u8>, bytes: [u8; 8]) {
+    buffer.extend_from_slice(&bytes);
+    if buffer.len() >= 8 * 4096 {
+        hash.update(&buffer);
+        buffer.clear();
+    }
+}
+
+fn class_weights(rule: &ClassWeight, y: &Target, classes: &[String]) -> Option<Vec<f64>> {
+    let Target::Classes(codes, count) = y else { return None };
+    let per_class: Vec<f64> = match rule {
+        ClassWeight::Equal => return None,
+        ClassWeight::Balanced => {
+            let mut rows = vec![0_usize; *count];
+            codes.iter().for_each(|code| rows[*code as usize] += 1);
+            rows.iter()
+                .map(|rows| float(codes.len()) / (float(*count) * float((*rows).max(1))))
+                .collect()
+        }
+        ClassWeight::Of(weights) => {
+            classes.iter().map(|class| weights.get(class).copied().unwrap_or(1.0)).collect()
+        }
+    };
+    Some(codes.iter().map(|code| per_class[*code as usize]).collect())
+}
+
+/// A config struct with `new()`, `Default` and one `with_*` per field.
+macro_rules! config {
+    (
+        $(#[$meta:meta])*
+        $name:ident {
+            $( $(#[$doc:meta])* $with:ident $field:ident: $ty:ty = $default:expr; )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, serde::Serialize)]
+        pub struct $name {
+            $( $field: $ty, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )* }
+            }
+        }
+
+        impl $name {
+            /// With default parameters.
+            #[must_use]
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $with(mut self, $field: $ty) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+}
+pub(crate) use config;
+
+/// `fit` as a method, and [`Estimator`], for a [`Learner`].
+macro_rules! estimator {
+    ($name:ident) => {
+        impl $name {
+            /// Fits the learner to all columns of `train` but `target`.
+            ///
+            /// # Errors
+            /// If a parameter, a column or the target cannot be used; the message says which and what
+            /// to do.
+            pub fn fit(
+                &self,
+                train: &polars::prelude::DataFrame,
+                target: &str,
+            ) -> crate::error::Result<crate::fitted::FittedModel> {
+                crate::learner::fit_supervised(self, train, target)
+            }
+        }
+
+        impl crate::learner::Estimator for $name {
+            fn name(&self) -> &str {
+                <Self as crate::learner::Learner>::NAME
+            }
+
+            fn params(&self) -> serde_json::Value {
+                crate::learner::params_of(self)
+            }
+
+            fn fit(
+                &self,
+                train: &polars::prelude::DataFrame,
+                target: &str,
+            ) -> crate::error::Result<crate::fitted::FittedModel> {
+                crate::learner::fit_supervised(self, train, target)
+            }
+
+            fn parallel(&self) -> bool {
+                <Self as crate::learner::Learner>::PARALLEL
+            }
+        }
+    };
+}
+pub(crate) use estimator;

@@ -1,0 +1,96 @@
+//! Features cut into at most 255 bins: [`Bins`].
+
+use rayon::prelude::*;
+
+use crate::matrix::Matrix;
+
+/// The bin of missing values.
+pub(super) const MISSING: u8 = 255;
+
+/// The most bins of present values.
+const MOST: usize = 255;
+
+/// Every value as the number of its bin.
+pub(super) struct Bins {
+    columns: Vec<Vec<u8>>,
+    /// Per feature, the cuts between bins: bin `b` holds values in `(cuts[b - 1], cuts[b]]`.
+    cuts: Vec<Vec<f64>>,
+}
+
+impl Bins {
+    pub(super) fn new(x: &Matrix) -> Self {
+        let (columns, cuts) = (0..x.cols())
+            .into_par_iter()
+            .map(|col| {
+                let cuts = cuts_of(x.col(col));
+                let bins = x.col(col).iter().map(|value| bin_of(&cuts, *value)).collect();
+                (bins, cuts)
+            })
+            .unzip();
+        Self { columns, cuts }
+    }
+
+    pub(super) fn features(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub(super) fn column(&self, feature: usize) -> &[u8] {
+        &self.columns[feature]
+    }
+
+    pub(super) fn cuts(&self, feature: usize) -> &[f64] {
+        &self.cuts[feature]
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer than 255 cuts")]
+fn bin_of(cuts: &[f64], value: f64) -> u8 {
+    if value.is_nan() { MISSING } else { cuts.partition_point(|cut| *cut < value) as u8 }
+}
+
+/// The middle between neighbouring values; where there are too many values, at equal counts.
+fn cuts_of(values: &[f64]) -> Vec<f64> {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let mut distinct = sorted.clone();
+    distinct.dedup();
+    if distinct.len() <= MOST {
+        return distinct.windows(2).map(|pair| middle(pair[0], pair[1])).collect();
+    }
+    let mut cuts = Vec::with_capacity(MOST - 1);
+    for part in 1..MOST {
+        let place = part * sorted.len() / MOST;
+        let low = sorted[place - 1];
+        // The cut lies above all values equal to `low`.
+        let next = distinct.partition_point(|value| *value <= low);
+        if let Some(high) = distinct.get(next) {
+            cuts.push(middle(low, *high));
+        }
+    }
+    cuts.dedup();
+    cuts
+}
+
+/// A number in `[low, high)`: the middle, unless rounding makes it `high`.
+fn middle(low: f64, high: f64) -> f64 {
+    let middle = f64::midpoint(low, high);
+    if middle < high { middle } else { low }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_values_are_kept_apart_and_many_are_cut_evenly() {
+        let bins = Bins::new(&Matrix::new(4, 1, vec![3.0, f64::NAN, 1.0, 3.0]));
+        assert_eq!(bins.column(0), [1, MISSING, 0, 1]);
+        assert_eq!(bins.cuts(0), [2.0]);
+        let many: Vec<f64> = (0..10_000).map(f64::from).collect();
+        let bins = Bins::new(&Matrix::new(10_000, 1, many));
+        assert_eq!(bins.cuts(0).len(), 254);
+        let mut counts = [0; 255];
+        bins.column(0).iter().for_each(|bin| counts[usize::from(*bin)] += 1);
+        assert!(counts.iter().all(|count| (39..=40).contains(count)), "{counts:?}");
+    }
+}

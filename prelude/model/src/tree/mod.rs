@@ -1,0 +1,242 @@
+//! Trees and forests: [`DecisionTree`], [`RandomForest`], [`ExtraTrees`].
+//!
+//! Features are cut into at most 255 bins once ([`bins`]); nodes are split on histograms of the bins,
+//! or on sorted bins where few rows are left ([`grow`]); a fitted forest is flat arrays
+//! ([`predict`]). Missing values have a bin of their own and go to the better side; categories are
+//! ordered by name. Splits minimise Gini impurity or squared error; trees grow until leaves are pure
+//! unless limited, as in scikit-learn.
+
+mod bins;
+mod grow;
+mod predict;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use oxilab_model_format::Task;
+use oxilab_runtime::progress::Progress;
+
+use crate::encode::Encoding;
+use crate::error::{Result, check_interrupt, require};
+use crate::learner::{ClassWeight, Learned, Learner, Problem, config, estimator};
+use crate::matrix::float;
+use crate::rng::Rng;
+use crate::target::{Goal, Target};
+
+use bins::Bins;
+use grow::{Limits, Rows};
+pub(crate) use predict::ForestPredictor;
+
+/// How many features a node looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxFeatures {
+    /// All for single trees and for numbers, the square root of their number for classes.
+    #[default]
+    Auto,
+    /// All.
+    All,
+    /// The square root of their number.
+    Sqrt,
+    /// The binary logarithm of their number.
+    Log2,
+    /// This many.
+    Count(usize),
+    /// This share, above 0 and up to 1.
+    Share(f64),
+}
+
+impl MaxFeatures {
+    fn of(self, features: usize, auto: Self) -> usize {
+        let n = float(features);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "small and positive"
+        )]
+        let count = match self {
+            Self::Auto if auto != Self::Auto => auto.of(features, Self::Auto),
+            Self::Auto | Self::All => features,
+            Self::Sqrt => n.sqrt() as usize,
+            Self::Log2 => n.log2() as usize,
+            Self::Count(count) => count,
+            Self::Share(share) => (n * share) as usize,
+        };
+        count.clamp(1, features)
+    }
+}
+
+config! {
+    /// One decision tree, for classes or numbers as the target asks.
+    ///
+    /// ```
+    /// use polars::prelude::*;
+    /// let train = df!("x" => [1, 2, 3, 4], "y" => ["a", "a", "b", "b"])?;
+    /// let model = oxilab_model::DecisionTree::new().with_max_depth(Some(2)).fit(&train, "y")?;
+    /// assert_eq!(model.predict(&train)?.str()?.get(3), Some("b"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    DecisionTree {
+        /// How many splits lie above a leaf at most (no limit).
+        with_max_depth max_depth: Option<usize> = None;
+        /// Split only nodes with this many rows (2).
+        with_min_samples_split min_samples_split: usize = 2;
+        /// Rows that every leaf must have (1).
+        with_min_samples_leaf min_samples_leaf: usize = 1;
+        /// Features that every node looks at, at random (all).
+        with_max_features max_features: MaxFeatures = MaxFeatures::Auto;
+        /// How much the rows of each class count (all the same).
+        with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
+        /// Classes or numbers, if the target's type should not decide.
+        with_task task: Option<Task> = None;
+        /// The seed (0).
+        with_seed seed: u64 = 0;
+    }
+}
+
+config! {
+    /// A random forest (Breiman, 2001): trees on bootstrap samples, each node on a random choice of
+    /// features; probabilities and numbers are the trees' means. Trees grow in parallel.
+    RandomForest {
+        /// How many trees (100).
+        with_n_estimators n_estimators: usize = 100;
+        /// How many splits lie above a leaf at most (no limit).
+        with_max_depth max_depth: Option<usize> = None;
+        /// Split only nodes with this many rows (2).
+        with_min_samples_split min_samples_split: usize = 2;
+        /// Rows that every leaf must have (1).
+        with_min_samples_leaf min_samples_leaf: usize = 1;
+        /// Features that every node looks at, at random (square root for classes, all for numbers).
+        with_max_features max_features: MaxFeatures = MaxFeatures::Auto;
+        /// How much the rows of each class count (all the same).
+        with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
+        /// Classes or numbers, if the target's type should not decide.
+        with_task task: Option<Task> = None;
+        /// The seed (0).
+        with_seed seed: u64 = 0;
+    }
+}
+
+config! {
+    /// Extremely randomised trees (Geurts, Ernst and Wehenkel, 2006): as a random forest, but on all
+    /// rows and with random cut points.
+    ExtraTrees {
+        /// How many trees (100).
+        with_n_estimators n_estimators: usize = 100;
+        /// How many splits lie above a leaf at most (no limit).
+        with_max_depth max_depth: Option<usize> = None;
+        /// Split only nodes with this many rows (2).
+        with_min_samples_split min_samples_split: usize = 2;
+        /// Rows that every leaf must have (1).
+        with_min_samples_leaf min_samples_leaf: usize = 1;
+        /// Features that every node looks at, at random (square root for classes, all for numbers).
+        with_max_features max_features: MaxFeatures = MaxFeatures::Auto;
+        /// How much the rows of each class count (all the same).
+        with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
+        /// Classes or numbers, if the target's type should not decide.
+        with_task task: Option<Task> = None;
+        /// The seed (0).
+        with_seed seed: u64 = 0;
+    }
+}
+
+/// What differs between the three.
+struct Recipe {
+    trees: usize,
+    bootstrap: bool,
+    seed: u64,
+    label: &'static str,
+}
+
+macro_rules! tree_learner {
+    ($name:ident, $label:literal, $trees:expr, $bootstrap:literal, $random:literal, $auto:expr) => {
+        impl Learner for $name {
+            const NAME: &'static str = stringify!($name);
+
+            fn goal(&self) -> Goal {
+                Goal::Any(self.task)
+            }
+
+            fn encoding(&self) -> Encoding {
+                Encoding::Codes
+            }
+
+            fn class_weight(&self) -> ClassWeight {
+                self.class_weight.clone()
+            }
+
+            fn check(&self) -> Result<()> {
+                let trees: usize = $trees(self);
+                require(trees > 0, Self::NAME, "n_estimators", trees, "1 or more")?;
+                let depth = self.max_depth.unwrap_or(1);
+                require(depth > 0, Self::NAME, "max_depth", depth, "1 or more, or None")?;
+                let leaf = self.min_samples_leaf;
+                require(leaf > 0, Self::NAME, "min_samples_leaf", leaf, "1 or more")
+            }
+
+            fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
+                let classes = matches!(problem.y, Target::Classes(..));
+                let auto: fn(bool) -> MaxFeatures = $auto;
+                let limits = Limits {
+                    max_depth: self.max_depth.unwrap_or(usize::MAX),
+                    min_split: self.min_samples_split.max(2),
+                    min_leaf: self.min_samples_leaf,
+                    features: self.max_features.of(problem.x.cols(), auto(classes)),
+                    random_cuts: $random,
+                };
+                let recipe = Recipe {
+                    trees: $trees(self),
+                    bootstrap: $bootstrap,
+                    seed: self.seed,
+                    label: $label,
+                };
+                plant(problem, &limits, &recipe)
+            }
+        }
+
+        estimator!($name);
+    };
+}
+
+tree_learner!(DecisionTree, "tree", |_: &DecisionTree| 1, false, false, |_| MaxFeatures::All);
+tree_learner!(RandomForest, "trees", |l: &RandomForest| l.n_estimators, true, false, forest_auto);
+tree_learner!(ExtraTrees, "trees", |l: &ExtraTrees| l.n_estimators, false, true, forest_auto);
+
+fn forest_auto(classes: bool) -> MaxFeatures {
+    if classes { MaxFeatures::Sqrt } else { MaxFeatures::All }
+}
+
+fn plant(problem: &Problem<'_>, limits: &Limits, recipe: &Recipe) -> Result<Learned> {
+    let bins = Bins::new(&problem.x);
+    let rows = problem.x.rows();
+    let base = problem.weights.as_deref();
+    let bar = Progress::new(recipe.label, Some(recipe.trees as u64));
+    let trees = (0..recipe.trees)
+        .into_par_iter()
+        .map(|tree| {
+            check_interrupt()?;
+            let mut rng = Rng::part(recipe.seed, tree as u64);
+            let mut weights = match base {
+                Some(base) => base.to_vec(),
+                None => vec![1.0; rows],
+            };
+            if recipe.bootstrap {
+                let mut drawn = vec![0.0; rows];
+                (0..rows).for_each(|_| drawn[rng.below(rows)] += 1.0);
+                weights.iter_mut().zip(&drawn).for_each(|(w, n)| *w *= n);
+            }
+            let grown = grow::grow(&Rows { bins: &bins, y: &problem.y, weights }, limits, rng)?;
+            bar.inc(1);
+            Ok(grown)
+        })
+        .collect::<Result<Vec<_>>>();
+    bar.finish();
+    // The cell's own thread unwinds here after an interrupt.
+    check_interrupt()?;
+    let outputs = match &problem.y {
+        Target::Classes(_, count) => *count,
+        Target::Values(_) => 1,
+    };
+    let classes = matches!(problem.y, Target::Classes(..));
+    Ok(Learned::new(ForestPredictor::new(trees?, problem.x.cols(), outputs, classes)))
+}

@@ -1,0 +1,10 @@
+//! Tests of the whole crate against golden files from scikit-learn, LightGBM, shap and Optuna
+//! (`golden/generate.py`), and of what happens with bad input.
+
+mod bad_input;
+mod golden;
+mod learners;
+mod lightgbm;
+mod metrics;
+mod models;
+mod tuning;
