@@ -16,6 +16,7 @@
 mod columns;
 pub mod datasets;
 mod error;
+pub mod expect;
 mod frame;
 mod html;
 pub mod profile;
@@ -27,6 +28,7 @@ pub mod stats;
 pub mod transform;
 
 pub use error::{DataError, Result};
+pub use expect::{Suite, expect};
 pub use frame::DataFrameExt;
 pub use profile::{Profile, Profiler, profile};
 pub use read::{ReadOptions, read, read_images, read_sql, read_with, scan, write};

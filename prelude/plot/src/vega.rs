@@ -43,7 +43,7 @@ fn config() -> Value {
             "labelColor": GREY, "titleColor": GREY, "domainColor": GREY, "tickColor": GREY,
             "gridColor": GREY, "gridOpacity": 0.25,
         },
-        "legend": { "labelColor": GREY, "titleColor": GREY },
+        "legend": { "labelColor": GREY, "titleColor": GREY, "symbolOpacity": 1 },
         "title": { "color": GREY, "subtitleColor": GREY },
         "mark": { "tooltip": { "content": "data" } },
     })

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use oxilab_display::{MimeBundle, Render};
 
-use super::{ColumnProfile, Kind, Profile};
+use super::{ColumnProfile, Kind, Profile, Target};
 use crate::html::{count, escape, number, sparkline};
 use crate::stats::float;
 
@@ -169,21 +169,7 @@ pub(super) fn html(profile: &Profile) -> String {
     }
     html.push_str("</tbody></table>");
     if let Some(target) = &profile.target {
-        let _ = write!(
-            html,
-            "<p><b>Relation with {}</b></p><table><thead><tr><th>column</th><th>measure</th><th>strength</th></tr></thead><tbody>",
-            escape(&target.column)
-        );
-        for relation in target.relations.iter().take(MATRIX) {
-            let _ = write!(
-                html,
-                "<tr><td>{}</td><td>{}</td><td>{:.3}</td></tr>",
-                escape(&relation.column),
-                escape(&relation.measure),
-                relation.strength
-            );
-        }
-        html.push_str("</tbody></table>");
+        html.push_str(&relations(target));
     }
     let c = &profile.correlations;
     matrix(&mut html, "Pearson's correlation", &c.numbers, &c.pearson);
@@ -191,6 +177,35 @@ pub(super) fn html(profile: &Profile) -> String {
     matrix(&mut html, "Cramér's V", &c.classes, &c.cramers_v);
     html.push_str("</div>");
     html
+}
+
+fn relations(target: &Target) -> String {
+    let mut html = format!(
+        "<p><b>Relation with {}</b></p><table><thead><tr><th>column</th><th>measure</th>\
+         <th>strength</th></tr></thead><tbody>",
+        escape(&target.column)
+    );
+    for relation in target.relations.iter().take(MATRIX) {
+        let _ = write!(
+            html,
+            "<tr><td>{}</td><td>{}</td><td>{:.3}</td></tr>",
+            escape(&relation.column),
+            escape(&relation.measure),
+            relation.strength
+        );
+    }
+    html.push_str("</tbody></table>");
+    html
+}
+
+impl Render for Target {
+    fn render(&self) -> MimeBundle {
+        let lines =
+            self.relations.iter().map(|r| format!("{}: {} {:.3}", r.column, r.measure, r.strength));
+        let plain =
+            format!("relation with {}\n{}", self.column, lines.collect::<Vec<_>>().join("\n"));
+        MimeBundle::text(plain).with_html(relations(self))
+    }
 }
 
 fn clip(text: &str) -> String {

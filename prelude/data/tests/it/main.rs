@@ -4,3 +4,4 @@
 mod golden;
 mod ingest;
 mod pipeline;
+mod validate;
