@@ -1,13 +1,15 @@
-//! The tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kégl, 2011): [`propose`].
+//! The tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kégl, 2011), over all parameters
+//! jointly (Falkner, Klein and Hutter, 2018): [`propose`].
 //!
-//! Finished trials are parted into the best tenth (at most 25) and the rest. For every parameter, 24
-//! candidates are drawn from a mixture of truncated normals around the good values, and the one that is
-//! most likely among the good relative to the rest is taken. Weights, bandwidths and the prior follow
-//! Optuna's defaults as its documentation describes them.
+//! Finished trials are parted into the best tenth (at most 25) and the rest. Each side becomes a mixture
+//! with one kernel per trial, a product of truncated normals and smoothed choices, and a wide prior. Of 24
+//! candidates from the mixture of the good, the one is taken that is most likely among the good relative
+//! to the rest. Weights, bandwidths and the prior are as in Optuna's sampler, which tests compare with.
 
 use statrs::function::erf::erfc;
 
 use super::space::{Dimension, Space, Value};
+use crate::logistic::log_sum_exp;
 use crate::matrix::float;
 use crate::rng::Rng;
 
@@ -25,25 +27,29 @@ pub(super) fn propose(
     let (mut below, mut above) = (order[..good].to_vec(), order[good..].to_vec());
     below.sort_unstable();
     above.sort_unstable();
-    space
-        .dimensions
-        .iter()
-        .map(|(name, dimension)| {
-            let values = |rows: &[usize]| -> Vec<f64> {
-                let value = |row: &usize| {
-                    let (_, value) = trials[*row].0.iter().find(|(other, _)| other == name)?;
-                    dimension.inner(value)
-                };
-                rows.iter().filter_map(value).collect()
-            };
-            let (below, above) = (values(&below), values(&above));
-            let chosen = match dimension {
-                Dimension::Choice(choices) => choose(choices.len(), &below, &above, rng),
-                _ => draw(dimension.interval(), &below, &above, rng),
-            };
-            (name.clone(), dimension.value(chosen))
-        })
-        .collect()
+    let points = |rows: &[usize]| -> Vec<Vec<f64>> {
+        rows.iter().filter_map(|row| inner(space, trials[*row].0)).collect()
+    };
+    let (good, rest) = (Mixture::new(space, &points(&below)), Mixture::new(space, &points(&above)));
+    let mut best = (f64::NEG_INFINITY, Vec::new());
+    for _ in 0..CANDIDATES {
+        let point = good.sample(rng);
+        let gain = good.log_density(&point) - rest.log_density(&point);
+        if gain > best.0 || best.1.is_empty() {
+            best = (gain, point);
+        }
+    }
+    let dimensions = space.dimensions.iter().zip(best.1);
+    dimensions.map(|((name, dimension), value)| (name.clone(), dimension.value(value))).collect()
+}
+
+/// Where a trial lies; `None` if it has not all parameters.
+fn inner(space: &Space, params: &[(String, Value)]) -> Option<Vec<f64>> {
+    let place = |(name, dimension): &(String, Dimension)| {
+        let (_, value) = params.iter().find(|(other, _)| other == name)?;
+        dimension.inner(value)
+    };
+    space.dimensions.iter().map(place).collect()
 }
 
 /// Newer trials count fully, older than the last 25 less and less.
@@ -57,128 +63,125 @@ fn weights(count: usize) -> Vec<f64> {
     (0..ramp).map(step).chain(std::iter::repeat_n(1.0, 25)).collect()
 }
 
-/// A mixture of normals, truncated to an interval.
+/// One mixture over all parameters: kernel `k` has a part in every dimension.
 struct Mixture {
-    interval: (f64, f64),
-    /// Weight, centre, width, and the logarithm of the share within the interval.
-    parts: Vec<(f64, f64, f64, f64)>,
+    /// Per kernel; the last is the prior.
+    weights: Vec<f64>,
+    dimensions: Vec<Kernels>,
+}
+
+/// The kernels' parts in one dimension.
+enum Kernels {
+    /// Normals, truncated to an interval: centre, width, logarithm of the share within the interval.
+    Normal { interval: (f64, f64), parts: Vec<(f64, f64, f64)> },
+    /// Probabilities of the choices.
+    Choice(Vec<Vec<f64>>),
 }
 
 impl Mixture {
-    fn new(interval: (f64, f64), centres: &[f64]) -> Self {
-        let (low, high) = interval;
-        let range = high - low;
-        let mut weights = weights(centres.len());
+    fn new(space: &Space, points: &[Vec<f64>]) -> Self {
+        let mut weights = weights(points.len());
         weights.push(1.0);
         let total: f64 = weights.iter().sum();
-        // The prior is one more centre, in the middle.
-        let mut all: Vec<f64> = centres.to_vec();
-        all.push(f64::midpoint(low, high));
-        let mut order: Vec<usize> = (0..all.len()).collect();
-        order.sort_by(|a, b| all[*a].total_cmp(&all[*b]));
-        let narrowest = range / (1.0 + float(all.len())).min(100.0);
-        let mut widths = vec![range; all.len()];
-        for (place, index) in order.iter().enumerate() {
-            let left = place.checked_sub(1).map(|p| all[*index] - all[order[p]]);
-            let right = order.get(place + 1).map(|next| all[*next] - all[*index]);
-            // The outermost centres look inwards only.
-            let width = match (left, right) {
-                (Some(left), Some(right)) => left.max(right),
-                (Some(gap), None) | (None, Some(gap)) => gap,
-                (None, None) => range,
-            };
-            widths[*index] = width.clamp(narrowest, range);
-        }
-        if let Some(last) = widths.last_mut() {
-            *last = range;
-        }
-        let parts = all
-            .iter()
-            .zip(&widths)
-            .zip(&weights)
-            .map(|((centre, width), weight)| {
-                let share = normal_between((low - centre) / width, (high - centre) / width);
-                (weight / total, *centre, *width, share.max(1e-300).ln())
-            })
-            .collect();
-        Self { interval, parts }
+        weights.iter_mut().for_each(|weight| *weight /= total);
+        let kernels = space.dimensions.iter().enumerate().map(|(index, (_, dimension))| {
+            let centres: Vec<f64> = points.iter().map(|point| point[index]).collect();
+            match dimension {
+                Dimension::Choice(choices) => choice_kernels(&centres, choices.len()),
+                _ => normal_kernels(&centres, dimension.interval()),
+            }
+        });
+        Self { weights, dimensions: kernels.collect() }
     }
 
-    fn sample(&self, rng: &mut Rng) -> f64 {
-        let weights: Vec<f64> = self.parts.iter().map(|part| part.0).collect();
-        let (_, centre, width, _) = self.parts[rng.weighted(&weights)];
-        for _ in 0..200 {
-            let value = centre + width * rng.normal();
-            if value >= self.interval.0 && value <= self.interval.1 {
-                return value;
+    fn sample(&self, rng: &mut Rng) -> Vec<f64> {
+        let kernel = rng.weighted(&self.weights);
+        let draw = |kernels: &Kernels| match kernels {
+            Kernels::Choice(shares) => float(rng.weighted(&shares[kernel])),
+            Kernels::Normal { interval: (low, high), parts } => {
+                let (centre, width, _) = parts[kernel];
+                (0..200)
+                    .map(|_| centre + width * rng.normal())
+                    .find(|value| value >= low && value <= high)
+                    .unwrap_or_else(|| centre.clamp(*low, *high))
+            }
+        };
+        self.dimensions.iter().map(draw).collect()
+    }
+
+    fn log_density(&self, point: &[f64]) -> f64 {
+        let terms: Vec<f64> = self
+            .weights
+            .iter()
+            .enumerate()
+            .map(|(kernel, weight)| {
+                let parts = self.dimensions.iter().zip(point);
+                weight.ln() + parts.map(|(kernels, x)| kernels.log_density(kernel, *x)).sum::<f64>()
+            })
+            .collect();
+        log_sum_exp(&terms)
+    }
+}
+
+impl Kernels {
+    fn log_density(&self, kernel: usize, x: f64) -> f64 {
+        match self {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a choice")]
+            Self::Choice(shares) => shares[kernel][x as usize].ln(),
+            Self::Normal { parts, .. } => {
+                let (centre, width, log_share) = parts[kernel];
+                let z = (x - centre) / width;
+                -0.5 * z * z - width.ln() - log_share
             }
         }
-        centre.clamp(self.interval.0, self.interval.1)
     }
+}
 
-    fn log_density(&self, x: f64) -> f64 {
-        let terms: Vec<f64> = self
-            .parts
-            .iter()
-            .map(|(weight, centre, width, log_share)| {
-                let z = (x - centre) / width;
-                weight.ln() - 0.5 * z * z - width.ln() - log_share
-            })
-            .collect();
-        crate::logistic::log_sum_exp(&terms)
+/// Each kernel is as wide as the farther of its neighbours is away, within limits; the prior is in the
+/// middle and as wide as the interval.
+fn normal_kernels(centres: &[f64], interval: (f64, f64)) -> Kernels {
+    let (low, high) = interval;
+    let range = (high - low).max(f64::MIN_POSITIVE);
+    let narrowest = range / (2.0 + float(centres.len())).min(100.0);
+    let mut order: Vec<usize> = (0..centres.len()).collect();
+    order.sort_by(|a, b| centres[*a].total_cmp(&centres[*b]));
+    let mut widths = vec![range; centres.len()];
+    for (place, index) in order.iter().enumerate() {
+        let own = centres[*index];
+        let left = place.checked_sub(1).map(|place| own - centres[order[place]]);
+        let right = order.get(place + 1).map(|next| centres[*next] - own);
+        let width = match (left, right) {
+            (Some(left), Some(right)) => left.max(right),
+            // The outermost look inwards only.
+            (Some(gap), None) | (None, Some(gap)) => gap,
+            (None, None) => (own - low).max(high - own),
+        };
+        widths[*index] = width.clamp(narrowest, range);
     }
+    let prior = (f64::midpoint(low, high), range);
+    let all = centres.iter().copied().zip(widths).chain([prior]);
+    let parts = all.map(|(centre, width)| {
+        let share = normal_between((low - centre) / width, (high - centre) / width);
+        (centre, width, share.max(1e-300).ln())
+    });
+    Kernels::Normal { interval, parts: parts.collect() }
+}
+
+/// Each kernel prefers its own choice; the prior is even.
+fn choice_kernels(centres: &[f64], choices: usize) -> Kernels {
+    let even = 1.0 / float(centres.len() + 1);
+    let kernel = |centre: &f64| {
+        #[expect(clippy::float_cmp, reason = "both are small whole numbers")]
+        let own = |choice: usize| f64::from(u8::from(float(choice) == *centre));
+        let total = even * float(choices) + 1.0;
+        (0..choices).map(|choice| (even + own(choice)) / total).collect()
+    };
+    let prior = vec![1.0 / float(choices); choices];
+    Kernels::Choice(centres.iter().map(kernel).chain([prior]).collect())
 }
 
 /// The probability of a standard normal number between two bounds.
 fn normal_between(low: f64, high: f64) -> f64 {
     let above = |z: f64| 0.5 * erfc(z / std::f64::consts::SQRT_2);
     above(low) - above(high)
-}
-
-fn draw(interval: (f64, f64), below: &[f64], above: &[f64], rng: &mut Rng) -> f64 {
-    if interval.0 >= interval.1 {
-        return interval.0;
-    }
-    let (good, rest) = (Mixture::new(interval, below), Mixture::new(interval, above));
-    let mut best = (f64::NEG_INFINITY, interval.0);
-    for _ in 0..CANDIDATES {
-        let x = good.sample(rng);
-        let gain = good.log_density(x) - rest.log_density(x);
-        if gain > best.0 {
-            best = (gain, x);
-        }
-    }
-    best.1
-}
-
-fn choose(choices: usize, below: &[f64], above: &[f64], rng: &mut Rng) -> f64 {
-    let shares = |values: &[f64]| -> Vec<f64> {
-        let kernels = float(values.len() + 1);
-        let mut weights = weights(values.len());
-        weights.push(1.0);
-        let total: f64 = weights.iter().sum();
-        let mut shares = vec![0.0; choices];
-        // Every kernel is even but for its own value; the prior is all even.
-        let even = 1.0 / kernels;
-        for (value, weight) in values.iter().zip(&weights) {
-            for (choice, share) in shares.iter_mut().enumerate() {
-                #[expect(clippy::float_cmp, reason = "both are small whole numbers")]
-                let own = f64::from(u8::from(float(choice) == *value));
-                *share += weight / total * (even + own) / (even * float(choices) + 1.0);
-            }
-        }
-        let prior = weights[values.len()] / total / float(choices);
-        shares.iter_mut().for_each(|share| *share += prior);
-        shares
-    };
-    let (good, rest) = (shares(below), shares(above));
-    let mut best = (f64::NEG_INFINITY, 0);
-    for _ in 0..CANDIDATES {
-        let choice = rng.weighted(&good);
-        let gain = good[choice].ln() - rest[choice].ln();
-        if gain > best.0 {
-            best = (gain, choice);
-        }
-    }
-    float(best.1)
 }
