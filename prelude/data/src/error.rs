@@ -108,13 +108,13 @@ impl DataError {
     }
 
     /// A file that was not understood.
-    pub(crate) fn read(path: impl Into<String>, problem: impl ToString) -> Self {
-        Self::Read { path: path.into(), problem: problem.to_string() }
+    pub(crate) fn read(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Read { path: path.into(), problem: problem.into() }
     }
 
     /// A failed system call on a file.
-    pub(crate) fn io(doing: &'static str, path: impl ToString, source: std::io::Error) -> Self {
-        Self::Io { doing, path: path.to_string(), source }
+    pub(crate) fn io(doing: &'static str, path: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { doing, path: path.into(), source }
     }
 }
 

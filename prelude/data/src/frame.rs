@@ -118,7 +118,7 @@ impl DataFrameExt for DataFrame {
             described.push(if columns::is_number(column.dtype()) || column.dtype().is_bool() {
                 Column::new(column.name().clone(), describe_numbers(column)?)
             } else {
-                Column::new(column.name().clone(), describe_others(column)?)
+                Column::new(column.name().clone(), describe_others(column))
             });
         }
         DataFrame::new_infer_height(described).doing("describing")
@@ -162,12 +162,12 @@ fn describe_numbers(column: &Column) -> Result<Vec<Option<f64>>> {
     Ok(described)
 }
 
-fn describe_others(column: &Column) -> Result<Vec<Option<String>>> {
+fn describe_others(column: &Column) -> Vec<Option<String>> {
     let nulls = column.null_count();
     let mut described = vec![Some((column.len() - nulls).to_string()), Some(nulls.to_string())];
     described.resize(9, None);
     let extreme = |scalar: PolarsResult<Scalar>| {
-        scalar.ok().map(|scalar| scalar.into_value()).filter(|value| !value.is_null()).map(
+        scalar.ok().map(Scalar::into_value).filter(|value| !value.is_null()).map(
             |value| match value {
                 AnyValue::String(text) => text.to_owned(),
                 AnyValue::StringOwned(text) => text.to_string(),
@@ -180,7 +180,7 @@ fn describe_others(column: &Column) -> Result<Vec<Option<String>>> {
         described[4] = extreme(series.min_reduce());
         described[8] = extreme(series.max_reduce());
     }
-    Ok(described)
+    described
 }
 
 /// Names the columns there are when an expression named one that is not.

@@ -1,4 +1,4 @@
-//! The random numbers of splits and folds: SplitMix64, the same on every machine and in every
+//! The random numbers of splits and folds: `SplitMix64`, the same on every machine and in every
 //! version (Steele, Lea and Flood, 2014, "Fast splittable pseudorandom number generators").
 
 /// A seeded stream of random numbers.

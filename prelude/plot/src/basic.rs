@@ -94,7 +94,7 @@ impl Plot<'_> {
             })
         })?;
         chart.groups = if names.len() > 1 { names } else { vec![] };
-        chart.legend = "column".to_owned();
+        "column".clone_into(&mut chart.legend);
         Ok(chart)
     }
 

@@ -1,5 +1,6 @@
 //! What is drawn: panels of layers in numbers, before it becomes Vega-Lite or pixels.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use oxilab_display::{MimeBundle, Render};
@@ -167,6 +168,7 @@ impl Layer {
 
 impl Panel {
     /// The range of an axis.
+    #[expect(clippy::float_cmp, reason = "only an empty range is widened")]
     pub(crate) fn range(&self, horizontal: bool) -> (f64, f64) {
         let axis = if horizontal { &self.x } else { &self.y };
         if let Some(range) = axis.range {
@@ -290,16 +292,22 @@ impl Chart {
     pub fn describe(&self) -> String {
         let mut text = if self.title.is_empty() { "chart".to_owned() } else { self.title.clone() };
         if let Some(panel) = self.panels.first() {
-            text.push_str(&format!(": {} against {}", panel.y.title, panel.x.title));
+            let (x, y) = (&panel.x.title, &panel.y.title);
+            if !(x.is_empty() && y.is_empty()) {
+                let _ = write!(text, ": {y} against {x}");
+            }
+            if let Some(Layer::Cells { title, .. }) = panel.layers.first() {
+                let _ = write!(text, ", colour {title}");
+            }
         }
         if self.panels.len() > 1 {
-            text.push_str(&format!(", {} panels", self.panels.len()));
+            let _ = write!(text, ", {} panels", self.panels.len());
         }
         if self.groups.len() > 1 {
-            text.push_str(&format!("; {}: {}", self.legend, self.groups.join(", ")));
+            let _ = write!(text, "; {}: {}", self.legend, self.groups.join(", "));
         }
         if !self.note.is_empty() {
-            text.push_str(&format!("; {}", self.note));
+            let _ = write!(text, "; {}", self.note);
         }
         text
     }

@@ -23,7 +23,7 @@ impl Plot<'_> {
         let (groups, names) = self.groups()?;
         let finite: Vec<f64> = xs.iter().copied().filter(|x| x.is_finite()).collect();
         let (low, high) = extent(finite.iter().copied()).ok_or_else(|| nothing("histogram", x))?;
-        let (low, high) = if low == high { (low - 0.5, high + 0.5) } else { (low, high) };
+        let (low, high) = if high - low <= 0.0 { (low - 0.5, high + 0.5) } else { (low, high) };
         let bins = self.bins.unwrap_or_else(|| bin_count(&finite));
         let width = (high - low) / float(bins);
         let opacity = self.opacity.unwrap_or(if names.len() > 1 { 0.55 } else { 0.9 });
@@ -134,7 +134,7 @@ impl Plot<'_> {
             let half: Vec<f64> = heights.iter().map(|height| height / most * width / 2.0).collect();
             let marks = [0.25, 0.5, 0.75].map(|q| {
                 let at = quantile(sorted, q);
-                let reach = width / if q == 0.5 { 5.0 } else { 10.0 };
+                let reach = width / if (0.4..0.6).contains(&q) { 5.0 } else { 10.0 };
                 [place - reach, at, place + reach, at]
             });
             vec![

@@ -174,7 +174,7 @@ pub fn learning_curve(x: &[f64], lines: &[(&str, &[f64])]) -> Result<Chart> {
         layers: layers.collect(),
     });
     chart.groups = lines.iter().map(|(name, _)| (*name).to_owned()).collect();
-    chart.legend = "part".to_owned();
+    "part".clone_into(&mut chart.legend);
     Ok(chart.with_title("Learning curve"))
 }
 
@@ -182,6 +182,7 @@ fn empty(plot: &str, problem: String) -> PlotError {
     PlotError::Empty { plot: plot.to_owned(), problem }
 }
 
+#[expect(clippy::float_cmp, reason = "classes are exactly 0 and 1")]
 fn check(plot: &str, (name, truth, scores): &Scored<'_>) -> Result<()> {
     if truth.len() != scores.len() {
         return Err(empty(
@@ -203,14 +204,15 @@ fn check(plot: &str, (name, truth, scores): &Scored<'_>) -> Result<()> {
 }
 
 /// False and true positives as the threshold falls, from (0, 0); equal scores fall together.
+#[expect(clippy::float_cmp, reason = "only equal scores fall together")]
 fn thresholds(plot: &str, scored: &Scored<'_>) -> Result<Vec<(f64, f64)>> {
     check(plot, scored)?;
-    let (_, truth, scores) = scored;
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_unstable_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    let (_, truth, score) = scored;
+    let mut order: Vec<usize> = (0..score.len()).collect();
+    order.sort_unstable_by(|a, b| score[*b].total_cmp(&score[*a]));
     let mut steps = vec![(0.0, 0.0)];
     let (mut wrong, mut right) = (0.0, 0.0);
-    for tie in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
+    for tie in order.chunk_by(|a, b| score[*a] == score[*b]) {
         let hits: f64 = tie.iter().map(|row| truth[*row]).sum();
         right += hits;
         wrong += float(tie.len()) - hits;
@@ -248,7 +250,7 @@ fn curve_chart(
         chart.title.clone_from(only);
     } else {
         chart.groups = names;
-        chart.legend = "model".to_owned();
+        "model".clone_into(&mut chart.legend);
     }
     Ok(chart.with_size(340, 320))
 }
@@ -260,7 +262,7 @@ fn thin_line(layer: Layer) -> Layer {
             let step = x.len().div_ceil(2000);
             let kept = |values: Vec<f64>| {
                 let last = values.len() - 1;
-                let keep = |index: &usize| index % step == 0 || *index == last;
+                let keep = |index: &usize| index.is_multiple_of(step) || *index == last;
                 (0..values.len()).filter(keep).map(|index| values[index]).collect::<Vec<f64>>()
             };
             Layer::Line { x: kept(x), y: kept(y), group, dashed }
@@ -326,7 +328,7 @@ impl Plot<'_> {
     /// When a column is not there, or as [`learning_curve`].
     pub fn learning_curve<'n>(&self, round: &str, scores: impl AsRef<[&'n str]>) -> Result<Chart> {
         let mut chart = self.lines(round, scores)?.with_y_title("score");
-        chart.legend = "part".to_owned();
+        "part".clone_into(&mut chart.legend);
         Ok(chart)
     }
 

@@ -210,7 +210,9 @@ impl Plot<'_> {
         if names.len() > GROUPS {
             names.truncate(GROUPS - 1);
             names.push("other".to_owned());
-            groups.iter_mut().for_each(|group| *group = (*group).min(GROUPS - 1));
+            for group in &mut groups {
+                *group = (*group).min(GROUPS - 1);
+            }
         }
         Ok((groups, names))
     }

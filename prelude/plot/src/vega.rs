@@ -69,6 +69,7 @@ fn place(value: f64) -> Value {
     json!(value.is_finite().then_some(value))
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm per kind of mark")]
 fn layer_spec(chart: &Chart, panel: &Panel, layer: &Layer) -> Value {
     let coloured = chart.groups.len() > 1;
     let group = |group: usize| chart.groups.get(group).map_or("", String::as_str);

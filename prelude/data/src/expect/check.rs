@@ -9,7 +9,6 @@ use super::rule::{Expectation, Rule, Severity, Statistic};
 use crate::error::{DataError, Result};
 
 /// Starts a check of a frame; expectations follow, [`run`](Check::run) ends it.
-#[must_use]
 pub fn expect(df: &DataFrame) -> Check<'_> {
     Check { df, suite: Suite::new(), custom: vec![], after: 0 }
 }

@@ -205,7 +205,7 @@ impl Profile {
         );
         crate::read::write::replace(path.as_ref(), |file| {
             std::io::Write::write_all(file, page.as_bytes())
-                .map_err(|e| DataError::io("writing", path.as_ref().display(), e))
+                .map_err(|e| DataError::io("writing", path.as_ref().to_string_lossy(), e))
         })
     }
 }

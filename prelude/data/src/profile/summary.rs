@@ -175,30 +175,32 @@ fn histogram(values: &[f64], low: f64, high: f64) -> Vec<u64> {
     counts
 }
 
-/// Distinct values, the most frequent of them, and what there is to say of text.
-fn values(sample: &Column) -> Result<(usize, Vec<(String, usize)>, Option<Texts>)> {
+/// How many distinct values, the most frequent of them, and what there is to say of text.
+type Values = (usize, Vec<(String, usize)>, Option<Texts>);
+
+fn values(sample: &Column) -> Result<Values> {
     let (codes, names) = columns::codes(sample, "profiling")?;
     let mut counts = vec![0_usize; names.len()];
     for code in codes {
         counts[code as usize] += 1;
     }
-    let mut named: Vec<(&String, usize)> = names
+    let mut known: Vec<(&String, usize)> = names
         .iter()
         .zip(counts)
         .filter_map(|(name, count)| Some((name.as_ref()?, count)))
         .collect();
     if matches!(sample.dtype(), DataType::Float32 | DataType::Float64) {
-        named.retain(|(name, _)| name.as_str() != "NaN");
+        known.retain(|(name, _)| name.as_str() != "NaN");
     }
-    let distinct = named.len();
+    let distinct = known.len();
     let texts = (sample.dtype().is_string() && distinct > 0).then(|| {
-        let lengths = || named.iter().map(|(name, _)| name.chars().count());
+        let lengths = || known.iter().map(|(name, _)| name.chars().count());
         let folded: PlHashSet<String> =
-            named.iter().map(|(name, _)| name.trim().to_lowercase()).collect();
+            known.iter().map(|(name, _)| name.trim().to_lowercase()).collect();
         Texts {
             shortest: lengths().min().unwrap_or(0),
             longest: lengths().max().unwrap_or(0),
-            blank: named
+            blank: known
                 .iter()
                 .filter(|(name, _)| name.trim().is_empty())
                 .map(|(_, count)| count)
@@ -206,7 +208,7 @@ fn values(sample: &Column) -> Result<(usize, Vec<(String, usize)>, Option<Texts>
             mixed_case: distinct - folded.len(),
         }
     });
-    named.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
-    let top = named.into_iter().take(TOP).map(|(name, count)| (name.clone(), count)).collect();
+    known.sort_by(|(a, x), (b, y)| y.cmp(x).then_with(|| a.cmp(b)));
+    let top = known.into_iter().take(TOP).map(|(name, count)| (name.clone(), count)).collect();
     Ok((distinct, top, texts))
 }

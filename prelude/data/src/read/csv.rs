@@ -76,7 +76,7 @@ pub(super) fn last_resort(
         if std::str::from_utf8(&bytes).is_ok() {
             return Err(match ragged(&bytes, dialect) {
                 Some(problem) => DataError::read(path, problem),
-                None => DataError::read(path, error),
+                None => DataError::read(path, error.to_string()),
             });
         }
         frames.push(whole(&path, bytes, dialect)?.lazy());
@@ -101,8 +101,10 @@ fn whole(path: &str, bytes: Vec<u8>, dialect: &Dialect) -> Result<DataFrame> {
             .finish()
     };
     read(Some(1000)).or_else(|_| read(None)).map_err(|error| {
-        ragged(&bytes, dialect)
-            .map_or_else(|| DataError::read(path, error), |problem| DataError::read(path, problem))
+        ragged(&bytes, dialect).map_or_else(
+            || DataError::read(path, error.to_string()),
+            |problem| DataError::read(path, problem),
+        )
     })
 }
 

@@ -180,7 +180,7 @@ pub fn scan(source: impl AsRef<std::path::Path>) -> Result<LazyFrame> {
         Source::Images(_) | Source::Sqlite(_) | Source::Downloaded { .. } => {
             Ok(read(source)?.lazy())
         }
-        _ => Ok(plan(&found, &ReadOptions::new())?.frame),
+        Source::Files { .. } => Ok(plan(&found, &ReadOptions::new())?.frame),
     }
 }
 
@@ -236,7 +236,7 @@ fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
         if let Some(columns) = &options.columns {
             let schema = frame.collect_schema().doing(found.doing())?;
             if let Some(column) = columns.iter().find(|column| !schema.contains(column)) {
-                let available = schema.iter_names().map(|name| name.as_str()).collect::<Vec<_>>();
+                let available = schema.iter_names().map(PlSmallStr::as_str).collect::<Vec<_>>();
                 return Err(DataError::NoColumn {
                     column: column.clone(),
                     available: available.join(", "),

@@ -34,7 +34,7 @@ pub(super) enum Source {
     Downloaded { name: String, files: Vec<PathBuf>, format: Format, _guard: TempPath },
     /// A folder of pictures.
     Images(PathBuf),
-    /// A SQLite database.
+    /// A database file.
     Sqlite(String),
 }
 
@@ -89,8 +89,8 @@ impl Source {
     /// Sizes and times of change, to notice a file that changes while it is read.
     pub(super) fn stamp(&self) -> Result<Vec<(u64, Option<SystemTime>)>> {
         let stamp = |path: &PathBuf| {
-            let data =
-                fs::metadata(path).map_err(|e| DataError::io("reading", path.display(), e))?;
+            let data = fs::metadata(path)
+                .map_err(|e| DataError::io("reading", path.to_string_lossy(), e))?;
             Ok((data.len(), data.modified().ok()))
         };
         self.files().iter().map(stamp).collect()
@@ -174,7 +174,7 @@ fn folder(name: &str, path: &Path) -> Result<Source> {
 
 /// All files below a folder, sorted by path.
 pub(super) fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let fail = |e| DataError::io("reading", folder.display(), e);
+    let fail = |e| DataError::io("reading", folder.to_string_lossy(), e);
     let mut entries =
         fs::read_dir(folder).map_err(fail)?.collect::<Result<Vec<_>, _>>().map_err(fail)?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -304,7 +304,7 @@ pub(super) fn head(path: &Path, length: usize) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)
         .and_then(|file| file.take(length as u64).read_to_end(&mut head))
-        .map_err(|e| DataError::io("reading", path.display(), e))?;
+        .map_err(|e| DataError::io("reading", path.to_string_lossy(), e))?;
     Ok(head)
 }
 

@@ -1,4 +1,4 @@
-//! Databases: SQLite and PostgreSQL.
+//! Databases: `SQLite` and `PostgreSQL`.
 
 use polars::prelude::*;
 use rusqlite::types::ValueRef;
@@ -8,7 +8,7 @@ use crate::error::{DataError, Result, While};
 
 /// The rows of a query.
 ///
-/// `url` is `sqlite:path`, `sqlite://path`, a path to a SQLite file, or
+/// `url` is `sqlite:path`, `sqlite://path`, a path to a `SQLite` file, or
 /// `postgres://user:password@host:port/database`. Column types follow the values: integers, numbers,
 /// truth, dates, times (UTC), text.
 ///
@@ -50,7 +50,7 @@ fn sqlite(path: &str, query: &str) -> Result<DataFrame> {
     DataFrame::new_infer_height(columns).doing(format!("reading rows of {path:?}"))
 }
 
-/// SQLite types values, not columns.
+/// `SQLite` types values, not columns.
 #[derive(Clone, Debug)]
 enum Cell {
     Null,

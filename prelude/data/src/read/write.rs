@@ -46,7 +46,7 @@ pub(crate) fn replace(
     path: &Path,
     fill: impl FnOnce(&mut std::fs::File) -> Result<()>,
 ) -> Result<()> {
-    let fail = |e| DataError::io("writing", path.display(), e);
+    let fail = |e| DataError::io("writing", path.to_string_lossy(), e);
     let folder =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut aside =

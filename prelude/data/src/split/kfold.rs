@@ -86,7 +86,7 @@ impl KFold {
                 for (place, row) in order.iter().enumerate() {
                     fold_of[*row as usize] = place * self.folds / rows as usize;
                 }
-                Ok(self.from_assignment(&fold_of))
+                Ok(self.assigned(&fold_of))
             }
             How::Stratified(column) => {
                 let mut fold_of = vec![0; rows as usize];
@@ -100,7 +100,7 @@ impl KFold {
                         next += 1;
                     }
                 }
-                Ok(self.from_assignment(&fold_of))
+                Ok(self.assigned(&fold_of))
             }
             How::Grouped(column) => {
                 let mut groups = members(df, column)?;
@@ -115,7 +115,7 @@ impl KFold {
                         fold_of[row as usize] = smallest;
                     }
                 }
-                Ok(self.from_assignment(&fold_of))
+                Ok(self.assigned(&fold_of))
             }
             How::Time { column, gap } => self.windows(df, column, *gap),
         }
@@ -132,7 +132,7 @@ impl KFold {
         Err(DataError::invalid("making folds", problem))
     }
 
-    fn from_assignment(&self, fold_of: &[usize]) -> Vec<Fold> {
+    fn assigned(&self, fold_of: &[usize]) -> Vec<Fold> {
         let mut folds = vec![Fold { train: vec![], test: vec![] }; self.folds];
         for (row, own) in (0..).zip(fold_of) {
             for (index, fold) in folds.iter_mut().enumerate() {

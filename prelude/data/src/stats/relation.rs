@@ -37,6 +37,7 @@ pub fn spearman(x: &[f64], y: &[f64]) -> f64 {
 
 /// Ranks from 1; equal values share the mean of their ranks.
 #[must_use]
+#[expect(clippy::float_cmp, reason = "only equal values are ties")]
 pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by(|a, b| values[*a].total_cmp(&values[*b]));

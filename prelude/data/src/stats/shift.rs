@@ -18,7 +18,7 @@ pub fn kolmogorov_smirnov(x: &[f64], y: &[f64]) -> (f64, f64) {
     if x.is_empty() || y.is_empty() {
         return (f64::NAN, f64::NAN);
     }
-    let (n, m) = (float(x.len()), float(y.len()));
+    let sizes = (float(x.len()), float(y.len()));
     let (mut i, mut j, mut most) = (0, 0, 0.0_f64);
     while i < x.len() && j < y.len() {
         let value = x[i].min(y[j]);
@@ -28,9 +28,9 @@ pub fn kolmogorov_smirnov(x: &[f64], y: &[f64]) -> (f64, f64) {
         while j < y.len() && y[j] <= value {
             j += 1;
         }
-        most = most.max((float(i) / n - float(j) / m).abs());
+        most = most.max((float(i) / sizes.0 - float(j) / sizes.1).abs());
     }
-    let scaled = most * (n * m / (n + m)).sqrt();
+    let scaled = most * (sizes.0 * sizes.1 / (sizes.0 + sizes.1)).sqrt();
     (most, kolmogorov_survival(scaled))
 }
 
@@ -40,10 +40,10 @@ fn kolmogorov_survival(x: f64) -> f64 {
         return 1.0;
     }
     let mut sum = 0.0;
-    for k in 1..=100 {
-        let k = f64::from(k);
+    for index in 1..=100 {
+        let k = f64::from(index);
         let term = (-2.0 * k * k * x * x).exp();
-        sum += if k % 2.0 == 1.0 { term } else { -term };
+        sum += if index % 2 == 1 { term } else { -term };
         if term < 1e-18 {
             break;
         }

@@ -89,17 +89,21 @@ pub(super) fn categories(df: &DataFrame, name: &str, doing: &str) -> Result<Vec<
     Ok(names)
 }
 
-/// The place of each value among the categories: `None` for null, `Some(None)` for unknown.
-fn places(
-    df: &DataFrame,
-    name: &str,
-    categories: &[String],
-    doing: &str,
-) -> Result<Vec<Option<Option<usize>>>> {
+/// The place of a value among the categories.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Known(usize),
+    Unknown,
+    Missing,
+}
+
+/// The place of each value among the categories.
+fn places(df: &DataFrame, name: &str, categories: &[String], doing: &str) -> Result<Vec<Place>> {
     let known: PlHashMap<&str, usize> =
         categories.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
     let values = columns::texts(columns::column(df, name)?, doing)?;
-    Ok(values.iter().map(|value| value.map(|value| known.get(value).copied())).collect())
+    let place = |value: &str| known.get(value).map_or(Place::Unknown, |place| Place::Known(*place));
+    Ok(values.iter().map(|value| value.map_or(Place::Missing, place)).collect())
 }
 
 /// Categories by column.
@@ -145,7 +149,7 @@ impl FittedOneHot {
         for (name, categories) in &self.columns {
             let places = places(&df, name, categories, "OneHotEncoder")?;
             if self.refuse
-                && let Some(row) = places.iter().position(|place| *place == Some(None))
+                && let Some(row) = places.iter().position(|place| *place == Place::Unknown)
             {
                 let value = columns::texts(columns::column(&df, name)?, "OneHotEncoder")?;
                 return Err(DataError::invalid(
@@ -161,7 +165,7 @@ impl FittedOneHot {
                 categories.iter().enumerate().skip(usize::from(self.drop_first))
             {
                 let hot: Vec<u8> =
-                    places.iter().map(|place| u8::from(*place == Some(Some(index)))).collect();
+                    places.iter().map(|place| u8::from(*place == Place::Known(index))).collect();
                 df.with_column(Column::new(format!("{name}_{category}").into(), hot))?;
             }
         }
@@ -200,11 +204,12 @@ impl FittedOrdinal {
     pub(super) fn transform(&self, df: &DataFrame) -> Result<DataFrame> {
         let numbered = self.columns.iter().map(|(name, categories)| {
             let places = places(df, name, categories, "OrdinalEncoder")?;
-            let number = |place: Option<usize>| {
-                place.map_or(-1, |place| i32::try_from(place).unwrap_or(i32::MAX))
+            let number = |place: Place| match place {
+                Place::Known(place) => Some(i32::try_from(place).unwrap_or(i32::MAX)),
+                Place::Unknown => Some(-1),
+                Place::Missing => None,
             };
-            let values: Vec<Option<i32>> =
-                places.into_iter().map(|place| place.map(number)).collect();
+            let values: Vec<Option<i32>> = places.into_iter().map(number).collect();
             Ok(Column::new(name.as_str().into(), values))
         });
         step::put(df, numbered.collect::<Result<Vec<_>>>()?)

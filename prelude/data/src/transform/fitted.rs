@@ -1,5 +1,6 @@
 //! A pipeline that has learnt: transforms, saves, loads, and refuses frames it does not know.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use oxilab_display::{MimeBundle, Render};
@@ -32,7 +33,7 @@ struct Field {
 }
 
 impl FittedPipeline {
-    pub(super) fn new(train: &DataFrame, steps: Vec<Fitted>, optional: Vec<String>) -> Self {
+    pub(super) fn new(train: &DataFrame, steps: Vec<Fitted>, optional: &[String]) -> Self {
         let field = |column: &Column| Field {
             name: column.name().to_string(),
             dtype: column.dtype().to_string(),
@@ -74,10 +75,11 @@ impl FittedPipeline {
     /// # Errors
     /// When something learnt cannot be written as JSON.
     pub fn hash(&self) -> Result<String> {
-        Ok(Sha256::digest(self.json()?.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        let mut hash = String::new();
+        for byte in Sha256::digest(self.json()?.as_bytes()) {
+            let _ = write!(hash, "{byte:02x}");
+        }
+        Ok(hash)
     }
 
     fn json(&self) -> Result<String> {
@@ -93,7 +95,7 @@ impl FittedPipeline {
         let text = format!("{{\"hash\":\"{}\",\"pipeline\":{}}}\n", self.hash()?, self.json()?);
         crate::read::write::replace(path.as_ref(), |file| {
             std::io::Write::write_all(file, text.as_bytes())
-                .map_err(|e| DataError::io("writing", path.as_ref().display(), e))
+                .map_err(|e| DataError::io("writing", path.as_ref().to_string_lossy(), e))
         })
     }
 
@@ -110,7 +112,7 @@ impl FittedPipeline {
         }
         let name = path.as_ref().to_string_lossy();
         let text =
-            std::fs::read_to_string(&path).map_err(|e| DataError::io("reading", &name, e))?;
+            std::fs::read_to_string(&path).map_err(|e| DataError::io("reading", &*name, e))?;
         let saved: Saved = serde_json::from_str(&text).map_err(|e| {
             DataError::read(&*name, format!("line {}: not a pipeline: {e}", e.line()))
         })?;
@@ -148,7 +150,7 @@ impl FittedPipeline {
             match df.column(&field.name) {
                 Err(_) if field.optional => {}
                 Err(_) => {
-                    problems.push(format!("column {:?} ({}) is missing", field.name, field.dtype))
+                    problems.push(format!("column {:?} ({}) is missing", field.name, field.dtype));
                 }
                 Ok(column) if column.dtype().to_string() != field.dtype => problems.push(format!(
                     "column {:?} is {} and was {}, cast it",
@@ -179,9 +181,11 @@ impl Render for FittedPipeline {
         let steps: Vec<String> = self.steps.iter().map(Fitted::describe).collect();
         let mut plain = format!("pipeline {short} on {} columns", self.schema.len());
         for (index, step) in steps.iter().enumerate() {
-            plain.push_str(&format!("\n{}. {step}", index + 1));
+            let _ = write!(plain, "\n{}. {step}", index + 1);
         }
-        let items: String = steps.iter().map(|step| format!("<li>{}</li>", escape(step))).collect();
+        let items: Vec<String> =
+            steps.iter().map(|step| format!("<li>{}</li>", escape(step))).collect();
+        let items = items.concat();
         let html = format!(
             "<b>pipeline</b> <code>{short}</code> on {} columns<ol>{items}</ol>",
             self.schema.len()

@@ -61,6 +61,7 @@ pub struct Fitted {
 }
 
 impl Step for Imputer {
+    #[expect(clippy::float_cmp, reason = "only equal values are the same")]
     fn fit(&self, train: &DataFrame) -> Result<step::Fitted> {
         let columns = self.select.resolve(train)?.into_iter().map(|name| {
             let column = columns::column(train, &name)?;

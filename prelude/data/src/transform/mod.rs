@@ -117,6 +117,6 @@ impl Pipeline {
             steps.push(fitted);
             df = transformed;
         }
-        Ok((FittedPipeline::new(train, steps, optional), df))
+        Ok((FittedPipeline::new(train, steps, &optional), df))
     }
 }

@@ -66,7 +66,9 @@ impl Step for Pca {
         let n = stats::float(train.height());
         let means: Vec<f64> = values.iter().map(|column| column.iter().sum::<f64>() / n).collect();
         for (column, mean) in values.iter_mut().zip(&means) {
-            column.iter_mut().for_each(|value| *value -= mean);
+            for value in column {
+                *value -= mean;
+            }
         }
         let size = columns.len();
         let mut covariance = vec![vec![0.0; size]; size];
@@ -93,7 +95,9 @@ fn positive(mut vector: Vec<f64>) -> Vec<f64> {
     let largest =
         vector.iter().copied().fold(0.0_f64, |most, v| if v.abs() > most.abs() { v } else { most });
     if largest < 0.0 {
-        vector.iter_mut().for_each(|value| *value = -*value);
+        for value in &mut vector {
+            *value = -*value;
+        }
     }
     vector
 }
@@ -130,10 +134,9 @@ fn eigen(mut a: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
                     row[p] = cos * x - sin * y;
                     row[q] = sin * x + cos * y;
                 }
-                for k in 0..size {
-                    let (x, y) = (a[p][k], a[q][k]);
-                    a[p][k] = cos * x - sin * y;
-                    a[q][k] = sin * x + cos * y;
+                let (upper, lower) = a.split_at_mut(q);
+                for (x, y) in upper[p].iter_mut().zip(&mut lower[0]) {
+                    (*x, *y) = (cos * *x - sin * *y, sin * *x + cos * *y);
                 }
                 for row in &mut vectors {
                     let (x, y) = (row[p], row[q]);

@@ -26,7 +26,9 @@ fn pattern(doing: &str) -> Result<Regex> {
 fn normalise(row: &mut [f64]) {
     let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
     if length > 0.0 {
-        row.iter_mut().for_each(|value| *value /= length);
+        for value in row {
+            *value /= length;
+        }
     }
 }
 
@@ -82,7 +84,7 @@ impl Step for HashingVectorizer {
     }
 }
 
-/// MurmurHash3 of 32 bits with seed 0 (Austin Appleby, public domain).
+/// `MurmurHash3` of 32 bits with seed 0 (Austin Appleby, public domain).
 fn murmur3(bytes: &[u8]) -> u32 {
     let mix =
         |block: u32| block.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);

@@ -33,9 +33,9 @@ pub(super) fn draw<DB: DrawingBackend>(
             {
                 let run: Vec<(f64, f64)> = run.iter().map(|(x, y)| map.clamp(*x, *y)).collect();
                 if *dashed {
-                    dashes(canvas, &run, shade)?
+                    dashes(canvas, &run, shade)?;
                 } else {
-                    canvas.line(&run, shade, 1.8)?
+                    canvas.line(&run, shade, 1.8)?;
                 }
             }
             Ok(())
