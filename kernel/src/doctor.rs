@@ -123,11 +123,11 @@ fn check_prelude(report: &mut Report) {
         None => {
             report.fine("checkout", format!("{} is not there any more", prelude.source.display()));
         }
-        Some(newest) if newest > prelude.built => report.fault(
-            "checkout",
-            format!("{} was changed after the prelude was built", prelude.source.display()),
-            "run `oxilab install` to build and use the changed prelude",
-        ),
+        Some(newest) if newest > prelude.built => {
+            let source = prelude.source.display();
+            let text = format!("{source} is newer: `oxilab install` takes the changes over");
+            report.fine("checkout", text);
+        }
         Some(_) => report.fine("checkout", format!("{} is not newer", prelude.source.display())),
     }
     match install::check::compile(&prelude) {

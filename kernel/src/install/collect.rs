@@ -68,6 +68,9 @@ pub(super) fn collect(
             artifacts.get(dependency.pkg.as_str()).and_then(|artifact| linkable(artifact, held));
         let file = file.ok_or_else(|| missing(&format!("the crate {}", dependency.name)))?;
         externs.insert(dependency.name.clone(), file.to_owned());
+        if crates.contains(file) {
+            continue;
+        }
         for id in metadata.closure(&dependency.pkg, &artifacts) {
             let file = artifacts.get(id).and_then(|artifact| linkable(artifact, held));
             crates.extend(file.map(Path::to_owned));
@@ -241,6 +244,7 @@ mod tests {
                 package_id: "registry+x#oxilab-kernel@1.0.0".to_owned(),
                 env: vec![("OXILAB_RUSTFLAGS".to_owned(), "-C\u{1f}target-cpu=native".to_owned())],
                 linked_paths: Vec::new(),
+                out_dir: "/t/out".into(),
             },
         ]
     }
