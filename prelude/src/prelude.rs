@@ -31,8 +31,11 @@ pub use oxilab_runtime::progress::{Progress, progress};
 // Data: verbs on frames, preparation, splits. The rest is at `data::`.
 pub use oxilab_data::{
     DataFrameExt, Imputer, KFold, MinMaxScaler, OneHotEncoder, OrdinalEncoder, Pipeline,
-    StandardScaler, train_test_split,
+    StandardScaler, c, train_test_split,
 };
+
+// Plots: `df.plot()`.
+pub use oxilab_plot::PlotExt;
 
 // Rows of structs and frames.
 pub use crate::rows::{from_frame, to_frame};
