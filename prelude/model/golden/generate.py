@@ -296,7 +296,7 @@ def tpe():
     }
     for name, (f, bounds) in spaces.items():
         best = []
-        for seed in range(30):
+        for seed in range(100):
             study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
             study.optimize(
                 lambda t, f=f, bounds=bounds: f(

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use crate::bar::Bar;
 use oxilab_display::Render;
 use oxilab_display::table::{Heading, Table, escape};
 use oxilab_model_format::Task;
 use oxilab_runtime::MimeBundle;
-use oxilab_runtime::progress::Progress;
 use polars::prelude::*;
 
 use crate::encode::numbers;
@@ -114,7 +114,7 @@ pub fn baseline(df: &DataFrame, target: &str) -> Result<Baseline> {
         contenders.push(Box::new(Ridge::new()));
     }
     contenders.push(Box::new(LightGbm::new().with_task(Some(task))));
-    let bar = Progress::new("baseline", Some(contenders.len() as u64 + 1));
+    let bar = Bar::new("baseline", contenders.len() + 1);
     let mut leaderboard = Vec::new();
     for contender in &contenders {
         check_interrupt()?;
@@ -126,7 +126,7 @@ pub fn baseline(df: &DataFrame, target: &str) -> Result<Baseline> {
                 warnings.push(format!("{} could not be fitted: {error}", contender.name()))
             }
         }
-        bar.inc(1);
+        bar.step();
     }
     leaderboard.sort_by(|a, b| b.score.value.total_cmp(&a.score.value));
     let Some(best) = leaderboard.first() else {
@@ -136,7 +136,7 @@ pub fn baseline(df: &DataFrame, target: &str) -> Result<Baseline> {
         ));
     };
     warnings.extend(leaks(&train, &test, target, task)?);
-    bar.inc(1);
+    bar.step();
     let metric = best.evaluation.main.clone();
     let next = next_step(&leaderboard, &warnings, &metric);
     Ok(Baseline {

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use crate::bar::Bar;
 use oxilab_display::Render;
 use oxilab_display::table::{Heading, Table};
 use oxilab_runtime::MimeBundle;
-use oxilab_runtime::progress::Progress;
 use polars::prelude::*;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -104,10 +104,10 @@ pub fn cross_validate(
     if let Some(column) = folds.group_column().filter(|column| *column != target) {
         df = df.drop(column).doing("dropping the column of groups")?;
     }
-    let bar = Progress::new(format!("{} folds", learner.name()), Some(splits.len() as u64));
+    let bar = Bar::new(format!("{} folds", learner.name()), splits.len());
     let run = |split: &Split| {
         let result = fold(learner, &df, target, split);
-        bar.inc(1);
+        bar.step();
         result
     };
     let results: Result<Vec<(Evaluation, f64)>> = if learner.parallel() {

@@ -1,11 +1,11 @@
 //! Why a model predicts what it does: [`permutation_importance`], [`partial_dependence`], and Shapley
 //! values ([`FittedModel::shap_values`]).
 
+use crate::bar::Bar;
 use oxilab_display::Render;
 use oxilab_display::table::{Heading, Table};
 use oxilab_model_format::ColumnKind;
 use oxilab_runtime::MimeBundle;
-use oxilab_runtime::progress::Progress;
 use polars::prelude::*;
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ pub fn permutation_importance(
     let baseline = judged.metric(metric)?;
     let sign = if higher_is_better(metric) { 1.0 } else { -1.0 };
     let names = model.schema().names();
-    let bar = Progress::new("permutation importance", Some((names.len() * repeats) as u64));
+    let bar = Bar::new("permutation importance", names.len() * repeats);
     let mut columns = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let column = column_of(df, name)?;
@@ -60,7 +60,7 @@ pub fn permutation_importance(
             let values = column.take(&order).doing("shuffling a column")?;
             shuffled.with_column(values).doing("shuffling a column")?;
             losses.push(sign * (baseline - Judged::new(model, &shuffled)?.metric(metric)?));
-            bar.inc(1);
+            bar.step();
         }
         let centre = mean(&losses);
         let spread =

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use oxilab_data::{Fold, KFold};
 use polars::prelude::*;
 
 use crate::error::{ModelError, Result, While, require};
@@ -14,14 +15,14 @@ pub type Split = (Vec<u32>, Vec<u32>);
 /// A way to split rows for cross-validation.
 ///
 /// A number alone (`5.into()`) means that many folds, stratified by class for classes. Splits made
-/// elsewhere fit in as [`Folds::given`].
-#[derive(Clone, Debug, PartialEq)]
+/// elsewhere fit in as [`Folds::given`], those of `data::KFold` as they are.
+#[derive(Clone, Debug)]
 pub struct Folds {
     rule: Rule,
     seed: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 enum Rule {
     Auto(usize),
     KFold(usize),
@@ -29,6 +30,7 @@ enum Rule {
     Groups(usize, String),
     Time(usize),
     Given(Vec<Split>),
+    Data(KFold),
 }
 
 impl From<usize> for Folds {
@@ -40,6 +42,18 @@ impl From<usize> for Folds {
 impl From<Vec<Split>> for Folds {
     fn from(splits: Vec<Split>) -> Self {
         Self::given(splits)
+    }
+}
+
+impl From<KFold> for Folds {
+    fn from(folds: KFold) -> Self {
+        Self { rule: Rule::Data(folds), seed: 0 }
+    }
+}
+
+impl From<Vec<Fold>> for Folds {
+    fn from(folds: Vec<Fold>) -> Self {
+        Self::given(folds.into_iter().map(|fold| (fold.train, fold.test)).collect())
     }
 }
 
@@ -120,6 +134,12 @@ impl Folds {
                 _ => self.shuffled(*folds, rows),
             },
             Rule::KFold(folds) => self.shuffled(*folds, rows),
+            Rule::Data(folds) => {
+                let folds = folds
+                    .folds(df)
+                    .map_err(|error| ModelError::data(error.to_string(), "change the `KFold`"))?;
+                Ok(folds.into_iter().map(|fold| (fold.train, fold.test)).collect())
+            }
             Rule::Stratified(folds) => match TargetReader::of(df, target, Goal::Classification)? {
                 (_, Target::Classes(codes, _)) => self.stratify(*folds, &codes),
                 _ => self.shuffled(*folds, rows),
@@ -259,6 +279,16 @@ mod tests {
         for (train, test) in Folds::time_series(4).split(&df, "y").unwrap() {
             assert!(train.iter().max() < test.iter().min());
         }
+    }
+
+    #[test]
+    fn folds_of_the_data_crate_are_folds() {
+        let df = df!("x" => [1, 2, 3, 4, 5, 6], "y" => [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+        let folds = KFold::new(3);
+        let made = folds.folds(&df).unwrap();
+        let splits = Folds::from(folds).split(&df, "y").unwrap();
+        assert_eq!(splits, Folds::from(made).split(&df, "y").unwrap());
+        assert_eq!(splits.len(), 3);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //!
 //! Everything random has a seed; the same seed gives the same model on any number of threads.
 
+mod bar;
 mod baseline;
 mod bayes;
 mod calibrate;

@@ -5,6 +5,7 @@
 //! kept as LightGBM's text, which Python's `lightgbm` reads and writes ([`native`]).
 
 mod library;
+mod nanoarrow;
 mod native;
 mod train;
 

@@ -1,7 +1,7 @@
 //! The training loop: iterations, metrics, early stopping, progress, interrupt.
 
+use crate::bar::Bar;
 use oxilab_model_format::{ColumnKind, Task};
-use oxilab_runtime::progress::Progress;
 
 use crate::encode::Unseen;
 use crate::error::{ModelError, Result, check_interrupt};
@@ -80,7 +80,7 @@ fn iterate(config: &LightGbm, booster: &mut Booster, sets: &[String]) -> Result<
         });
     }
     let rises = metrics.first().is_some_and(|metric| higher_is_better(metric));
-    let bar = Progress::new("LightGBM", Some(config.n_estimators as u64));
+    let bar = Bar::new("LightGBM", config.n_estimators);
     let (mut best, mut best_value) = (0, f64::NAN);
     let mut done = 0;
     while done < config.n_estimators {
@@ -106,7 +106,7 @@ fn iterate(config: &LightGbm, booster: &mut Booster, sets: &[String]) -> Result<
                 break;
             }
         }
-        bar.inc(1);
+        bar.step();
     }
     let best = if config.early_stopping.is_some() { best } else { done };
     Ok(Run { best: best.max(1), history })

@@ -13,8 +13,8 @@ mod predict;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::bar::Bar;
 use oxilab_model_format::Task;
-use oxilab_runtime::progress::Progress;
 
 use crate::encode::Encoding;
 use crate::error::{Result, check_interrupt, require};
@@ -210,7 +210,7 @@ fn plant(problem: &Problem<'_>, limits: &Limits, recipe: &Recipe) -> Result<Lear
     let bins = Bins::new(&problem.x);
     let rows = problem.x.rows();
     let base = problem.weights.as_deref();
-    let bar = Progress::new(recipe.label, Some(recipe.trees as u64));
+    let bar = Bar::new(recipe.label, recipe.trees);
     let trees = (0..recipe.trees)
         .into_par_iter()
         .map(|tree| {
@@ -226,11 +226,11 @@ fn plant(problem: &Problem<'_>, limits: &Limits, recipe: &Recipe) -> Result<Lear
                 weights.iter_mut().zip(&drawn).for_each(|(w, n)| *w *= n);
             }
             let grown = grow::grow(&Rows { bins: &bins, y: &problem.y, weights }, limits, rng)?;
-            bar.inc(1);
+            bar.step();
             Ok(grown)
         })
         .collect::<Result<Vec<_>>>();
-    bar.finish();
+    drop(bar);
     // The cell's own thread unwinds here after an interrupt.
     check_interrupt()?;
     let outputs = match &problem.y {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use oxilab_runtime::progress::Progress;
+use crate::bar::Bar;
 use serde::{Deserialize, Serialize};
 
 use super::space::{Space, Value};
@@ -314,8 +314,8 @@ impl Study {
             self.trials = storage.load()?;
             self.loaded = true;
         }
-        let bar = Progress::new(format!("study {}", self.name), Some(trials as u64));
-        bar.set(self.trials.len() as u64);
+        let bar = Bar::new(format!("study {}", self.name), trials);
+        bar.set(self.trials.len());
         while self.trials.len() < trials {
             check_interrupt()?;
             let Some(params) = self.propose(space) else { break };
@@ -359,7 +359,7 @@ impl Study {
             if let Some(best) = self.best_value() {
                 bar.message(format!("best {}", crate::evaluate::figure(best)));
             }
-            bar.inc(1);
+            bar.step();
         }
         Ok(())
     }
