@@ -40,6 +40,9 @@ pub use transform::{
     RobustScaler, Select, StandardScaler, TargetEncoder, TfidfVectorizer,
 };
 
+#[doc = include_str!("../FROM-PYTHON.md")]
+pub mod from_python {}
+
 #[doc(hidden)]
 pub mod __private {
     pub use polars::prelude::col;
