@@ -1,0 +1,287 @@
+//! Models by name, version and alias: [`register`], [`promote`], [`load_path`], [`models`], [`goal`].
+
+use std::path::{Path, PathBuf};
+
+use oxilab_display::table::{Heading, Table};
+use oxilab_display::{MimeBundle, Render};
+use sha2::{Digest, Sha256};
+
+use crate::record::{ModelVersion, check_name};
+use crate::session::{Session, active_run, session, start_run};
+use crate::{Result, TrackError, mlmodel};
+
+/// The tag of a registered model that holds a gate.
+const GATE: &str = "oxilab.gate.";
+
+/// What success means for a model: promotion checks it.
+///
+/// ```
+/// use oxilab_track::Goal;
+/// assert_eq!(Goal::at_least("accuracy", 0.9).to_string(), "accuracy >= 0.9");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Goal {
+    metric: String,
+    bound: f64,
+    least: bool,
+}
+
+impl Goal {
+    /// The metric must be `floor` or more.
+    pub fn at_least(metric: impl Into<String>, floor: f64) -> Self {
+        Self { metric: metric.into(), bound: floor, least: true }
+    }
+
+    /// The metric must be `ceiling` or less.
+    pub fn at_most(metric: impl Into<String>, ceiling: f64) -> Self {
+        Self { metric: metric.into(), bound: ceiling, least: false }
+    }
+
+    fn rule(&self) -> String {
+        format!("{} {}", if self.least { ">=" } else { "<=" }, self.bound)
+    }
+
+    fn parse(metric: &str, rule: &str) -> Option<Self> {
+        let (sign, bound) = rule.split_once(' ')?;
+        let least = sign == ">=";
+        Some(Self { metric: metric.to_owned(), bound: bound.parse().ok()?, least })
+    }
+
+    /// Why a run with this value of the metric does not pass.
+    fn refusal(&self, value: Option<f64>) -> Option<String> {
+        let Some(value) = value else {
+            return Some(format!("{self}, and its run has no metric {:?}", self.metric));
+        };
+        let passes = if self.least { value >= self.bound } else { value <= self.bound };
+        (!passes).then(|| format!("{self}, and its run has {value}"))
+    }
+}
+
+impl std::fmt::Display for Goal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.metric, self.rule())
+    }
+}
+
+/// Declares what a model has to reach before [`promote`] points an alias at a version of it.
+///
+/// # Errors
+/// If the name cannot be used, or the backend fails.
+pub fn goal(name: &str, goals: &[Goal]) -> Result<()> {
+    check_name("model", name)?;
+    let tracker = session()?.tracker();
+    for goal in goals {
+        tracker.set_model_tag(name, &format!("{GATE}{}", goal.metric), &goal.rule())?;
+    }
+    Ok(())
+}
+
+/// Registers a model's file or folder as the next version of `name`. The version belongs to the active
+/// run, or to a new one; metrics that the model carries become metrics of the run.
+///
+/// ```
+/// use oxilab_track as track;
+/// track::set_uri("memory:")?;
+/// let folder = tempfile::tempdir().expect("folder");
+/// std::fs::write(folder.path().join("weights.bin"), b"1234").expect("written");
+/// let version = track::register(folder.path().join("weights.bin"), "demo")?;
+/// track::promote("demo", version.version, "champion")?;
+/// let path = track::load_path("models:/demo@champion")?;
+/// assert_eq!(std::fs::read(path).expect("read"), b"1234");
+/// # Ok::<(), track::TrackError>(())
+/// ```
+///
+/// # Errors
+/// If the name cannot be used, a file cannot be read, or the backend fails.
+pub fn register(path: impl AsRef<Path>, name: &str) -> Result<ModelVersion> {
+    check_name("model", name)?;
+    let (run, started) = match active_run() {
+        Some(run) => (run, false),
+        None => (start_run(&format!("register {name}"))?, true),
+    };
+    let staged = mlmodel::stage(path.as_ref(), run.id())?;
+    let known = run.record()?.metrics;
+    for (key, value) in &staged.metrics {
+        if !known.contains_key(key) {
+            run.log_metric(key, *value, 0)?;
+        }
+    }
+    if started {
+        run.end()?;
+    } else {
+        run.flush()?;
+    }
+    session()?.tracker().add_version(name, staged.folder.path(), run.id())
+}
+
+/// Registers what `save` writes to the path it is given:
+/// `track::register_with("fraud", |path| model.save(path))`.
+///
+/// # Errors
+/// If saving fails, or as [`register`].
+pub fn register_with<E: std::fmt::Display>(
+    name: &str,
+    save: impl FnOnce(&Path) -> std::result::Result<(), E>,
+) -> Result<ModelVersion> {
+    check_name("model", name)?;
+    let folder = tempfile::tempdir()
+        .map_err(|error| TrackError::file("create", std::env::temp_dir(), error))?;
+    let path = folder.path().join("model.oxm");
+    save(&path).map_err(|error| TrackError::Save(error.to_string()))?;
+    register(&path, name)
+}
+
+/// Points an alias at a version, after the model's goals are met by the version's run.
+///
+/// # Errors
+/// If a goal is missed (all reasons are named), there is no such version, the alias cannot be used, or
+/// the backend fails.
+pub fn promote(name: &str, version: u32, alias: &str) -> Result<()> {
+    let numbered = alias.strip_prefix('v').is_some_and(|rest| rest.parse::<u64>().is_ok());
+    let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    if alias.is_empty() || alias == "latest" || numbered || !alias.chars().all(plain) {
+        return Err(TrackError::Name {
+            what: "alias",
+            name: alias.chars().take(60).collect(),
+            reason: "use letters, digits, _ and -, and neither `latest` nor v1, v2, …".to_owned(),
+        });
+    }
+    let session = session()?;
+    session.flush()?;
+    let tracker = session.tracker();
+    let known = tracker.versions(name)?;
+    let found = known.iter().find(|known| known.version == version);
+    let found = found.ok_or_else(|| no_version(name, &version.to_string(), &known))?;
+    let goals: Vec<Goal> = tracker
+        .model_tags(name)?
+        .iter()
+        .filter_map(|(key, rule)| Goal::parse(key.strip_prefix(GATE)?, rule))
+        .collect();
+    if !goals.is_empty() {
+        let metrics = tracker.run(&found.run_id)?.metrics;
+        let reasons: Vec<String> = goals
+            .iter()
+            .filter_map(|goal| goal.refusal(metrics.get(&goal.metric).copied()))
+            .collect();
+        if !reasons.is_empty() {
+            return Err(TrackError::Gate { name: name.to_owned(), version, reasons });
+        }
+    }
+    tracker.set_alias(name, alias, version)
+}
+
+/// Finds a version by `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `models:/NAME/latest` or, as it was
+/// before aliases, `models:/NAME/Production` (read as the alias, whatever its case). Without `models:/`
+/// the same.
+///
+/// # Errors
+/// If there is no such model, version or alias, or the backend fails.
+pub fn resolve(uri: &str) -> Result<ModelVersion> {
+    find(&*session()?, uri)
+}
+
+fn no_version(name: &str, wanted: &str, known: &[ModelVersion]) -> TrackError {
+    let known: Vec<String> = known
+        .iter()
+        .map(|version| {
+            let aliases = version.aliases.iter().map(|alias| format!(" @{alias}"));
+            format!("{}{}", version.version, aliases.collect::<String>())
+        })
+        .collect();
+    TrackError::NotFound {
+        what: "model version",
+        name: format!("{name}/{wanted}"),
+        hint: format!("; there are {}", known.join(", ")),
+    }
+}
+
+fn find(session: &Session, uri: &str) -> Result<ModelVersion> {
+    let text = uri.trim().strip_prefix("models:").unwrap_or(uri.trim()).trim_start_matches('/');
+    let split = text.rsplit_once('@').or_else(|| text.split_once('/'));
+    let Some((name, wanted)) = split else {
+        return Err(TrackError::Name {
+            what: "model address",
+            name: text.chars().take(60).collect(),
+            reason: "use models:/NAME@ALIAS, models:/NAME/VERSION or models:/NAME/latest"
+                .to_owned(),
+        });
+    };
+    check_name("model", name)?;
+    let known = session.tracker().versions(name)?;
+    let alias = |version: &&ModelVersion| {
+        version.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(wanted))
+    };
+    let found = if text.contains('@') {
+        known.iter().find(|version| version.aliases.iter().any(|alias| alias == wanted))
+    } else if wanted.eq_ignore_ascii_case("latest") {
+        known.last()
+    } else if let Ok(number) = wanted.parse::<u32>() {
+        known.iter().find(|version| version.version == number)
+    } else {
+        known.iter().find(alias)
+    };
+    found.cloned().ok_or_else(|| no_version(name, wanted, &known))
+}
+
+/// The file (or folder) of a registered model on this machine; one on a server is fetched once. See
+/// [`resolve`] for the addresses.
+///
+/// # Errors
+/// As [`resolve`], and if a file cannot be fetched.
+pub fn load_path(uri: &str) -> Result<PathBuf> {
+    let session = session()?;
+    let version = find(&session, uri)?;
+    if session.server.is_none() {
+        return mlmodel::entry(Path::new(&version.source));
+    }
+    let key = format!("{}\n{}\n{}", session.tracker().uri(), version.name, version.source);
+    let digest = Sha256::digest(key);
+    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let folder = session.journal.folder().join("fetched").join(name);
+    if !folder.exists() {
+        session.tracker().fetch_version(&version, &folder)?;
+    }
+    mlmodel::entry(&folder)
+}
+
+/// All registered models.
+///
+/// # Errors
+/// If the backend fails.
+pub fn models() -> Result<Models> {
+    Ok(Models { versions: session()?.tracker().versions("")? })
+}
+
+/// Versions of registered models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Models {
+    /// By name, then version.
+    pub versions: Vec<ModelVersion>,
+}
+
+impl Render for Models {
+    fn render(&self) -> MimeBundle {
+        if self.versions.is_empty() {
+            return MimeBundle::text("No models are registered.".to_owned());
+        }
+        let headings = ["model", "version", "aliases", "run", "registered"];
+        let mut table = Table::new(headings.map(Heading::new).to_vec());
+        for version in &self.versions {
+            let created = chrono::DateTime::from_timestamp_millis(version.created);
+            table.push(vec![
+                Some(version.name.clone()),
+                Some(version.version.to_string()),
+                Some(version.aliases.iter().map(|alias| format!("@{alias} ")).collect()),
+                Some(version.run_id.chars().take(8).collect()),
+                Some(created.map(|time| time.format("%F %T").to_string()).unwrap_or_default()),
+            ]);
+        }
+        table.render()
+    }
+}
+
+impl Render for ModelVersion {
+    fn render(&self) -> MimeBundle {
+        Models { versions: vec![self.clone()] }.render()
+    }
+}

@@ -1,0 +1,321 @@
+//! [`Run`]: a run being written.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use oxilab_display::{MimeBundle, Render};
+
+use crate::record::{Metric, RunRecord, Status, check_key, now};
+use crate::session::Session;
+use crate::tracker::Tracker;
+use crate::{Result, TrackError, artifact};
+
+/// How long `end` and `flush` wait for the journal.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A step of a metric: any integer.
+pub trait Step {
+    /// The step as MLflow keeps it; larger ones become the largest.
+    fn step(self) -> i64;
+}
+
+macro_rules! steps {
+    ($($kind:ty)*) => {$(
+        impl Step for $kind {
+            fn step(self) -> i64 {
+                i64::try_from(self).unwrap_or(i64::MAX)
+            }
+        }
+    )*};
+}
+
+steps!(i32 u32 usize u64 isize);
+
+impl Step for i64 {
+    fn step(self) -> i64 {
+        self
+    }
+}
+
+/// A run being written. Logging returns at once; a thread writes. A run that is dropped without
+/// [`end`](Run::end) ends by itself: as failed during a panic, else as finished.
+///
+/// ```
+/// use oxilab_track as track;
+/// track::set_uri("memory:")?;
+/// let run = track::start_run("first")?;
+/// run.log_param("lr", 0.1)?;
+/// for step in 0..3 {
+///     run.log_metric("loss", 1.0 / f64::from(step + 1), step)?;
+/// }
+/// run.end()?;
+/// assert_eq!(run.history("loss")?.len(), 3);
+/// # Ok::<(), track::TrackError>(())
+/// ```
+#[derive(Clone)]
+pub struct Run {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// In the journal.
+    id: Arc<str>,
+    /// On the server, when there is one that answered.
+    remote: Option<String>,
+    name: String,
+    session: Arc<Session>,
+    params: Mutex<HashMap<String, String>>,
+    ended: AtomicBool,
+}
+
+/// A run that is not kept going.
+#[derive(Clone)]
+pub(crate) struct WeakRun(Weak<Inner>);
+
+impl WeakRun {
+    pub(crate) fn upgrade(&self) -> Option<Run> {
+        self.0.upgrade().map(|inner| Run { inner })
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("name", &self.name()).field("id", &self.id()).finish()
+    }
+}
+
+impl Run {
+    pub(crate) fn new(
+        session: Arc<Session>,
+        id: String,
+        remote: Option<String>,
+        name: String,
+    ) -> Self {
+        let (params, ended) = (Mutex::default(), AtomicBool::new(false));
+        Self { inner: Arc::new(Inner { id: id.into(), remote, name, session, params, ended }) }
+    }
+
+    /// Its identifier: the server's, when there is a server, else the journal's.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.inner.remote.as_deref().unwrap_or(&self.inner.id)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakRun {
+        WeakRun(Arc::downgrade(&self.inner))
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.inner.ended.load(Ordering::SeqCst)
+    }
+
+    fn open(&self) -> Result<&Inner> {
+        if self.has_ended() {
+            Err(TrackError::Ended { run: self.id().to_owned() })
+        } else {
+            Ok(&self.inner)
+        }
+    }
+
+    /// Logs a parameter; again with the same value is no harm.
+    ///
+    /// # Errors
+    /// If it has another value already, the name cannot be used, or the run has ended.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and literals are what is passed")]
+    pub fn log_param(&self, key: &str, value: impl ToString) -> Result<()> {
+        let inner = self.open()?;
+        check_key("parameter", key)?;
+        let value = value.to_string();
+        let mut params = inner.params.lock().unwrap_or_else(PoisonError::into_inner);
+        match params.get(key) {
+            Some(old) if *old == value => Ok(()),
+            Some(old) => Err(TrackError::ParamConflict {
+                run: self.id().to_owned(),
+                key: key.to_owned(),
+                old: old.clone(),
+                new: value,
+            }),
+            None => {
+                params.insert(key.to_owned(), value.clone());
+                inner.session.queue.param(&inner.id, key.to_owned(), value)
+            }
+        }
+    }
+
+    /// Logs several parameters.
+    ///
+    /// # Errors
+    /// As [`log_param`](Run::log_param).
+    pub fn log_params<K: AsRef<str>, V: ToString>(
+        &self,
+        params: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<()> {
+        params.into_iter().try_for_each(|(key, value)| self.log_param(key.as_ref(), value))
+    }
+
+    /// Logs a metric's value at a step. NaN and infinities are kept. Costs about a microsecond.
+    ///
+    /// # Errors
+    /// If the name cannot be used or the run has ended.
+    pub fn log_metric(&self, key: &str, value: impl Into<f64>, step: impl Step) -> Result<()> {
+        let inner = self.open()?;
+        check_key("metric", key)?;
+        let (key, value) = (key.to_owned(), value.into());
+        let metric = Metric { key, value, step: step.step(), timestamp: now() };
+        inner.session.queue.metric(&inner.id, metric)
+    }
+
+    /// Logs several metrics at one step.
+    ///
+    /// # Errors
+    /// As [`log_metric`](Run::log_metric).
+    pub fn log_metrics<K: AsRef<str>>(
+        &self,
+        metrics: impl IntoIterator<Item = (K, f64)>,
+        step: impl Step,
+    ) -> Result<()> {
+        let step = step.step();
+        metrics.into_iter().try_for_each(|(key, value)| self.log_metric(key.as_ref(), value, step))
+    }
+
+    /// Sets a tag; a later value replaces an earlier one.
+    ///
+    /// # Errors
+    /// If the name cannot be used or the run has ended.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and literals are what is passed")]
+    pub fn set_tag(&self, key: &str, value: impl ToString) -> Result<()> {
+        let inner = self.open()?;
+        check_key("tag", key)?;
+        inner.session.queue.tag(&inner.id, key.to_owned(), value.to_string())
+    }
+
+    /// Copies a file, or a folder under its own name, into the run.
+    ///
+    /// # Errors
+    /// If it cannot be read, holds symbolic links, or the run has ended.
+    pub fn log_artifact(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.log_artifact_under(path, "")
+    }
+
+    /// As [`log_artifact`](Run::log_artifact), into the folder `under` of the run.
+    ///
+    /// # Errors
+    /// As there, and if `under` leaves the run's folder.
+    pub fn log_artifact_under(&self, path: impl AsRef<Path>, under: &str) -> Result<()> {
+        let inner = self.open()?;
+        let path = path.as_ref();
+        let name = artifact::join(under, &artifact::name_of(path)?)?;
+        for (file, artifact) in artifact::files(path)? {
+            let to = if path.is_dir() { format!("{name}/{}", artifact.path) } else { name.clone() };
+            inner.session.journal.put_artifact(&inner.id, &file, &to)?;
+        }
+        inner.session.wake();
+        Ok(())
+    }
+
+    /// Writes text as a file of the run, for example `log_text("notes", "notes.md")`.
+    ///
+    /// # Errors
+    /// As [`log_artifact_under`](Run::log_artifact_under).
+    pub fn log_text(&self, text: &str, path: &str) -> Result<()> {
+        let inner = self.open()?;
+        artifact::check(path)?;
+        let aside = tempfile::NamedTempFile::new()
+            .map_err(|error| TrackError::file("create", std::env::temp_dir(), error))?;
+        std::fs::write(aside.path(), text)
+            .map_err(|error| TrackError::file("write", aside.path(), error))?;
+        inner.session.journal.put_artifact(&inner.id, aside.path(), path)?;
+        inner.session.wake();
+        Ok(())
+    }
+
+    /// Starts a run inside this one.
+    ///
+    /// # Errors
+    /// If the name cannot be used, this run has ended, or the journal fails.
+    pub fn child(&self, name: &str) -> Result<Self> {
+        let inner = self.open()?;
+        inner.session.start(name, Some(&inner.id))
+    }
+
+    /// Waits until all that was logged is in the journal and, when the server answers, on the server.
+    ///
+    /// # Errors
+    /// If a record was refused, or could not be written in 10 s; those that could not are kept.
+    pub fn flush(&self) -> Result<()> {
+        self.inner.session.flush()
+    }
+
+    /// Ends the run as finished, after all is written. Again is no harm.
+    ///
+    /// # Errors
+    /// As [`flush`](Run::flush).
+    pub fn end(&self) -> Result<()> {
+        self.end_as(Status::Finished)
+    }
+
+    /// Ends the run with a status.
+    ///
+    /// # Errors
+    /// As [`flush`](Run::flush).
+    pub fn end_as(&self, status: Status) -> Result<()> {
+        self.inner.end(status)
+    }
+
+    /// Reads the run back.
+    ///
+    /// # Errors
+    /// As [`flush`](Run::flush).
+    pub fn record(&self) -> Result<RunRecord> {
+        self.inner.session.queue.flush(PATIENCE)?;
+        self.inner.session.journal.run(&self.inner.id)
+    }
+
+    /// All values of a metric.
+    ///
+    /// # Errors
+    /// As [`flush`](Run::flush).
+    pub fn history(&self, key: &str) -> Result<Vec<Metric>> {
+        self.inner.session.queue.flush(PATIENCE)?;
+        self.inner.session.journal.history(&self.inner.id, key)
+    }
+}
+
+impl Inner {
+    fn end(&self, status: Status) -> Result<()> {
+        if self.ended.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let written = self.session.queue.flush(PATIENCE);
+        self.session.journal.set_status(&self.id, status, Some(now()))?;
+        written?;
+        self.session.flush()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let status = if std::thread::panicking() { Status::Failed } else { Status::Finished };
+        if let Err(error) = self.end(status) {
+            eprintln!("oxilab: run {:?}: {error}", self.name);
+        }
+    }
+}
+
+impl Render for Run {
+    fn render(&self) -> MimeBundle {
+        match self.record() {
+            Ok(record) => crate::Comparison::new(vec![record]).render(),
+            Err(error) => MimeBundle::text(format!("run {} ({}): {error}", self.name(), self.id())),
+        }
+    }
+}
