@@ -10,10 +10,11 @@ fn main() -> Result<()> {
     let mut llm = Llm::load(models::smollm2()?)?;
     let started = std::time::Instant::now();
     let history = SftTrainer::new(Lora::new(8))
-        .with_epochs(4)
-        .with_batch_size(8)
+        .with_epochs(3)
+        .with_batch_size(4)
         .with_learning_rate(2e-3)
         .with_evaluation(&test)
+        .quiet()
         .fit(&mut llm, &train)?;
     println!("{:?} in {:?}", history.metric("valid_loss"), started.elapsed());
     let peak = oxilab_nn::memory::peak_resident().unwrap_or(0);

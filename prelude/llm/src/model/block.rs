@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use oxilab_nn::Mode;
-use oxilab_nn::layers::{attention, rms_norm, rope};
+use oxilab_nn::layers::{attention, rms_norm, rope, swiglu};
 
 use super::cache::LayerCache;
 use super::config::{Architecture, ModelConfig};
@@ -78,11 +78,11 @@ impl Block {
         let x = (x + attended)?;
         let normed = rms_norm(&x, &self.post_norm, eps)?;
         let gate = self.gate.forward(&normed, pass.mode)?;
-        let gate = match pass.config.architecture {
-            Architecture::Gemma => gate.gelu()?,
-            _ => gate.silu()?,
+        let up = self.up.forward(&normed, pass.mode)?;
+        let inner = match pass.config.architecture {
+            Architecture::Gemma => (gate.gelu()? * up)?,
+            _ => swiglu(&gate, &up)?,
         };
-        let inner = (gate * self.up.forward(&normed, pass.mode)?)?;
         x + self.down.forward(&inner, pass.mode)?
     }
 

@@ -211,8 +211,9 @@ impl Linear {
         } else {
             x.clone()
         };
-        let update = x.matmul(&adapter.a.t()?)?.matmul(&adapter.b.t()?)?;
-        y + (update * adapter.scale)?
+        // The factor goes onto the narrow product, not onto the wide one.
+        let narrow = (x.matmul(&adapter.a.t()?)? * adapter.scale)?;
+        y + narrow.matmul(&adapter.b.t()?)?
     }
 
     /// Adds the adapter's update to the weight, which becomes `f32`, and takes the adapter out.

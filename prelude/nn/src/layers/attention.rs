@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::softmax::softmax;
+use super::softmax::masked_softmax;
 
 /// Attention of `q` `(batch, heads, length, dim)` over `k` and `v` `(batch, groups, total, dim)`;
 /// `heads` is a multiple of `groups`. `mask` is `(length, total)` and is added to the scores.
@@ -18,21 +18,14 @@ pub fn attention(
     scale: f64,
 ) -> Result<Tensor> {
     let (batch, heads, length, dim) = q.dims4()?;
-    let (_, groups, total, _) = k.dims4()?;
+    let (_, groups, _, _) = k.dims4()?;
     if groups == 0 || !heads.is_multiple_of(groups) {
         candle_core::bail!("attention: {heads} heads over {groups} groups of keys");
     }
     let per_group = heads / groups;
-    let q = (q.reshape((batch, groups, per_group * length, dim))? * scale)?;
+    let q = q.reshape((batch, groups, per_group * length, dim))?;
     let scores = q.matmul(&k.transpose(2, 3)?)?;
-    let scores = match mask {
-        Some(mask) => scores
-            .reshape((batch, groups, per_group, length, total))?
-            .broadcast_add(mask)?
-            .reshape((batch, groups, per_group * length, total))?,
-        None => scores,
-    };
-    softmax(&scores)?.matmul(v)?.reshape((batch, heads, length, dim))
+    masked_softmax(&scores, mask, scale)?.matmul(v)?.reshape((batch, heads, length, dim))
 }
 
 /// A mask `(length, past + length)` that lets position `i` see `past + i` and what is before, at most

@@ -1,6 +1,6 @@
 //! Layers that candle has no backward pass for, or cannot seed.
 //!
-//! * [`rms_norm`], [`layer_norm`], [`softmax`], [`rope`](rope()), [`attention`](attention()),
+//! * [`rms_norm`], [`layer_norm`], [`softmax`], [`swiglu`], [`rope`](rope()), [`attention`](attention()),
 //!   [`cross_entropy`]: functions, checked against finite differences.
 //! * [`RmsNorm`], [`LayerNorm`], [`Recurrent`] (LSTM and GRU): layers that hold their variables.
 //!
@@ -8,6 +8,7 @@
 
 mod attention;
 mod dropout;
+mod gated;
 mod kernel;
 mod norm;
 mod recurrent;
@@ -16,7 +17,8 @@ mod softmax;
 
 pub use attention::{attention, causal_mask};
 pub use dropout::dropout;
+pub use gated::swiglu;
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
 pub use recurrent::{Cell, Recurrent};
 pub use rope::{RopeTable, rope};
-pub use softmax::{cross_entropy, softmax};
+pub use softmax::{cross_entropy, masked_softmax, softmax};

@@ -12,9 +12,36 @@ use super::kernel::{PARALLEL_FROM, fused, slice, with_slice};
 /// When the tensor has no dimension.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     if fused(x) && x.rank() > 0 {
-        return x.contiguous()?.apply_op1(SoftmaxOp);
+        return x.contiguous()?.apply_op1(SoftmaxOp { scale: 1.0, mask: None });
     }
     candle_nn::ops::softmax(x, D::Minus1)
+}
+
+/// `softmax(scale · x + mask)` over the last dimension of `x` `(…, rows, n)`, with a constant mask
+/// `(length, n)` whose rows repeat over those of `x`: attention scores in one pass.
+///
+/// # Errors
+/// When the rows of `x` are no multiple of the mask's, or the widths differ.
+pub fn masked_softmax(x: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<Tensor> {
+    let n = x.dim(D::Minus1)?;
+    let rows = if n == 0 { 0 } else { x.elem_count() / n };
+    if let Some(mask) = mask {
+        let (length, width) = mask.dims2()?;
+        if width != n || length == 0 || !rows.is_multiple_of(length) {
+            candle_core::bail!("masked_softmax: {:?} with a mask {:?}", x.shape(), mask.shape());
+        }
+    }
+    if fused(x) {
+        let mask = mask.map(|mask| mask.flatten_all()?.to_vec1::<f32>()).transpose()?;
+        #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
+        return x.contiguous()?.apply_op1(SoftmaxOp { scale: scale as f32, mask });
+    }
+    let scaled = (x * scale)?;
+    let Some(mask) = mask else { return softmax(&scaled) };
+    let length = mask.dim(0)?;
+    let mask = mask.to_dtype(x.dtype())?;
+    let masked = scaled.reshape((rows / length, length, n))?.broadcast_add(&mask)?;
+    softmax(&masked.reshape(x.shape())?)
 }
 
 /// The mean cross entropy of `logits` `(n, classes)` with the class of each row.
@@ -38,13 +65,21 @@ pub fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
     candle_nn::loss::cross_entropy(logits, &Tensor::new(targets, logits.device())?)
 }
 
-struct SoftmaxOp;
+struct SoftmaxOp {
+    scale: f32,
+    mask: Option<Vec<f32>>,
+}
 
 fn softmax_row(x: &[f32], out: &mut [f32]) {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    out.copy_from_slice(x);
+    exponentials(out, x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+}
+
+/// `exp(x - max)`, scaled to a sum of one. Masked values are not computed.
+fn exponentials(out: &mut [f32], max: f32) {
     let mut sum = 0f32;
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = (x - max).exp();
+    for out in out.iter_mut() {
+        *out = if *out == f32::NEG_INFINITY { 0.0 } else { (*out - max).exp() };
         sum += *out;
     }
     let scale = sum.recip();
@@ -55,12 +90,14 @@ fn rows(
     x: &[f32],
     out: &mut [f32],
     n: usize,
-    row: impl Fn(&[f32], &mut [f32]) + Send + Sync,
+    row: impl Fn(usize, &[f32], &mut [f32]) + Send + Sync,
 ) {
     if x.len() < PARALLEL_FROM {
-        x.chunks_exact(n).zip(out.chunks_exact_mut(n)).for_each(|(x, out)| row(x, out));
+        let pairs = x.chunks_exact(n).zip(out.chunks_exact_mut(n)).enumerate();
+        pairs.for_each(|(number, (x, out))| row(number, x, out));
     } else {
-        x.par_chunks_exact(n).zip(out.par_chunks_exact_mut(n)).for_each(|(x, out)| row(x, out));
+        let pairs = x.par_chunks_exact(n).zip(out.par_chunks_exact_mut(n)).enumerate();
+        pairs.for_each(|(number, (x, out))| row(number, x, out));
     }
 }
 
@@ -73,7 +110,16 @@ impl CustomOp1 for SoftmaxOp {
         let x = slice(x, layout)?;
         let n = layout.dims().last().copied().unwrap_or(1).max(1);
         let mut out = vec![0f32; x.len()];
-        rows(x, &mut out, n, softmax_row);
+        rows(x, &mut out, n, |number, x, out| {
+            let mask = self.mask.as_ref().map(|mask| &mask[number * n % mask.len()..][..n]);
+            let score = |at: usize| self.scale * x[at] + mask.map_or(0.0, |mask| mask[at]);
+            let mut max = f32::NEG_INFINITY;
+            for (at, out) in out.iter_mut().enumerate() {
+                *out = score(at);
+                max = max.max(*out);
+            }
+            exponentials(out, max);
+        });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -82,10 +128,10 @@ impl CustomOp1 for SoftmaxOp {
         let dx = with_slice(res, |y| {
             with_slice(grad, |grad| {
                 let mut dx = grad.to_vec();
-                rows(y, &mut dx, n, |y, dx| {
+                rows(y, &mut dx, n, |_, y, dx| {
                     let dot: f32 = y.iter().zip(dx.iter()).map(|(y, g)| y * g).sum();
                     for (dx, y) in dx.iter_mut().zip(y) {
-                        *dx = (*dx - dot) * y;
+                        *dx = (*dx - dot) * y * self.scale;
                     }
                 });
                 Ok(dx)
@@ -153,6 +199,19 @@ mod tests {
     fn softmax_has_the_right_gradient() -> Result<()> {
         let (x, weight) = (normal(&[2, 3, 4], 1)?, normal(&[2, 3, 4], 2)?);
         check(&[x, weight], |t| softmax(&t[0])?.mul(&t[1]))
+    }
+
+    #[test]
+    fn masked_softmax_has_the_right_gradient_and_value() -> Result<()> {
+        let (x, weight) = (normal(&[2, 4, 3], 1)?, normal(&[2, 4, 3], 2)?);
+        let hidden = f32::NEG_INFINITY;
+        let mask = [[0f32, hidden, hidden], [0.0, 0.0, 0.5]];
+        let mask = Tensor::new(&mask, &candle_core::Device::Cpu)?;
+        let ours = masked_softmax(&x, Some(&mask), 0.3)?;
+        let f64s = x.to_dtype(candle_core::DType::F64)?;
+        let composed = masked_softmax(&f64s, Some(&mask), 0.3)?.to_dtype(candle_core::DType::F32)?;
+        assert!((ours - composed)?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-6);
+        check(&[x, weight], |t| masked_softmax(&t[0], Some(&mask), 0.3)?.mul(&t[1]))
     }
 
     #[test]
