@@ -1,0 +1,278 @@
+//! Starting the server process from a cell: [`Server`], [`ServerHandle`].
+
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use oxilab_display::Render;
+use oxilab_runtime::MimeBundle;
+
+use crate::error::{Result, ServeError};
+use crate::state::{self, State};
+
+/// How long a server may take to load its models.
+const START: Duration = Duration::from_secs(60);
+
+/// A server to start: its name, its models, its limits.
+///
+/// ```no_run
+/// let server = oxilab_serve::Server::new("churn", "churn.oxi").start()?;
+/// let url = format!("{}/predict", server.url());
+/// let answer = oxilab_serve::post_json(&url, &serde_json::json!({"age": 41.0}))?;
+/// server.stop()?;
+/// # Ok::<(), oxilab_serve::ServeError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "`start` starts the server"]
+pub struct Server {
+    name: String,
+    models: Vec<(String, String)>,
+    port: u16,
+    options: Vec<(String, String)>,
+    folder: Option<PathBuf>,
+    program: Option<PathBuf>,
+}
+
+impl Server {
+    /// A server of one model, which has the server's name. `model` is a path, a file `*.alias` that
+    /// holds a path, or `models:/NAME@alias`; when what it names changes, the server takes the new
+    /// model without failing a request.
+    pub fn new(name: impl Into<String>, model: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            models: vec![(name.clone(), model.into())],
+            name,
+            port: 0,
+            options: Vec::new(),
+            folder: None,
+            program: None,
+        }
+    }
+
+    /// One more model, under its own name.
+    pub fn with_model(mut self, name: impl Into<String>, model: impl Into<String>) -> Self {
+        self.models.push((name.into(), model.into()));
+        self
+    }
+
+    /// The port; 0, the default, takes a free one.
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Asks for an API key, given as the hexadecimal SHA-256 of the key; may be given several times.
+    pub fn with_api_key_hash(self, sha256: impl Into<String>) -> Self {
+        self.with_option("--api-key-hash", sha256.into())
+    }
+
+    /// Most rows of a request (10,000).
+    pub fn with_row_limit(self, rows: usize) -> Self {
+        self.with_option("--row-limit", rows.to_string())
+    }
+
+    /// Writes requests and predictions as Parquet files into a folder; `sample` of them, from 0 to 1.
+    pub fn with_capture(self, folder: impl Into<PathBuf>, sample: f64) -> Self {
+        self.with_option("--capture", folder.into().display().to_string())
+            .with_option("--capture-sample", sample.to_string())
+    }
+
+    /// Rows of the sliding window that drift is measured on (1,000).
+    pub fn with_window(self, rows: usize) -> Self {
+        self.with_option("--window", rows.to_string())
+    }
+
+    /// Another folder for state and log.
+    pub fn with_state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// Another `oxilab-server` than the installed one.
+    pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
+    fn with_option(mut self, name: &str, value: String) -> Self {
+        self.options.push((name.to_owned(), value));
+        self
+    }
+
+    /// Starts the process and waits until it answers.
+    ///
+    /// # Errors
+    /// If a server of that name runs already, a model cannot be loaded, or the port is taken; the
+    /// message holds the server's own words.
+    pub fn start(self) -> Result<ServerHandle> {
+        let folder = self.folder.clone().map_or_else(state::folder, Ok)?;
+        let file = state::state_file(&folder, &self.name)?;
+        fs::create_dir_all(&folder).map_err(ServeError::io("making the folder", &folder))?;
+        if let Some(running) = state::find(&folder, &self.name)? {
+            let problem = format!(
+                "it runs already at {}; `serve::stop({:?})?` stops it",
+                running.url, self.name
+            );
+            return Err(ServeError::server(&self.name, problem));
+        }
+        // Of a server that was killed.
+        let _ = fs::remove_file(&file);
+        let program = self.program.clone().map_or_else(|| find_program(&self.name), Ok)?;
+        let log = state::log_file(&folder, &self.name)?;
+        let open = OpenOptions::new().create(true).write(true).truncate(true).open(&log);
+        let output = open.map_err(ServeError::io("writing the log", &log))?;
+        let errors = output.try_clone().map_err(ServeError::io("writing the log", &log))?;
+        let mut command = Command::new(&program);
+        command.arg("--name").arg(&self.name).arg("--port").arg(self.port.to_string());
+        for (name, uri) in &self.models {
+            command.arg("--model").arg(format!("{name}={}", absolute(uri)));
+        }
+        for (name, value) in &self.options {
+            command.arg(name).arg(value);
+        }
+        command.arg("--state").arg(&file).env("OXILAB_ADMIN_TOKEN", token()?);
+        // A group of its own: an interrupt or the end of the worker does not reach it.
+        command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
+        let mut child =
+            command.spawn().map_err(ServeError::io("starting the server", program.as_path()))?;
+        let begun = Instant::now();
+        loop {
+            if let Some(state) = state::find(&folder, &self.name)? {
+                // Reaps the process when it ends.
+                std::thread::spawn(move || child.wait());
+                return Ok(ServerHandle { state, folder });
+            }
+            if let Ok(Some(_)) = child.try_wait() {
+                let said = state::logs_in(&folder, &self.name).unwrap_or_default();
+                return Err(ServeError::server(&self.name, last_words(&said)));
+            }
+            let interrupted = oxilab_runtime::cancel::requested();
+            if interrupted || begun.elapsed() > START {
+                let _ = child.kill();
+                let _ = child.wait();
+                if interrupted {
+                    return Err(ServeError::Interrupted);
+                }
+                let problem = format!("it did not answer within {} s", START.as_secs());
+                return Err(ServeError::server(&self.name, problem));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn last_words(log: &str) -> String {
+    let words = log.lines().rev().find(|line| !line.trim().is_empty());
+    words.map_or_else(|| "it ended without a word".to_owned(), |line| line.trim().to_owned())
+}
+
+fn absolute(uri: &str) -> String {
+    if uri.starts_with("models:/") {
+        return uri.to_owned();
+    }
+    std::path::absolute(uri).map_or_else(|_| uri.to_owned(), |path| path.display().to_string())
+}
+
+/// 32 random bytes from the system, in hexadecimal.
+fn token() -> Result<String> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0_u8; 32];
+    fs::File::open(path)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(ServeError::io("reading", path))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// `$OXILAB_SERVER`, or beside this program, or in cargo's folder of release builds.
+fn find_program(name: &str) -> Result<PathBuf> {
+    const PROGRAM: &str = "oxilab-server";
+    let mut places = Vec::new();
+    if let Some(path) = std::env::var_os("OXILAB_SERVER") {
+        places.push(PathBuf::from(path));
+    }
+    if let Ok(own) = std::env::current_exe()
+        && let Some(folder) = own.parent()
+    {
+        places.push(folder.join(PROGRAM));
+        // A test binary stands in `deps`.
+        places.extend(folder.parent().map(|above| above.join(PROGRAM)));
+    }
+    let of = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    places.extend(of("CARGO_TARGET_DIR").map(|target| target.join("release").join(PROGRAM)));
+    let cached = |home: PathBuf| home.join(".cache/oxilab/target/release").join(PROGRAM);
+    places.extend(of("HOME").map(cached));
+    places.push(PathBuf::from("target/release").join(PROGRAM));
+    places.into_iter().find(|place| place.is_file()).ok_or_else(|| {
+        ServeError::server(
+            name,
+            "oxilab-server is not installed; `cargo build --release -p oxilab-server` makes it, or \
+             set OXILAB_SERVER to its path",
+        )
+    })
+}
+
+/// A server that runs. Dropping it leaves the server running.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    state: State,
+    folder: PathBuf,
+}
+
+impl ServerHandle {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// Its address, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.state.url
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.state.pid
+    }
+
+    /// Whether it answers.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        state::alive(&self.state)
+    }
+
+    /// Its log.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn logs(&self) -> Result<String> {
+        state::logs_in(&self.folder, &self.state.name)
+    }
+
+    /// Stops it: it answers what it has begun, then ends.
+    ///
+    /// # Errors
+    /// If it does not run, or not end within 20 seconds.
+    pub fn stop(&self) -> Result<()> {
+        state::stop_in(&self.folder, &self.state.name)
+    }
+}
+
+impl Render for ServerHandle {
+    fn render(&self) -> MimeBundle {
+        let url = &self.state.url;
+        let name = &self.state.name;
+        let link = |path: &str| format!("<a href=\"{url}{path}\">{path}</a>");
+        let links: Vec<String> =
+            ["/docs", "/openapi.json", "/monitor", "/metrics"].map(link).to_vec();
+        MimeBundle::text(format!("server {name} at {url}")).with_html(format!(
+            "<div><b>{name}</b> serves at <a href=\"{url}\">{url}</a>: {}</div>",
+            links.join(" · ")
+        ))
+    }
+}

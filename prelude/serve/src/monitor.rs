@@ -1,0 +1,123 @@
+//! A look at a running server: [`monitor`].
+
+use oxilab_display::Render;
+use oxilab_display::table::{Heading, Table};
+use oxilab_runtime::MimeBundle;
+use serde::{Deserialize, Serialize};
+
+use crate::drift::DriftReport;
+use crate::error::{Result, ServeError};
+use crate::http::get_text;
+use crate::state;
+
+/// One model of a [`Monitor`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Its name.
+    pub model: String,
+    /// The version that answers now.
+    pub version: String,
+    /// Requests since the start.
+    pub requests: u64,
+    /// Requests that failed, of clients and of the server.
+    pub errors: u64,
+    /// Rows that were predicted.
+    pub rows: u64,
+    /// Times that a new version was taken.
+    pub swaps: u64,
+    /// Half of the answers were faster, in milliseconds; of the latest 1,000.
+    pub p50_ms: Option<f64>,
+    /// Of 100 answers 99 were faster, in milliseconds.
+    pub p99_ms: Option<f64>,
+    /// Drift of the window; `None` without a reference or without requests.
+    pub drift: Option<DriftReport>,
+}
+
+/// What a server says about itself; the JSON of `/monitor.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Monitor {
+    /// The server's name.
+    pub name: String,
+    /// Seconds since its start.
+    pub uptime: f64,
+    /// Its models.
+    pub models: Vec<ModelStatus>,
+}
+
+impl Monitor {
+    /// The drift of a model, if it was measured.
+    #[must_use]
+    pub fn drift(&self, model: &str) -> Option<&DriftReport> {
+        self.models.iter().find(|status| status.model == model)?.drift.as_ref()
+    }
+
+    /// The tables that a cell shows.
+    #[must_use]
+    pub fn to_html(&self) -> String {
+        let bundle = self.render();
+        bundle.data.get("text/html").and_then(|html| html.as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// The version of a model that answers now.
+    #[must_use]
+    pub fn version(&self, model: &str) -> Option<&str> {
+        self.models.iter().find(|s| s.model == model).map(|s| s.version.as_str())
+    }
+}
+
+/// Asks a server of this user, by name, or any by its address (`http://…`).
+///
+/// # Errors
+/// If no such server runs or answers.
+pub fn monitor(name: &str) -> Result<Monitor> {
+    let url = if name.starts_with("http://") || name.starts_with("https://") {
+        name.trim_end_matches('/').to_owned()
+    } else {
+        let Some(state) = state::find(&state::folder()?, name)? else {
+            return Err(ServeError::server(
+                name,
+                "it does not run; `serve::list()` shows what does",
+            ));
+        };
+        state.url
+    };
+    let url = format!("{url}/monitor.json");
+    let text = get_text(&url)?;
+    serde_json::from_str(&text).map_err(|error| ServeError::Http {
+        url,
+        problem: format!("the answer is not that of oxilab-server ({error})"),
+    })
+}
+
+impl Render for Monitor {
+    fn render(&self) -> MimeBundle {
+        let names = ["model", "version", "requests", "errors", "rows", "swaps", "p50 ms", "p99 ms"];
+        let mut table = Table::new(names.map(Heading::new).to_vec());
+        table.title = format!("server {}, up for {:.0} s", self.name, self.uptime);
+        let number = |value: Option<f64>| value.map(|value| format!("{value:.2}"));
+        for status in &self.models {
+            table.push(vec![
+                Some(status.model.clone()),
+                Some(status.version.clone()),
+                Some(status.requests.to_string()),
+                Some(status.errors.to_string()),
+                Some(status.rows.to_string()),
+                Some(status.swaps.to_string()),
+                number(status.p50_ms),
+                number(status.p99_ms),
+            ]);
+        }
+        let title = oxilab_display::table::escape(&table.title);
+        let mut text = table.to_text();
+        let mut html = format!("<div><b>{title}</b></div>{}", table.to_html());
+        for status in &self.models {
+            if let Some(drift) = &status.drift {
+                let bundle = drift.render();
+                text.push_str(&format!("\n{}: {}", status.model, bundle.plain()));
+                let part = bundle.data.get("text/html").and_then(|value| value.as_str());
+                html.push_str(part.unwrap_or_default());
+            }
+        }
+        MimeBundle::text(text).with_html(html)
+    }
+}

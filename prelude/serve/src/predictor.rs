@@ -1,0 +1,228 @@
+//! A model file that answers: [`Predictor`], [`Predictions`].
+
+use std::path::{Path, PathBuf};
+
+use oxilab_model::schema::Schema;
+use oxilab_model::{FittedModel, Task};
+use polars::prelude::{AnyValue, Column, DataFrame, Series};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::drift::{Drift, DriftReport};
+use crate::error::{Result, ServeError, While};
+use crate::reference::load_reference;
+
+/// A loaded model with its version and, if there is one, its reference.
+#[derive(Clone)]
+pub struct Predictor {
+    model: FittedModel,
+    version: String,
+    reference: Option<DataFrame>,
+}
+
+impl Predictor {
+    /// Loads a model file and the reference beside it.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no model, or the reference is damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(ServeError::io("loading the model from", path))?;
+        let model = FittedModel::from_bytes(&bytes)?;
+        let digest = Sha256::digest(&bytes);
+        let version: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let mut predictor = Self { model, version, reference: None };
+        if let Some(frame) = load_reference(path)? {
+            predictor = predictor.with_reference(&frame)?;
+        }
+        Ok(predictor)
+    }
+
+    /// A predictor of a model in memory.
+    ///
+    /// # Errors
+    /// If the model cannot be written as bytes, which its version is made of.
+    pub fn new(model: FittedModel) -> Result<Self> {
+        let digest = Sha256::digest(model.to_bytes()?);
+        let version = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { model, version, reference: None })
+    }
+
+    /// The same with a reference for drift; its predictions become a part of it.
+    ///
+    /// # Errors
+    /// If the model cannot predict the frame.
+    pub fn with_reference(mut self, frame: &DataFrame) -> Result<Self> {
+        let names = self.schema().names();
+        let input = frame.select(names).doing("selecting the columns of the reference")?;
+        self.reference = Some(self.predict(&input)?.captured(&input)?);
+        Ok(self)
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &FittedModel {
+        &self.model
+    }
+
+    /// What it reads and answers.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        self.model.schema()
+    }
+
+    /// The first 12 hexadecimal digits of the file's SHA-256.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The reference rows with their predictions.
+    #[must_use]
+    pub fn reference(&self) -> Option<&DataFrame> {
+        self.reference.as_ref()
+    }
+
+    /// Predicts a frame, for classifiers with probabilities.
+    ///
+    /// # Errors
+    /// [`ServeError::Model`] naming the column that does not fit.
+    pub fn predict(&self, df: &DataFrame) -> Result<Predictions> {
+        let values = self.model.predict(df)?;
+        let probabilities = match self.model.task() {
+            Task::Binary | Task::Multiclass => Some(self.model.predict_proba(df)?),
+            _ => None,
+        };
+        Ok(Predictions { values, probabilities })
+    }
+
+    /// Drift of a frame of inputs and predictions against the reference; `None` without one.
+    ///
+    /// # Errors
+    /// As [`Drift::compare`].
+    pub fn drift(&self, current: &DataFrame, how: Drift) -> Result<Option<DriftReport>> {
+        self.reference.as_ref().map(|reference| how.compare(reference, current)).transpose()
+    }
+}
+
+/// What a model said about a frame.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    values: Series,
+    probabilities: Option<DataFrame>,
+}
+
+impl Predictions {
+    /// The predictions, one per row.
+    #[must_use]
+    pub fn values(&self) -> &Series {
+        &self.values
+    }
+
+    /// The probability of every class; classifiers only.
+    #[must_use]
+    pub fn probabilities(&self) -> Option<&DataFrame> {
+        self.probabilities.as_ref()
+    }
+
+    /// The predictions as JSON values.
+    #[must_use]
+    pub fn json_values(&self) -> Vec<Value> {
+        self.values.iter().map(|value| json_of(&value)).collect()
+    }
+
+    /// Row after row, the probability of every class by name.
+    #[must_use]
+    pub fn json_probabilities(&self) -> Option<Vec<Value>> {
+        let frame = self.probabilities.as_ref()?;
+        let mut rows = vec![Map::new(); frame.height()];
+        for column in frame.columns() {
+            let values = column.as_materialized_series().iter();
+            for (row, value) in rows.iter_mut().zip(values) {
+                row.insert(column.name().to_string(), json_of(&value));
+            }
+        }
+        Some(rows.into_iter().map(Value::Object).collect())
+    }
+
+    /// The answer of `/predict`: for a single row `prediction`, `probability` (of the predicted class)
+    /// and `probabilities`, else lists `predictions` and `probabilities`.
+    #[must_use]
+    pub fn typed(&self, single: bool) -> Value {
+        let values = self.json_values();
+        let probabilities = self.json_probabilities();
+        if !single {
+            let mut answer = json!({"predictions": values});
+            if let Some(probabilities) = probabilities {
+                answer["probabilities"] = Value::Array(probabilities);
+            }
+            return answer;
+        }
+        let value = values.into_iter().next().unwrap_or(Value::Null);
+        let mut answer = json!({"prediction": value});
+        if let Some(row) = probabilities.and_then(|rows| rows.into_iter().next()) {
+            let best = row.as_object().into_iter().flat_map(Map::values).filter_map(Value::as_f64);
+            let name = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            answer["probability"] =
+                row.get(&name).cloned().unwrap_or_else(|| json!(best.fold(0.0, f64::max)));
+            answer["probabilities"] = row;
+        }
+        answer
+    }
+
+    /// `{"predictions": [...]}`, as `MLflow`, `TensorFlow` Serving and `TorchServe` clients read it.
+    #[must_use]
+    pub fn mlflow(&self) -> Value {
+        json!({"predictions": self.json_values()})
+    }
+
+    /// The inputs with a column `prediction`, as they are captured.
+    ///
+    /// # Errors
+    /// If the rows are not as many.
+    pub fn captured(&self, input: &DataFrame) -> Result<DataFrame> {
+        let mut columns: Vec<Column> = input.columns().to_vec();
+        columns.retain(|column| column.name() != "prediction");
+        columns.push(self.values.clone().with_name("prediction".into()).into());
+        DataFrame::new(input.height(), columns).doing("joining inputs and predictions")
+    }
+}
+
+fn json_of(value: &AnyValue<'_>) -> Value {
+    match value {
+        AnyValue::Null => Value::Null,
+        AnyValue::Boolean(value) => json!(value),
+        AnyValue::String(text) => json!(text),
+        AnyValue::StringOwned(text) => json!(text.as_str()),
+        AnyValue::Float64(value) => json!(value),
+        AnyValue::Float32(value) => json!(value),
+        AnyValue::UInt64(value) => json!(value),
+        other => match other.extract::<i64>() {
+            Some(number) if other.dtype().is_integer() => json!(number),
+            _ => json!(other.to_string()),
+        },
+    }
+}
+
+/// The file that a user means: a path, a file `*.alias` that holds a path, or `models:/NAME@alias`
+/// or `models:/NAME/VERSION` of the registry.
+///
+/// # Errors
+/// If an alias file or the registry cannot be read.
+pub fn resolve(uri: &str) -> Result<PathBuf> {
+    if uri.starts_with("models:/") {
+        return oxilab_track::load_path(uri).map_err(|error| ServeError::Registry {
+            uri: uri.to_owned(),
+            problem: error.to_string(),
+        });
+    }
+    let path = PathBuf::from(uri);
+    if path.extension().is_some_and(|extension| extension == "alias") {
+        let text = std::fs::read_to_string(&path)
+            .map_err(ServeError::io("reading the alias", path.as_path()))?;
+        let target = PathBuf::from(text.trim());
+        let folder = path.parent().unwrap_or(Path::new("."));
+        return Ok(folder.join(target));
+    }
+    Ok(path)
+}

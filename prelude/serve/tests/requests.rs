@@ -1,0 +1,194 @@
+//! Bodies of requests, signatures, drift and references, with a real model.
+
+use oxilab_model::{FittedModel, LogisticRegression};
+use oxilab_serve::{
+    Drift, Predictor, ServeError, Signature, body, drift, infer_request, infer_response,
+    load_reference, resolve, save_reference,
+};
+use polars::prelude::*;
+use serde_json::{Value, json};
+
+const LIMIT: usize = 1000;
+
+fn train() -> DataFrame {
+    let rows = 0..200_i32;
+    df!(
+        "age" => rows.clone().map(|i| f64::from(i % 50 + 20)).collect::<Vec<_>>(),
+        "income" => rows.clone().map(|i| (i % 10 != 0).then(|| f64::from((i * 7) % 90))).collect::<Vec<_>>(),
+        "plan" => rows.clone().map(|i| ["basic", "plus", "pro"][(i % 3) as usize]).collect::<Vec<_>>(),
+        "member" => rows.clone().map(|i| i % 4 == 0).collect::<Vec<_>>(),
+        "churn" => rows.map(|i| if (i % 50) > 25 { "yes" } else { "no" }).collect::<Vec<_>>(),
+    )
+    .unwrap()
+}
+
+fn model() -> FittedModel {
+    LogisticRegression::new().fit(&train(), "churn").unwrap()
+}
+
+fn frame(value: Value) -> Result<DataFrame, ServeError> {
+    body::invocations(value, model().schema(), LIMIT)
+}
+
+fn blamed(error: &ServeError, field: &str) {
+    assert_eq!(error.status(), 422, "{error}");
+    assert_eq!(error.blamed(), Some(field), "{error}");
+}
+
+#[test]
+fn all_forms_of_invocations_are_the_same_frame() {
+    let columns = json!(["plan", "age", "income", "member"]);
+    let split = json!({"dataframe_split": {"columns": columns, "index": [0, 1],
+        "data": [["pro", 30, null, true], ["basic", 60.5, 10, 0]]}});
+    let first = json!({"age": 30, "income": null, "plan": "pro", "member": true, "more": 1});
+    let second = json!({"plan": "basic", "member": false, "age": 60.5, "income": 10});
+    let records = json!({"dataframe_records": [first, second]});
+    let instances = json!({"instances": [[30, null, "pro", true], [60.5, 10, "basic", false]]});
+    let named = json!({"instances": [first, second]});
+    let inputs = json!({"inputs": {"age": [[30], [60.5]], "income": [null, 10],
+        "plan": ["pro", "basic"], "member": [true, false]}});
+    let expected = df!("age" => [30.0, 60.5], "income" => [None, Some(10.0)],
+        "plan" => ["pro", "basic"], "member" => [true, false])
+    .unwrap();
+    for value in [split, records, instances, named, inputs] {
+        let found = frame(value.clone()).unwrap();
+        assert!(found.equals_missing(&expected), "{value} is {found}");
+    }
+    let text = b"more,member,age,income,plan\nx,true,30,,pro\ny,FALSE,60.5,10,basic\n";
+    let found = body::csv(text, model().schema(), LIMIT).unwrap();
+    assert!(found.equals_missing(&expected), "{found}");
+}
+
+#[test]
+fn wrong_values_name_the_field() {
+    let row = |age: Value, plan: Value| {
+        json!({"dataframe_records": [
+        {"age": age, "income": 1, "plan": plan, "member": true}]})
+    };
+    let error = frame(row(json!("old"), json!("pro"))).unwrap_err();
+    blamed(&error, "age");
+    assert!(error.to_string().contains("row 0: expected a number, found text \"old\""), "{error}");
+    blamed(&frame(row(Value::Null, json!("pro"))).unwrap_err(), "age");
+    blamed(&frame(row(json!(1), json!(["pro"]))).unwrap_err(), "plan");
+    blamed(&frame(json!({"dataframe_records": [{"age": 1}]})).unwrap_err(), "income");
+    blamed(&frame(json!({"instances": [[1, 2], [1]]})).unwrap_err(), "instances");
+    blamed(&frame(json!({"instances": [[1, 2]]})).unwrap_err(), "plan");
+    blamed(&frame(json!({"instances": []})).unwrap_err(), "instances");
+    blamed(&frame(json!({"instances": [{"age": 1}, 2]})).unwrap_err(), "instances");
+    blamed(&frame(json!({"inputs": {"age": [1, 2], "income": [1]}})).unwrap_err(), "income");
+    blamed(
+        &frame(json!({"dataframe_split": {"columns": ["age"]}})).unwrap_err(),
+        "dataframe_split.data",
+    );
+    // A category the model does not know is found by the model itself.
+    let unknown = frame(row(json!(1), json!("gold"))).unwrap();
+    blamed(&Predictor::new(model()).unwrap().predict(&unknown).unwrap_err(), "plan");
+}
+
+#[test]
+fn bodies_that_are_no_requests_are_refused() {
+    for value in [json!([1]), json!({}), json!(null), json!({"inputs": [], "instances": []})] {
+        assert_eq!(frame(value).unwrap_err().status(), 400);
+    }
+    assert_eq!(body::json(b"{\"a\": \xff}").unwrap_err().status(), 400);
+    assert_eq!(body::json("[".repeat(100_000).as_bytes()).unwrap_err().status(), 400);
+    assert_eq!(body::csv(b"\xff\xfe", model().schema(), LIMIT).unwrap_err().status(), 400);
+    let many = json!({"inputs": {"age": vec![1; LIMIT + 1]}});
+    assert_eq!(frame(many).unwrap_err().status(), 413);
+}
+
+#[test]
+fn predict_takes_one_row_or_many() {
+    let model = model();
+    let read = |value| body::predict(value, model.schema(), LIMIT).unwrap();
+    let named = json!({"age": 30, "income": 1, "plan": "pro", "member": true});
+    let list = json!([30, 1, "pro", true]);
+    let (one, single) = read(named.clone());
+    assert!(single && one.height() == 1);
+    for value in [json!({"features": named}), json!({"features": list})] {
+        let (frame, single) = read(value);
+        assert!(single && frame.equals(&one));
+    }
+    let (two, single) = read(json!({"features": [list, list]}));
+    assert!(!single && two.height() == 2);
+
+    let predictor = Predictor::new(model.clone()).unwrap();
+    let answer = predictor.predict(&one).unwrap().typed(true);
+    let expected = model.predict_proba(&one).unwrap();
+    let no = expected.column("no").unwrap().f64().unwrap().get(0).unwrap();
+    assert_eq!(answer["probabilities"]["no"], json!(no));
+    let said = answer["prediction"].as_str().unwrap();
+    assert_eq!(answer["probability"], answer["probabilities"][said]);
+    assert_eq!(predictor.predict(&two).unwrap().mlflow()["predictions"], json!([said, said]));
+}
+
+#[test]
+fn open_inference_requests_and_answers() {
+    let model = model();
+    let tensor = |name: &str, kind: &str, data: Value| json!({"name": name, "datatype": kind, "shape": [2, 1], "data": data});
+    let mut inputs = vec![
+        tensor("age", "FP64", json!([30.0, 60.0])),
+        tensor("income", "FP64", json!([[1.0], [2.0]])),
+        tensor("plan", "BYTES", json!(["pro", "plus"])),
+        tensor("member", "BOOL", json!([true, false])),
+    ];
+    let request = json!({"id": "7", "inputs": inputs});
+    let frame = infer_request(&request, model.schema(), LIMIT).unwrap();
+    let predictor = Predictor::new(model.clone()).unwrap();
+    let predictions = predictor.predict(&frame).unwrap();
+    let answer =
+        infer_response(&predictions, model.schema(), "m", predictor.version(), request.get("id"));
+    assert_eq!(answer["id"], "7");
+    assert_eq!(answer["outputs"][0]["datatype"], "BYTES");
+    assert_eq!(answer["outputs"][1]["shape"], json!([2, 2]));
+    assert_eq!(answer["outputs"][1]["data"].as_array().unwrap().len(), 4);
+    inputs[1]["shape"] = json!([3, 1]);
+    let wrong = json!({"inputs": inputs});
+    blamed(&infer_request(&wrong, model.schema(), LIMIT).unwrap_err(), "income");
+    let names = Signature::new(model.schema()).v2("m", "1");
+    assert_eq!(names["inputs"][2], json!({"name": "plan", "datatype": "BYTES", "shape": [-1]}));
+    assert_eq!(
+        Signature::new(model.schema()).row_schema()["properties"]["plan"]["enum"],
+        json!(["basic", "plus", "pro"])
+    );
+}
+
+#[test]
+fn drift_is_found_where_it_is_and_only_there() {
+    let same = train();
+    assert!(!drift(&same, &same).unwrap().drifted());
+    let mut moved = same.clone();
+    let older = moved.column("age").unwrap().f64().unwrap() + 25.0;
+    moved.with_column(older.into_column()).unwrap();
+    let report = drift(&same, &moved).unwrap();
+    assert_eq!(report.drifted_columns(), ["age"]);
+    let age = &report.columns[0];
+    assert_eq!((age.test.as_str(), age.wasserstein), ("ks", Some(25.0)));
+    let pros = same.clone().lazy().with_column(lit("pro").alias("plan")).collect().unwrap();
+    assert_eq!(drift(&same, &pros).unwrap().drifted_columns(), ["plan"]);
+    let few = Drift::new().compare(&same, &moved.head(Some(20))).unwrap();
+    assert!(!few.drifted() && few.columns[0].p_value.is_some());
+    assert_eq!(report.to_frame().unwrap().height(), 5);
+    assert!(drift(&same, &df!("other" => [1]).unwrap()).is_err());
+}
+
+#[test]
+fn the_reference_stands_beside_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("churn.oxi");
+    model().save(&path).unwrap();
+    assert!(load_reference(&path).unwrap().is_none());
+    assert!(Predictor::open(&path).unwrap().reference().is_none());
+    save_reference(&path, &train()).unwrap();
+    let predictor = Predictor::open(&path).unwrap();
+    let reference = predictor.reference().unwrap();
+    assert_eq!((reference.height(), reference.width()), (200, 5));
+    assert!(reference.column("prediction").is_ok() && reference.column("churn").is_err());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left aside");
+
+    let alias = folder.path().join("live.alias");
+    std::fs::write(&alias, "churn.oxi\n").unwrap();
+    assert_eq!(resolve(alias.to_str().unwrap()).unwrap(), path);
+    std::fs::write(&path, b"not a model").unwrap();
+    assert!(Predictor::open(&path).is_err());
+}

@@ -1,0 +1,100 @@
+//! What was asked and answered lately: the window for drift and the capture to Parquet.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use oxilab_serve::{Predictions, Result};
+use polars::prelude::DataFrame;
+
+/// Captured rows that make a file.
+const FILE_ROWS: usize = 10_000;
+
+/// Requests and predictions of one model.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    window: VecDeque<DataFrame>,
+    window_rows: usize,
+    most: usize,
+    pending: Vec<DataFrame>,
+    pending_rows: usize,
+    prefix: Option<PathBuf>,
+    files: u64,
+    sample: f64,
+    due: f64,
+}
+
+impl Watch {
+    /// `prefix` is the start of the names of captured files; `None` captures nothing.
+    pub(crate) fn new(most: usize, prefix: Option<PathBuf>, sample: f64) -> Self {
+        Self {
+            window: VecDeque::new(),
+            window_rows: 0,
+            most,
+            pending: Vec::new(),
+            pending_rows: 0,
+            prefix,
+            files: 0,
+            sample,
+            due: 0.0,
+        }
+    }
+
+    /// Takes note of an answer; gives rows that are to be written.
+    pub(crate) fn note(
+        &mut self,
+        input: &DataFrame,
+        predictions: &Predictions,
+    ) -> Result<Option<(PathBuf, DataFrame)>> {
+        let frame = predictions.captured(input)?;
+        self.due += self.sample;
+        let chosen = self.due >= 1.0;
+        if chosen {
+            self.due -= 1.0;
+        }
+        if chosen && self.prefix.is_some() {
+            self.pending_rows += frame.height();
+            self.pending.push(frame.clone());
+        }
+        self.window_rows += frame.height();
+        self.window.push_back(frame);
+        while self.window.len() > 1
+            && self.window.front().is_some_and(|f| self.window_rows - f.height() >= self.most)
+        {
+            self.window_rows -= self.window.pop_front().map_or(0, |frame| frame.height());
+        }
+        Ok(if self.pending_rows >= FILE_ROWS { self.flush() } else { None })
+    }
+
+    /// The captured rows that no file holds yet, and the file for them.
+    pub(crate) fn flush(&mut self) -> Option<(PathBuf, DataFrame)> {
+        let frame = joined(self.pending.drain(..))?;
+        self.pending_rows = 0;
+        let mut path = self.prefix.clone()?.into_os_string();
+        path.push(format!("-{:06}.parquet", self.files));
+        self.files += 1;
+        Some((path.into(), frame))
+    }
+
+    /// The latest rows.
+    pub(crate) fn window(&self) -> Option<DataFrame> {
+        joined(self.window.iter().cloned())
+    }
+
+    /// Forgets the window: another version answers from now on.
+    pub(crate) fn clear(&mut self) {
+        self.window.clear();
+        self.window_rows = 0;
+    }
+}
+
+/// Frames below each other. One whose columns differ begins anew.
+fn joined(frames: impl Iterator<Item = DataFrame>) -> Option<DataFrame> {
+    let mut all: Option<DataFrame> = None;
+    for frame in frames {
+        let fits = all.as_mut().is_some_and(|all| all.vstack_mut(&frame).is_ok());
+        if !fits {
+            all = Some(frame);
+        }
+    }
+    all
+}
