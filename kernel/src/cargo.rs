@@ -119,6 +119,8 @@ pub(crate) struct Metadata {
 pub(crate) struct Package {
     pub(crate) id: String,
     pub(crate) name: String,
+    #[serde(default)]
+    targets: Vec<Target>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -156,6 +158,13 @@ impl Dependency {
 }
 
 impl Metadata {
+    /// Whether a package is a procedural macro.
+    pub(crate) fn is_macro(&self, id: &str) -> bool {
+        let package = self.packages.iter().find(|package| package.id == id);
+        let kinds = package.into_iter().flat_map(|package| &package.targets);
+        kinds.flat_map(|target| &target.kind).any(|kind| kind == "proc-macro")
+    }
+
     /// The id of the package of that name.
     pub(crate) fn id_of(&self, name: &str) -> Option<&str> {
         self.packages.iter().find(|package| package.name == name).map(|package| package.id.as_str())

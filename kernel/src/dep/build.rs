@@ -126,15 +126,27 @@ fn keep(aside: tempfile::TempDir, folder: &Path, library: &SessionLibrary) -> Re
     Ok(())
 }
 
+/// Says what will not be shared, before it is built.
 async fn tell(resolved: &Resolved, output: &OutputSender) {
-    for (name, features) in &resolved.apart {
-        let features = features.join("`, `");
-        let line = format!(
-            "Note: the prelude's `{name}` lacks the feature `{features}`, so `{name}` and the new crates \
-             that use it are built beside the prelude's: their types are not the prelude's.\n"
-        );
-        output.stream(StreamName::Stdout, line).await;
+    let apart = &resolved.apart;
+    if apart.names.is_empty() {
+        return;
     }
+    let quoted = |names: &mut dyn Iterator<Item = &String>| {
+        names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    };
+    let wanted: Vec<String> = apart
+        .wanted
+        .iter()
+        .map(|(name, features)| format!("`{name}` lacks {}", quoted(&mut features.iter())))
+        .collect();
+    let line = format!(
+        "Note: features are wanted that the prelude was not built with ({}). Built beside the prelude's, \
+         with types of their own: {}.\n",
+        wanted.join("; "),
+        quoted(&mut apart.names.iter())
+    );
+    output.stream(StreamName::Stdout, line).await;
 }
 
 async fn compile(

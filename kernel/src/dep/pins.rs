@@ -19,8 +19,18 @@ const ROUNDS: usize = 8;
 /// What was resolved.
 pub(super) struct Resolved {
     pub(super) metadata: Metadata,
-    /// Packages that cannot be shared, each with the features that the prelude's lacks.
-    pub(super) apart: BTreeMap<String, Vec<String>>,
+    /// What cannot be shared.
+    pub(super) apart: Apart,
+}
+
+/// Packages of the prelude that a session needs otherwise.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Apart {
+    /// Packages and the features that the prelude's lacks.
+    pub(super) wanted: BTreeMap<String, Vec<String>>,
+    /// Crates that are compiled again for it. Empty where only macros and build scripts are concerned,
+    /// which no type depends on.
+    pub(super) names: BTreeSet<String>,
 }
 
 /// Writes the project's manifest with all pins and resolves it.
@@ -69,24 +79,44 @@ fn shared(packages: &[Package], metadata: &Metadata) -> BTreeSet<Package> {
         .collect()
 }
 
-/// Packages of which the graph wants more than the prelude has.
-fn apart(pins: &BTreeSet<Package>, metadata: &Metadata) -> BTreeMap<String, Vec<String>> {
-    let mut found = BTreeMap::new();
+/// What cannot be shared: packages of which more is wanted than the prelude has, and all above them.
+fn apart(pins: &BTreeSet<Package>, metadata: &Metadata) -> Apart {
+    let mut apart = Apart::default();
+    let mut other: BTreeSet<&str> = BTreeSet::new();
     for node in &metadata.resolve.nodes {
-        let Some((name, version)) = registry_package(&node.id) else { continue };
-        let of_prelude: Vec<&Package> =
-            pins.iter().filter(|pin| pin.name == name && pin.version == version).collect();
-        if of_prelude.is_empty() {
-            continue;
-        }
+        let of_prelude = of(pins, &node.id);
         let has = |feature: &String| of_prelude.iter().any(|pin| pin.features.contains(feature));
-        let more: Vec<String> =
-            node.features.iter().filter(|feature| !has(feature)).cloned().collect();
-        if !more.is_empty() {
-            found.insert(name.to_owned(), more);
+        let more: Vec<&String> = node.features.iter().filter(|feature| !has(feature)).collect();
+        if let (Some(pin), false) = (of_prelude.first(), more.is_empty()) {
+            apart.wanted.insert(pin.name.clone(), more.into_iter().cloned().collect());
+            other.insert(&node.id);
         }
     }
-    found
+    // Cargo's name for a compiled crate covers all below it, macros and build scripts included.
+    loop {
+        let above = metadata.resolve.nodes.iter().filter(|node| {
+            !other.contains(node.id.as_str())
+                && node.deps.iter().any(|dependency| other.contains(dependency.pkg.as_str()))
+        });
+        let above: Vec<&str> = above.map(|node| node.id.as_str()).collect();
+        if above.is_empty() {
+            break;
+        }
+        other.extend(above);
+    }
+    for id in other.into_iter().filter(|id| !metadata.is_macro(id)) {
+        let of_library = of(pins, id).into_iter().find(|pin| !pin.for_host);
+        apart.names.extend(of_library.map(|pin| pin.name.clone()));
+    }
+    apart
+}
+
+/// The prelude's builds of a package.
+fn of<'a>(pins: &'a BTreeSet<Package>, id: &str) -> Vec<&'a Package> {
+    let found = registry_package(id).map(|(name, version)| {
+        pins.iter().filter(move |pin| pin.name == name && pin.version == version).collect()
+    });
+    found.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -132,10 +162,27 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_that_the_prelude_lacks_sets_a_package_apart() {
-        let pins = [package("serde", &["std"], false), package("serde", &["rc"], true)].into();
-        assert!(apart(&pins, &graph(&[("serde", "1.0.0", &["std", "rc"])])).is_empty());
-        let found = apart(&pins, &graph(&[("serde", "1.0.0", &["std", "alloc"])]));
-        assert_eq!(found["serde"], ["alloc"]);
+    fn a_feature_that_the_prelude_lacks_sets_a_package_apart_and_what_is_above() {
+        let pins = [
+            package("serde", &["std"], false),
+            package("serde", &["rc"], true),
+            package("polars", &[], false),
+        ]
+        .into();
+        let nothing = graph(&[("serde", "1.0.0", &["std", "rc"])]);
+        assert_eq!(apart(&pins, &nothing), Apart::default());
+        let mut more = graph(&[("serde", "1.0.0", &["std", "alloc"]), ("polars", "1.0.0", &[])]);
+        let dependency = json!({"name": "serde", "pkg": "registry+x#serde@1.0.0", "dep_kinds": [{"kind": null}]});
+        more.resolve.nodes[1].deps.push(serde_json::from_value(dependency).expect("dependency"));
+        let found = apart(&pins, &more);
+        assert_eq!(found.wanted["serde"], ["alloc"]);
+        assert_eq!(found.names, ["polars", "serde"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn what_only_build_scripts_use_sets_nothing_apart() {
+        let pins = [package("cc", &[], true)].into();
+        let found = apart(&pins, &graph(&[("cc", "1.0.0", &["parallel"])]));
+        assert!(found.names.is_empty() && found.wanted.contains_key("cc"), "{found:?}");
     }
 }

@@ -110,6 +110,23 @@ macro_rules! twice { ($x:expr) => { $x * 2 } }
 "#;
 
 #[tokio::test]
+async fn crates_of_a_registry_and_their_derive_macros_work() {
+    let (_, prelude) = installed();
+    // Both are in this workspace's lock, and so on this machine.
+    let (built, said) = add(&[], "", "heck = \"0.5\"\nthiserror = { version = \"2\" }").await;
+    let library = built.unwrap_or_else(|error| panic!("{error}\n{said}"));
+    assert!(!said.contains("Note"), "{said}");
+    let code = r#"{
+        use heck::ToSnakeCase;
+        #[derive(Debug, thiserror::Error)]
+        #[error("bad {0}")]
+        struct Bad(u8);
+        format!("{}: {}", "HelloWorld".to_snake_case(), Bad(4))
+    }"#;
+    assert_eq!(cell::run(prelude, &[library], code), "hello_world: bad 4");
+}
+
+#[tokio::test]
 async fn a_later_library_builds_on_an_earlier_one() {
     let (checkout, prelude) = installed();
     let counter =
@@ -142,7 +159,7 @@ async fn a_missing_feature_sets_a_crate_apart_and_says_so() {
     );
     let (built, said) = add(&[], "", "wants_more = { path = \"wants_more\" }").await;
     let library = built.unwrap_or_else(|error| panic!("{error}\n{said}"));
-    assert!(said.contains("lacks the feature `rc`"), "{said}");
+    assert!(said.contains("`serde` lacks `rc`"), "{said}");
     assert_eq!(cell::run(prelude, &[library], "wants_more::count().to_string()"), "3");
 }
 
