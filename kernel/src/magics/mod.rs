@@ -26,6 +26,7 @@ mod testing;
 mod time;
 mod timeit;
 mod timing;
+mod track;
 mod version;
 mod who;
 mod writefile;
@@ -61,6 +62,15 @@ pub static REGISTRY: &[&dyn Magic] = &[
     &capture::Capture,
     &fmt::Fmt,
     &run_file::Run,
+    &track::EXPERIMENT,
+    &track::RUNS,
+    &track::BEST,
+    &track::COMPARE,
+    &track::REGISTER,
+    &track::MODELS,
+    &track::PROMOTE,
+    &track::LOAD,
+    &track::TRACK,
     &version::Version,
     &evcxr::Setting,
 ];

@@ -91,6 +91,14 @@ impl Mlflow {
         Ok(root)
     }
 
+    /// Makes a registered model unless it exists.
+    fn ensure_model(&self, name: &str) -> Result<()> {
+        match self.http.post("mlflow/registered-models/create", &json!({ "name": name })) {
+            Err(error) if !is(&error, "RESOURCE_ALREADY_EXISTS") => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// All files under a path of the proxy, relative to it.
     fn list(&self, root: &str) -> Result<Vec<Artifact>> {
         let mut found = Vec::new();
@@ -307,10 +315,7 @@ impl Tracker for Mlflow {
         for (file, artifact) in artifact::files(files)? {
             self.put_artifact(&run, &file, &format!("{folder}/{}", artifact.path))?;
         }
-        match self.http.post("mlflow/registered-models/create", &json!({ "name": name })) {
-            Err(error) if !is(&error, "RESOURCE_ALREADY_EXISTS") => return Err(error),
-            _ => {}
-        }
+        self.ensure_model(name)?;
         let source = format!("mlflow-artifacts:/{}/{folder}", self.root(&run)?);
         let body = json!({ "name": name, "source": source, "run_id": run });
         let answer = self.http.post("mlflow/model-versions/create", &body)?;
@@ -353,6 +358,7 @@ impl Tracker for Mlflow {
     }
 
     fn set_model_tag(&self, name: &str, key: &str, value: &str) -> Result<()> {
+        self.ensure_model(name)?;
         let body = json!({ "name": name, "key": key, "value": value });
         self.http.post("mlflow/registered-models/set-tag", &body).map(drop)
     }
