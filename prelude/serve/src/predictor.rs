@@ -220,6 +220,10 @@ pub fn resolve(uri: &str) -> Result<PathBuf> {
     if path.extension().is_some_and(|extension| extension == "alias") {
         let text = std::fs::read_to_string(&path)
             .map_err(ServeError::io("reading the alias", path.as_path()))?;
+        if text.trim().is_empty() {
+            let problem = "the alias file is empty".to_owned();
+            return Err(ServeError::Registry { uri: uri.to_owned(), problem });
+        }
         let target = PathBuf::from(text.trim());
         let folder = path.parent().unwrap_or(Path::new("."));
         return Ok(folder.join(target));
