@@ -16,7 +16,6 @@ pub(crate) enum Message {
         package_id: String,
         env: Vec<(String, String)>,
         linked_paths: Vec<String>,
-        out_dir: PathBuf,
     },
     /// All the rest.
     #[serde(other)]

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::InstallError;
 use super::collect::{Built, LIBRARY, collect};
-use crate::cargo::{Message, Metadata, libraries, registry_package};
+use crate::cargo::{Message, Metadata, libraries};
 use crate::toolchain::Toolchain;
 
 /// Builds what is missing, with cargo's own progress on the terminal.
@@ -27,9 +27,7 @@ pub(super) fn build(
         ["build", "--release", "-p", "oxilab", "-p", "oxilab-worker", "-p", "oxilab-kernel"];
     let binaries = cargo.build(&binaries, &[])?;
     let library = ["rustc", "--release", "-p", LIBRARY, "--lib"];
-    let mut flags = vec!["--".to_owned(), "-Cprefer-dynamic".to_owned()];
-    flags.extend(nanoarrow(&binaries).map(|file| format!("-Clink-arg={}", file.display())));
-    let library = cargo.build(&library, &flags)?;
+    let library = cargo.build(&library, &["--", "-C", "prefer-dynamic"])?;
     let shared = libraries(&library)
         .values()
         .find(|artifact| artifact.target.kind.iter().any(|kind| kind == "dylib"))
@@ -38,17 +36,6 @@ pub(super) fn build(
         .to_owned();
     let held = toolchain.crates_of(&shared)?;
     collect(&binaries, &library, &metadata, &held)
-}
-
-/// A part of LightGBM that its own build leaves as a library apart and that `lightgbm3-sys` (1.0) does
-/// not name: without it the prelude's library has an undefined symbol and cannot be loaded.
-fn nanoarrow(messages: &[Message]) -> Option<PathBuf> {
-    messages.iter().find_map(|message| {
-        let Message::BuildScriptExecuted { package_id, out_dir, .. } = message else { return None };
-        let (name, _) = registry_package(package_id)?;
-        let file = out_dir.join("build/external_libs/nanoarrow/libnanoarrow_static.a");
-        (name == "lightgbm3-sys" && file.is_file()).then_some(file)
-    })
 }
 
 /// Cargo, and where it works.
@@ -81,7 +68,7 @@ impl Cargo<'_> {
         })
     }
 
-    fn build(&self, arguments: &[&str], last: &[String]) -> Result<Vec<Message>, InstallError> {
+    fn build(&self, arguments: &[&str], last: &[&str]) -> Result<Vec<Message>, InstallError> {
         let mut command = self.command(arguments);
         command.arg("--message-format=json-render-diagnostics").args(last);
         let mut child =

@@ -244,7 +244,6 @@ mod tests {
                 package_id: "registry+x#oxilab-kernel@1.0.0".to_owned(),
                 env: vec![("OXILAB_RUSTFLAGS".to_owned(), "-C\u{1f}target-cpu=native".to_owned())],
                 linked_paths: Vec::new(),
-                out_dir: "/t/out".into(),
             },
         ]
     }
