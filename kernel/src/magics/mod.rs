@@ -18,6 +18,7 @@ mod process;
 mod reset;
 mod run_file;
 mod scanner;
+mod serve;
 mod shell;
 mod show;
 mod split;
@@ -62,6 +63,8 @@ pub static REGISTRY: &[&dyn Magic] = &[
     &capture::Capture,
     &fmt::Fmt,
     &run_file::Run,
+    &serve::Serve,
+    &serve::Monitor,
     &track::EXPERIMENT,
     &track::RUNS,
     &track::BEST,
