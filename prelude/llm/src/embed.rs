@@ -41,7 +41,8 @@ impl Embedder {
         let folder = folder.as_ref();
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(|e| LlmError::file("read", &path, e))?;
-        let damaged = |format, reason: String| LlmError::Damaged { path: path.clone(), format, reason };
+        let damaged =
+            |format, reason: String| LlmError::Damaged { path: path.clone(), format, reason };
         let config: Config =
             serde_json::from_str(&text).map_err(|e| damaged("config.json", e.to_string()))?;
         if let Some(other) = config.model_type.as_deref().filter(|kind| *kind != "bert") {
@@ -58,13 +59,14 @@ impl Embedder {
             BertModel::load(weights, &config).map_err(|e| damaged("safetensors", e.to_string()))?;
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|e| LlmError::file("read", &path, e))?;
-        let mut tokenizer = Tokenizer::from_bytes(&bytes)
-            .map_err(|e| damaged("tokenizer.json", e.to_string()))?;
+        let mut tokenizer =
+            Tokenizer::from_bytes(&bytes).map_err(|e| damaged("tokenizer.json", e.to_string()))?;
         // Batches are padded here, and cut at the length that the model was trained with.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
         let settings = std::fs::read_to_string(folder.join("sentence_bert_config.json"));
-        let settings: Json = serde_json::from_str(&settings.unwrap_or_default()).unwrap_or(Json::Null);
+        let settings: Json =
+            serde_json::from_str(&settings.unwrap_or_default()).unwrap_or(Json::Null);
         let max_length = settings.get("max_seq_length").and_then(Json::as_u64);
         let max_length = max_length.and_then(|n| usize::try_from(n).ok());
         let max_length = max_length.unwrap_or(512).clamp(2, config.max_position_embeddings);
@@ -126,10 +128,14 @@ impl Embedder {
             .iter()
             .flat_map(|row| (0..longest).map(|at| if at < row.len() { 1.0 } else { 0.0 }))
             .collect();
-        let ids: Vec<u32> =
-            rows.iter().flat_map(|row| (0..longest).map(|at| row.get(at).copied().unwrap_or(0))).collect();
-        let (ids, mask) =
-            (Tensor::from_vec(ids, shape, &Device::Cpu)?, Tensor::from_vec(mask, shape, &Device::Cpu)?);
+        let ids: Vec<u32> = rows
+            .iter()
+            .flat_map(|row| (0..longest).map(|at| row.get(at).copied().unwrap_or(0)))
+            .collect();
+        let (ids, mask) = (
+            Tensor::from_vec(ids, shape, &Device::Cpu)?,
+            Tensor::from_vec(mask, shape, &Device::Cpu)?,
+        );
         let states = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
         let weights = mask.unsqueeze(2)?;
         let sum = states.broadcast_mul(&weights)?.sum(1)?;

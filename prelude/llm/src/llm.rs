@@ -63,11 +63,12 @@ impl Llm {
         let text = std::fs::read_to_string(&path).map_err(|e| LlmError::file("read", &path, e))?;
         let config = ModelConfig::from_json(&text, &path)?;
         let tokenizer = Tokenizer::from_folder(folder)?;
-        let template = std::fs::read_to_string(folder.join("chat_template.jinja")).ok().or_else(|| {
-            let text = std::fs::read_to_string(folder.join("tokenizer_config.json")).ok()?;
-            let json: serde_json::Value = serde_json::from_str(&text).ok()?;
-            json.get("chat_template")?.as_str().map(str::to_owned)
-        });
+        let template =
+            std::fs::read_to_string(folder.join("chat_template.jinja")).ok().or_else(|| {
+                let text = std::fs::read_to_string(folder.join("tokenizer_config.json")).ok()?;
+                let json: serde_json::Value = serde_json::from_str(&text).ok()?;
+                json.get("chat_template")?.as_str().map(str::to_owned)
+            });
         let model = Model::load(config, &Source::open_safetensors(folder)?)?;
         Self::new(folder, model, tokenizer, template)
     }

@@ -38,7 +38,11 @@ pub fn models_dir() -> PathBuf {
     }
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
         std::env::home_dir().map(|home| {
-            if cfg!(target_os = "macos") { home.join("Library/Caches") } else { home.join(".cache") }
+            if cfg!(target_os = "macos") {
+                home.join("Library/Caches")
+            } else {
+                home.join(".cache")
+            }
         })
     });
     cache.unwrap_or_default().join("oxilab/models")

@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn the_seed_repeats_and_the_penalty_turns_away() {
         let draw = |seed| {
-            let mut sampler = Sampler::new(&Sampling::greedy().with_temperature(1.0).with_seed(seed));
+            let mut sampler =
+                Sampler::new(&Sampling::greedy().with_temperature(1.0).with_seed(seed));
             (0..20).map(|_| sampler.next(&[1.0, 1.0, 1.0], &[]).0).collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));

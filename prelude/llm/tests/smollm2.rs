@@ -209,7 +209,8 @@ fn examples_that_teach_nothing_are_named() -> Result<()> {
     let trainer = SftTrainer::new(Lora::new(2)).with_max_length(3).quiet();
     let error = trainer.fit(&mut model, &bad).expect_err("refused").to_string();
     assert!(error.starts_with("example 0: nothing to learn within 3 tokens"), "{error}");
-    let error = SftTrainer::new(Lora::new(2).with_targets(&["query"])).quiet().fit(&mut model, &examples());
+    let error =
+        SftTrainer::new(Lora::new(2).with_targets(&["query"])).quiet().fit(&mut model, &examples());
     assert!(error.expect_err("refused").to_string().contains("q_proj"));
     Ok(())
 }

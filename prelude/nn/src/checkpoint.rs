@@ -50,11 +50,13 @@ impl Checkpoint {
             .prefix(".checkpoint")
             .tempdir_in(parent)
             .map_err(|e| file("create a folder in", parent, e))?;
-        for (name, tensors) in FILES.iter().zip([&self.parameters, &self.optimizer, &self.average]) {
+        for (name, tensors) in FILES.iter().zip([&self.parameters, &self.optimizer, &self.average])
+        {
             candle_core::safetensors::save(tensors, aside.path().join(name))?;
         }
         let path = aside.path().join("state.json");
-        let json = serde_json::to_vec(&self.position).map_err(|e| file("write", &path, e.into()))?;
+        let json =
+            serde_json::to_vec(&self.position).map_err(|e| file("write", &path, e.into()))?;
         std::fs::write(&path, json).map_err(|e| file("write", &path, e))?;
         let old = parent.join(format!(
             ".old-{}",

@@ -134,15 +134,18 @@ pub struct LiveChart {
 impl Consumer for LiveChart {
     fn on_event(&mut self, event: &Event, history: &History) -> Result<Flow> {
         let due = match event {
-            Event::Step { .. } => self
-                .drawn
-                .is_none_or(|drawn| drawn.elapsed() > Duration::from_secs(1)),
+            Event::Step { .. } => {
+                self.drawn.is_none_or(|drawn| drawn.elapsed() > Duration::from_secs(1))
+            }
             Event::Ended { .. } => true,
             _ => false,
         };
         if due && !history.is_empty() {
-            let bundle =
-                if matches!(event, Event::Ended { .. }) { history.render() } else { history.live() };
+            let bundle = if matches!(event, Event::Ended { .. }) {
+                history.render()
+            } else {
+                history.live()
+            };
             match &self.shown {
                 Some(shown) => shown.update(bundle),
                 None => self.shown = Some(Display::show(bundle)),

@@ -8,7 +8,12 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 /// # Errors
 /// When the shape cannot be allocated.
 pub fn normal(shape: &[usize], seed: u64) -> Result<Var> {
-    Var::from_tensor(&crate::init::normal(shape, 1.0, &mut StdRng::seed_from_u64(seed), &Device::Cpu)?)
+    Var::from_tensor(&crate::init::normal(
+        shape,
+        1.0,
+        &mut StdRng::seed_from_u64(seed),
+        &Device::Cpu,
+    )?)
 }
 
 /// Compares the gradient of `f`'s sum of weighted results with central differences for every value of

@@ -193,7 +193,8 @@ mod tests {
             let loss = 1.0 / f64::from(u32::try_from(step).unwrap_or(1));
             history.push_step(StepRecord { step, loss, learning_rate: 0.1, grad_norm: 1.0 });
         }
-        let metrics = BTreeMap::from([("valid_loss".to_owned(), 0.3), ("accuracy".to_owned(), 0.9)]);
+        let metrics =
+            BTreeMap::from([("valid_loss".to_owned(), 0.3), ("accuracy".to_owned(), 0.9)]);
         history.push_epoch(EpochRecord { epoch: 1, step: 5, metrics });
         let bundle = history.render();
         assert_eq!(bundle.plain(), "5 steps, 1 epochs, accuracy 0.9000, valid_loss 0.3000");

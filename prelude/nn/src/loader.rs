@@ -171,7 +171,13 @@ impl DataLoader {
     #[must_use]
     pub fn new(dataset: impl Dataset + 'static, batch_size: usize) -> Self {
         let batch_size = batch_size.max(1);
-        Self { dataset: Arc::new(dataset), batch_size, shuffle: None, drop_last: false, prefetch: 2 }
+        Self {
+            dataset: Arc::new(dataset),
+            batch_size,
+            shuffle: None,
+            drop_last: false,
+            prefetch: 2,
+        }
     }
 
     /// Shuffles the rows in every epoch.
@@ -219,11 +225,15 @@ impl DataLoader {
             let seed = seed ^ (epoch as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             rows.shuffle(&mut StdRng::seed_from_u64(seed));
         }
-        let mut plan: Vec<Vec<usize>> = rows.chunks(self.batch_size).map(<[usize]>::to_vec).collect();
+        let mut plan: Vec<Vec<usize>> =
+            rows.chunks(self.batch_size).map(<[usize]>::to_vec).collect();
         plan.truncate(self.batches());
         let plan = plan.into_iter().skip(skip);
         if self.prefetch == 0 {
-            return Batches(Source::Here { dataset: Arc::clone(&self.dataset), plan: Box::new(plan) });
+            return Batches(Source::Here {
+                dataset: Arc::clone(&self.dataset),
+                plan: Box::new(plan),
+            });
         }
         let (batch_tx, batch_rx) = sync_channel(self.prefetch);
         let dataset = Arc::clone(&self.dataset);
@@ -240,7 +250,13 @@ impl DataLoader {
 
 impl std::fmt::Debug for DataLoader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DataLoader({} rows, {} batches of {})", self.rows(), self.batches(), self.batch_size)
+        write!(
+            f,
+            "DataLoader({} rows, {} batches of {})",
+            self.rows(),
+            self.batches(),
+            self.batch_size
+        )
     }
 }
 

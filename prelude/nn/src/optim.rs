@@ -169,7 +169,10 @@ impl Optimizer {
         let mut state = HashMap::new();
         for (name, slot) in &self.slots {
             for (part, values) in [("first", &slot.first), ("second", &slot.second)] {
-                state.insert(format!("{part}.{name}"), Tensor::new(values.as_slice(), &Device::Cpu)?);
+                state.insert(
+                    format!("{part}.{name}"),
+                    Tensor::new(values.as_slice(), &Device::Cpu)?,
+                );
             }
             state.insert(format!("steps.{name}"), Tensor::new(&[slot.steps], &Device::Cpu)?);
         }

@@ -111,7 +111,9 @@ mod tests {
         assert!(at(cosine, 0) < 0.1 && at(cosine, 9) < 1.0 && (at(cosine, 10) - 1.0).abs() < 1e-9);
         assert!((at(cosine, 55) - 0.5).abs() < 1e-9 && at(cosine, 100) < 1e-9);
         assert!((at(Schedule::Linear { warmup: 0 }, 25) - 0.75).abs() < 1e-9);
-        assert!((at(Schedule::OneCycle, 0) - 0.04).abs() < 1e-9 && at(Schedule::OneCycle, 99) < 1e-3);
+        assert!(
+            (at(Schedule::OneCycle, 0) - 0.04).abs() < 1e-9 && at(Schedule::OneCycle, 99) < 1e-3
+        );
         assert!((at(Schedule::Step { every: 2, factor: 0.1 }, 45) - 0.01).abs() < 1e-9);
     }
 

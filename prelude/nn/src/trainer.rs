@@ -335,8 +335,7 @@ impl<M: Trainable> Trainer<M> {
             optim::scale(grads, limit / norm);
         }
         let position = &mut self.position;
-        let factor =
-            self.schedule.factor(&position.schedule, position.step, steps, position.epoch);
+        let factor = self.schedule.factor(&position.schedule, position.step, steps, position.epoch);
         let learning_rate = self.optimizer.learning_rate() * factor;
         self.optimizer.step(vars, grads, learning_rate)?;
         grads.clear();
@@ -385,9 +384,12 @@ impl<M: Trainable> Trainer<M> {
             if let Some(raw) = &raw {
                 restore(vars, raw, "memory".as_ref())?;
             }
-            metrics.extend(evaluated?.into_iter().map(|(name, value)| (format!("valid_{name}"), value)));
+            metrics.extend(
+                evaluated?.into_iter().map(|(name, value)| (format!("valid_{name}"), value)),
+            );
         }
-        let value_of = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
+        let value_of =
+            |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
         let train_loss = metrics[0].1;
         self.schedule
             .observe(&mut self.position.schedule, value_of("valid_loss").unwrap_or(train_loss));
@@ -402,7 +404,8 @@ impl<M: Trainable> Trainer<M> {
         });
         if improved {
             self.position.best = Some(watched);
-            self.best = if self.average.is_empty() { snapshot(vars)? } else { self.average.clone() };
+            self.best =
+                if self.average.is_empty() { snapshot(vars)? } else { self.average.clone() };
         }
         if let Some(folder) = self.checkpoints.clone() {
             let names: &[&str] = if improved { &["last", "best"] } else { &["last"] };

@@ -102,8 +102,7 @@ fn early_stopping_keeps_the_best_parameters() -> Result<()> {
 fn a_checkpoint_of_another_model_is_refused_by_name() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     trainer(1)?.save(folder.path().join("last"))?;
-    let mut other =
-        Trainer::new(Mlp::new(2, &[4], 1, 0)?, Optimizer::adam(0.1), Loss::Mse).quiet();
+    let mut other = Trainer::new(Mlp::new(2, &[4], 1, 0)?, Optimizer::adam(0.1), Loss::Mse).quiet();
     let error = other.resume(folder.path().join("last")).expect_err("refused").to_string();
     assert!(error.contains("layers.0.weight"), "{error}");
     Ok(())

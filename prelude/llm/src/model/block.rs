@@ -86,7 +86,12 @@ impl Block {
         x + self.down.forward(&inner, pass.mode)?
     }
 
-    fn attend(&self, x: &Tensor, pass: &Pass<'_>, cache: Option<&mut LayerCache>) -> Result<Tensor> {
+    fn attend(
+        &self,
+        x: &Tensor,
+        pass: &Pass<'_>,
+        cache: Option<&mut LayerCache>,
+    ) -> Result<Tensor> {
         let config = pass.config;
         let length = x.dim(0)?;
         let heads = |layer: &Linear, count: usize| {

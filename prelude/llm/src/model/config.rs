@@ -122,7 +122,8 @@ impl ModelConfig {
             .or_else(|| hidden.checked_div(heads))
             .unwrap_or_default();
         let rope_factors = if gguf.tensors().contains_key("rope_freqs.weight") {
-            let factors = gguf.tensor("rope_freqs.weight")?.dequantize(&candle_core::Device::Cpu)?;
+            let factors =
+                gguf.tensor("rope_freqs.weight")?.dequantize(&candle_core::Device::Cpu)?;
             Some(factors.flatten_all()?.to_vec1()?)
         } else {
             None
@@ -130,7 +131,8 @@ impl ModelConfig {
         let vocabulary = gguf.tensors().get("token_embd.weight").map(|info| info.shape[0]);
         let config = Self {
             architecture,
-            vocabulary: vocabulary.ok_or_else(|| gguf.bad("tensor \"token_embd.weight\" is missing"))?,
+            vocabulary: vocabulary
+                .ok_or_else(|| gguf.bad("tensor \"token_embd.weight\" is missing"))?,
             hidden,
             intermediate: need("feed_forward_length")?,
             layers: need("block_count")?,
@@ -159,9 +161,8 @@ impl ModelConfig {
             reason,
         };
         let json: Json = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
-        let number = |key: &str| {
-            json.get(key).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok())
-        };
+        let number =
+            |key: &str| json.get(key).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
         let need = |key: &str| number(key).ok_or_else(|| bad(format!("{key} is missing")));
         let kind = json.get("model_type").and_then(Json::as_str).unwrap_or_default();
         let architecture = Architecture::parse(kind)?;
@@ -175,7 +176,11 @@ impl ModelConfig {
             .and_then(Json::as_f64)
             .unwrap_or(10_000.0);
         #[expect(clippy::cast_precision_loss, reason = "heads are narrow")]
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within a head")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within a head"
+        )]
         let rope_dims = json
             .get("partial_rotary_factor")
             .and_then(Json::as_f64)

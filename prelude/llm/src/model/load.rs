@@ -41,7 +41,8 @@ impl Model {
 /// Gemma's norms are stored around zero in safetensors, around one in GGUF.
 fn norm(config: &ModelConfig, source: &Source, name: &str, n: usize) -> Result<Tensor> {
     let weight = source.vector(name, n)?;
-    let shifted = config.architecture == Architecture::Gemma && matches!(source, Source::Tensors { .. });
+    let shifted =
+        config.architecture == Architecture::Gemma && matches!(source, Source::Tensors { .. });
     Ok(if shifted { (weight + 1.0)? } else { weight })
 }
 
@@ -49,12 +50,13 @@ fn block(config: &ModelConfig, source: &Source, layer: usize) -> Result<Block> {
     let name = |part: &str| format!("model.layers.{layer}.{part}");
     let (hidden, inner) = (config.hidden, config.intermediate);
     let (wide, narrow) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-    let linear = |part: &str, rows: usize, columns: usize, heads: Option<usize>| -> Result<Linear> {
-        let weight = source.matrix(&name(&format!("{part}.weight")), rows, columns, heads)?;
-        let bias = name(&format!("{part}.bias"));
-        let bias = if source.has(&bias) { Some(source.vector(&bias, rows)?) } else { None };
-        Ok(Linear::new(weight, bias))
-    };
+    let linear =
+        |part: &str, rows: usize, columns: usize, heads: Option<usize>| -> Result<Linear> {
+            let weight = source.matrix(&name(&format!("{part}.weight")), rows, columns, heads)?;
+            let bias = name(&format!("{part}.bias"));
+            let bias = if source.has(&bias) { Some(source.vector(&bias, rows)?) } else { None };
+            Ok(Linear::new(weight, bias))
+        };
     let maybe = |part: &str| -> Result<Option<Tensor>> {
         let name = name(part);
         if source.has(&name) { Ok(Some(source.vector(&name, config.head_dim)?)) } else { Ok(None) }
@@ -104,13 +106,16 @@ fn split<const N: usize>(joined: &Linear, rows: [usize; N]) -> Result<[Linear; N
             other => Weight::Dense(other.dense()?.narrow(0, start, count)?.contiguous()?),
         };
         let bias = match &joined.bias {
-            Some(bias) => Some(bias.to_device(&Device::Cpu)?.narrow(0, start, count)?.contiguous()?),
+            Some(bias) => {
+                Some(bias.to_device(&Device::Cpu)?.narrow(0, start, count)?.contiguous()?)
+            }
             None => None,
         };
         parts.push(Linear::new(weight, bias));
         start += count;
     }
     parts.try_into().map_err(|_| {
-        candle_core::Error::Msg("a matrix was split into the wrong number of parts".to_owned()).into()
+        candle_core::Error::Msg("a matrix was split into the wrong number of parts".to_owned())
+            .into()
     })
 }

@@ -155,7 +155,9 @@ impl Model {
             optim::accumulate(grads, vars, &store, factor)?;
             grad = store.get(&input).cloned();
         }
-        if let Some(grad) = grad.filter(|_| vars.iter().any(|(name, _)| name.contains("embed_tokens"))) {
+        if let Some(grad) =
+            grad.filter(|_| vars.iter().any(|(name, _)| name.contains("embed_tokens")))
+        {
             let store = embedded.mul(&grad.detach())?.sum_all()?.backward()?;
             optim::accumulate(grads, vars, &store, factor)?;
         }

@@ -131,11 +131,14 @@ fn string_method(
             "startswith" => text.starts_with(argument(0).ok_or_else(unknown)?).into(),
             "endswith" => text.ends_with(argument(0).ok_or_else(unknown)?).into(),
             "replace" => {
-                let (from, to) = (argument(0).ok_or_else(unknown)?, argument(1).ok_or_else(unknown)?);
+                let (from, to) =
+                    (argument(0).ok_or_else(unknown)?, argument(1).ok_or_else(unknown)?);
                 text.replace(from, to).into()
             }
             "split" => match argument(0) {
-                Some(separator) => text.split(separator).map(Value::from).collect::<Vec<_>>().into(),
+                Some(separator) => {
+                    text.split(separator).map(Value::from).collect::<Vec<_>>().into()
+                }
                 None => text.split_whitespace().map(Value::from).collect::<Vec<_>>().into(),
             },
             _ => return Err(unknown()),
@@ -177,7 +180,8 @@ mod tests {
     fn a_template_that_refuses_is_an_error_with_its_message() -> Result<()> {
         let source = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}";
         let template = ChatTemplate::new(source, "", "")?;
-        let error = template.render(&[Message::system("x")], true).expect_err("refused").to_string();
+        let error =
+            template.render(&[Message::system("x")], true).expect_err("refused").to_string();
         assert!(error.contains("no system here"), "{error}");
         assert!(ChatTemplate::new("{% for %}", "", "").is_err());
         Ok(())

@@ -47,7 +47,9 @@ impl Tokenizer {
                 Some(id) => vec![id.clone()],
                 None => Vec::new(),
             };
-            ends.extend(ids.iter().filter_map(Json::as_u64).filter_map(|id| u32::try_from(id).ok()));
+            ends.extend(
+                ids.iter().filter_map(Json::as_u64).filter_map(|id| u32::try_from(id).ok()),
+            );
         }
         ends.sort_unstable();
         ends.dedup();
@@ -100,7 +102,8 @@ impl Tokenizer {
         let encoded =
             self.inner.encode(text, start).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
         let mut ids = encoded.get_ids().to_vec();
-        if let Some(bos) = self.bos.filter(|bos| start && self.add_bos && ids.first() != Some(bos)) {
+        if let Some(bos) = self.bos.filter(|bos| start && self.add_bos && ids.first() != Some(bos))
+        {
             ids.insert(0, bos);
         }
         Ok(ids)
@@ -261,7 +264,8 @@ fn sentence_piece(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
             .collect(),
         _ => return Err(gguf.bad("metadata tokenizer.ggml.scores is missing")),
     };
-    let ids: HashMap<&str, usize> = tokens.iter().enumerate().map(|(id, token)| (*token, id)).collect();
+    let ids: HashMap<&str, usize> =
+        tokens.iter().enumerate().map(|(id, token)| (*token, id)).collect();
     let mut merges: Vec<(usize, &str, &str)> = Vec::new();
     for (id, token) in tokens.iter().enumerate() {
         for (at, _) in token.char_indices().skip(1) {
@@ -278,7 +282,8 @@ fn sentence_piece(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
     });
     let merges: Vec<Json> = merges.iter().map(|(_, left, right)| json!([left, right])).collect();
     let prefix = gguf.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
-    let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
+    let mut normalizers =
+        vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
     let mut decoders = vec![
         json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
         json!({"type": "ByteFallback"}),
@@ -308,7 +313,9 @@ fn sentence_piece(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
 }
 
 fn vocabulary(tokens: &[&str]) -> Json {
-    Json::Object(tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect())
+    Json::Object(
+        tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect(),
+    )
 }
 
 /// Control (3) and user-defined (4) tokens.

@@ -85,7 +85,11 @@ impl Example {
                 })
                 .collect()
         };
-        Ok(column(question)?.into_iter().zip(column(answer)?).map(|(q, a)| Self::chat(q, a)).collect())
+        Ok(column(question)?
+            .into_iter()
+            .zip(column(answer)?)
+            .map(|(q, a)| Self::chat(q, a))
+            .collect())
     }
 
     /// The example's tokens, cut at `max_length`; only answers are learned.
@@ -99,7 +103,11 @@ impl Example {
                 let mut sequence = Sequence::default();
                 push(&mut sequence, &llm.tokenizer.encode(prompt, true)?, false);
                 push(&mut sequence, &llm.tokenizer.encode(completion, false)?, true);
-                push(&mut sequence, &llm.tokenizer.ends()[..llm.tokenizer.ends().len().min(1)], true);
+                push(
+                    &mut sequence,
+                    &llm.tokenizer.ends()[..llm.tokenizer.ends().len().min(1)],
+                    true,
+                );
                 sequence
             }
         };
@@ -133,9 +141,10 @@ fn chat(llm: &Llm, row: usize, messages: &[Message]) -> Result<Sequence> {
         else {
             return Err(LlmError::Example {
                 row,
-                reason: "the chat template changes earlier messages when later ones follow, so that \
+                reason:
+                    "the chat template changes earlier messages when later ones follow, so that \
                          the answer's place is not known; use prompt and completion"
-                    .to_owned(),
+                        .to_owned(),
             });
         };
         push(&mut sequence, &llm.tokenizer.encode(question, false)?, false);

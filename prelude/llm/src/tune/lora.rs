@@ -104,7 +104,9 @@ impl Lora {
         }
         let unknown = self.targets.iter().find(|name| !TARGETS.contains(&name.as_str()));
         match unknown {
-            Some(name) => setting("targets", format!("{name:?}"), &format!("there are {TARGETS:?}")),
+            Some(name) => {
+                setting("targets", format!("{name:?}"), &format!("there are {TARGETS:?}"))
+            }
             None if self.targets.is_empty() => {
                 setting("targets", "empty".to_owned(), "at least one layer must be named")
             }

@@ -67,7 +67,10 @@ impl Llm {
                 }
             }
             if phi {
-                linear(format!("{at}.self_attn.qkv_proj"), &join(&[&block.q, &block.k, &block.v])?)?;
+                linear(
+                    format!("{at}.self_attn.qkv_proj"),
+                    &join(&[&block.q, &block.k, &block.v])?,
+                )?;
                 linear(format!("{at}.mlp.gate_up_proj"), &join(&[&block.gate, &block.up])?)?;
             }
         }
@@ -79,7 +82,8 @@ impl Llm {
         for (number, block) in self.model.blocks.iter().enumerate() {
             let at = format!("model.layers.{number}");
             tensors.insert(format!("{at}.input_layernorm.weight"), norm(&block.input_norm)?);
-            tensors.insert(format!("{at}.post_attention_layernorm.weight"), norm(&block.post_norm)?);
+            tensors
+                .insert(format!("{at}.post_attention_layernorm.weight"), norm(&block.post_norm)?);
             for (name, tensor) in [("q_norm", &block.q_norm), ("k_norm", &block.k_norm)] {
                 if let Some(tensor) = tensor {
                     tensors.insert(format!("{at}.self_attn.{name}.weight"), tensor.clone());

@@ -226,7 +226,8 @@ impl SftTrainer {
             return Err(LlmError::NoExamples);
         }
         let vars = self.prepare(llm)?;
-        let longest = self.batches(&sequences, 0).iter().map(|batch| tokens(batch, &sequences)).max();
+        let longest =
+            self.batches(&sequences, 0).iter().map(|batch| tokens(batch, &sequences)).max();
         let memory = self.memory(llm, &vars, longest.unwrap_or(0));
         if self.show_memory {
             display::show(memory.render());
@@ -240,7 +241,10 @@ impl SftTrainer {
             step: 0,
             steps,
         };
-        self.emit(&Event::Started { epochs: self.epochs, steps, parameters, memory }, &run.history)?;
+        self.emit(
+            &Event::Started { epochs: self.epochs, steps, parameters, memory },
+            &run.history,
+        )?;
         let result = self.epochs(llm, &sequences, &evaluation, &mut run);
         // The cache holds keys and values of the old weights.
         llm.reset();
@@ -322,7 +326,8 @@ impl SftTrainer {
             let train_loss = self.epoch(llm, sequences, run, epoch)?;
             let mut metrics = vec![("train_loss".to_owned(), train_loss)];
             if !evaluation.is_empty() {
-                metrics.push(("valid_loss".to_owned(), evaluate(llm, evaluation, self.batch_size)?));
+                metrics
+                    .push(("valid_loss".to_owned(), evaluate(llm, evaluation, self.batch_size)?));
             }
             let record = metrics.iter().cloned().collect::<BTreeMap<_, _>>();
             run.history.push_epoch(EpochRecord { epoch, step: run.step, metrics: record });

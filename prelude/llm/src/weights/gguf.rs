@@ -100,7 +100,10 @@ impl Gguf {
         };
         let data_start = input.at.next_multiple_of(alignment);
         for (name, info) in &tensors {
-            let end = info.offset.checked_add(info.bytes as u64).and_then(|end| end.checked_add(data_start));
+            let end = info
+                .offset
+                .checked_add(info.bytes as u64)
+                .and_then(|end| end.checked_add(data_start));
             if end.is_none_or(|end| end > input.length) || info.offset % alignment != 0 {
                 return Err(input.bad(format!(
                     "tensor {name:?} of {} bytes at {} does not lie within the {} bytes of the file; it \
@@ -235,7 +238,9 @@ impl<R: Read> Input<'_, R> {
 
     fn take(&mut self, bytes: &mut [u8], what: &str) -> Result<()> {
         if bytes.len() as u64 > self.left() {
-            return Err(self.bad(format!("the file ends at byte {} within the {what}", self.length)));
+            return Err(
+                self.bad(format!("the file ends at byte {} within the {what}", self.length))
+            );
         }
         self.input.read_exact(bytes).map_err(|e| LlmError::file("read", self.path, e))?;
         self.at += bytes.len() as u64;
@@ -318,7 +323,8 @@ impl<R: Read> Input<'_, R> {
         let mut shape = Vec::new();
         for _ in 0..rank {
             let dim = self.u64("shape of a tensor")?;
-            shape.push(usize::try_from(dim).map_err(|_| self.bad(format!("a dimension of {dim}")))?);
+            shape
+                .push(usize::try_from(dim).map_err(|_| self.bad(format!("a dimension of {dim}")))?);
         }
         shape.reverse();
         let code = self.u32("type of a tensor")?;
@@ -333,7 +339,9 @@ impl<R: Read> Input<'_, R> {
             .filter(|n| *n > 0 && row.is_multiple_of(dtype.block_size()))
             .and_then(|n| (n / dtype.block_size()).checked_mul(dtype.type_size()));
         match bytes {
-            Some(bytes) if bytes as u64 <= self.length => Ok(TensorInfo { shape, dtype, offset, bytes }),
+            Some(bytes) if bytes as u64 <= self.length => {
+                Ok(TensorInfo { shape, dtype, offset, bytes })
+            }
             _ => Err(self.bad(format!("tensor {name:?} has the impossible shape {shape:?}"))),
         }
     }

@@ -31,7 +31,8 @@ impl Source {
         let mut tensors = HashMap::new();
         for file in &files {
             // candle's reader checks the header's sizes against the file before it allocates.
-            let read = candle_core::safetensors::load(file, &Device::Cpu).map_err(|e| damaged(file, &e))?;
+            let read = candle_core::safetensors::load(file, &Device::Cpu)
+                .map_err(|e| damaged(file, &e))?;
             for (name, tensor) in read {
                 tensors.insert(name, tensor.to_dtype(DType::F32)?);
             }
@@ -122,7 +123,8 @@ impl Source {
             return Ok(());
         }
         let (path, format) = self.path();
-        let reason = format!("{name} has shape {found:?}, but the model's numbers ask for {wanted:?}");
+        let reason =
+            format!("{name} has shape {found:?}, but the model's numbers ask for {wanted:?}");
         Err(LlmError::Damaged { path: path.to_owned(), format, reason })
     }
 }
@@ -183,7 +185,9 @@ pub(crate) fn interleaved_order(rows: usize, heads: usize) -> Vec<u32> {
     let dim = rows / heads.max(1);
     let index = |head: usize, pair: usize, half: usize| head * dim + half * (dim / 2) + pair;
     (0..heads)
-        .flat_map(|head| (0..dim / 2).flat_map(move |pair| (0..2).map(move |half| (head, pair, half))))
+        .flat_map(|head| {
+            (0..dim / 2).flat_map(move |pair| (0..2).map(move |half| (head, pair, half)))
+        })
         .filter_map(|(head, pair, half)| u32::try_from(index(head, pair, half)).ok())
         .collect()
 }

@@ -17,7 +17,9 @@ pub(super) fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => f(slice(storage, layout)?),
-        _ => candle_core::bail!("a fused operation of the CPU was given a tensor of another device"),
+        _ => {
+            candle_core::bail!("a fused operation of the CPU was given a tensor of another device")
+        }
     }
 }
 

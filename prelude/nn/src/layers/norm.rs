@@ -93,10 +93,7 @@ impl CustomOp2 for RmsNormOp {
             })
         })?;
         let device = grad.device();
-        Ok((
-            Some(Tensor::from_vec(dx, x.shape(), device)?),
-            Some(Tensor::from_vec(dw, n, device)?),
-        ))
+        Ok((Some(Tensor::from_vec(dx, x.shape(), device)?), Some(Tensor::from_vec(dw, n, device)?)))
     }
 }
 
@@ -170,10 +167,7 @@ impl LayerNorm {
     /// Its variables by name.
     #[must_use]
     pub fn vars(&self) -> Vec<(String, Var)> {
-        vec![
-            ("weight".to_owned(), self.weight.clone()),
-            ("bias".to_owned(), self.bias.clone()),
-        ]
+        vec![("weight".to_owned(), self.weight.clone()), ("bias".to_owned(), self.bias.clone())]
     }
 }
 

@@ -40,9 +40,8 @@ impl Recurrent {
     ) -> Result<Self> {
         let gates = hidden * if cell == Cell::Lstm { 4 } else { 3 };
         let bound = (hidden.max(1) as f64).sqrt().recip();
-        let mut var = |shape: &[usize]| {
-            Var::from_tensor(&init::uniform(shape, bound, rng, device)?)
-        };
+        let mut var =
+            |shape: &[usize]| Var::from_tensor(&init::uniform(shape, bound, rng, device)?);
         Ok(Self {
             cell,
             hidden,
@@ -56,10 +55,15 @@ impl Recurrent {
     /// Its variables under PyTorch's names.
     #[must_use]
     pub fn vars(&self) -> Vec<(String, Var)> {
-        [("weight_ih_l0", &self.w_ih), ("weight_hh_l0", &self.w_hh), ("bias_ih_l0", &self.b_ih), ("bias_hh_l0", &self.b_hh)]
-            .into_iter()
-            .map(|(name, var)| (name.to_owned(), var.clone()))
-            .collect()
+        [
+            ("weight_ih_l0", &self.w_ih),
+            ("weight_hh_l0", &self.w_hh),
+            ("bias_ih_l0", &self.b_ih),
+            ("bias_hh_l0", &self.b_hh),
+        ]
+        .into_iter()
+        .map(|(name, var)| (name.to_owned(), var.clone()))
+        .collect()
     }
 
     /// The hidden states `(batch, time, hidden)` of `x` `(batch, time, inputs)`, from zeros.

@@ -29,7 +29,10 @@ impl RopeTable {
     ) -> Result<Self> {
         let half = dims / 2;
         if !dims.is_multiple_of(2) || factors.is_some_and(|factors| factors.len() != half) {
-            candle_core::bail!("rope: {dims} dimensions with {:?} factors", factors.map(<[f32]>::len));
+            candle_core::bail!(
+                "rope: {dims} dimensions with {:?} factors",
+                factors.map(<[f32]>::len)
+            );
         }
         let frequencies: Vec<f64> = (0..half)
             .map(|pair| {
@@ -38,8 +41,7 @@ impl RopeTable {
             })
             .collect();
         let angles = || {
-            (0..positions)
-                .flat_map(|position| frequencies.iter().map(move |f| position as f64 * f))
+            (0..positions).flat_map(|position| frequencies.iter().map(move |f| position as f64 * f))
         };
         let cos: Vec<f32> = angles().map(|angle| angle.cos() as f32).collect();
         let sin: Vec<f32> = angles().map(|angle| angle.sin() as f32).collect();
@@ -167,7 +169,9 @@ mod tests {
     fn rope_has_the_right_gradient() -> Result<()> {
         let table = RopeTable::new(4, 8, 100.0, None, &Device::Cpu)?;
         let (cos, sin) = table.at(&[0, 1, 5])?;
-        check(&[normal(&[2, 2, 3, 6], 1)?], |t| rope(&t[0], &cos, &sin)?.sqr()?.affine(1.0, 0.5)?.sqr())
+        check(&[normal(&[2, 2, 3, 6], 1)?], |t| {
+            rope(&t[0], &cos, &sin)?.sqr()?.affine(1.0, 0.5)?.sqr()
+        })
     }
 
     #[test]

@@ -209,7 +209,8 @@ mod tests {
         let mask = Tensor::new(&mask, &candle_core::Device::Cpu)?;
         let ours = masked_softmax(&x, Some(&mask), 0.3)?;
         let f64s = x.to_dtype(candle_core::DType::F64)?;
-        let composed = masked_softmax(&f64s, Some(&mask), 0.3)?.to_dtype(candle_core::DType::F32)?;
+        let composed =
+            masked_softmax(&f64s, Some(&mask), 0.3)?.to_dtype(candle_core::DType::F32)?;
         assert!((ours - composed)?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-6);
         check(&[x, weight], |t| masked_softmax(&t[0], Some(&mask), 0.3)?.mul(&t[1]))
     }

@@ -95,7 +95,11 @@ impl Fitted {
 
 /// The columns that are not the target; all of them must hold numbers.
 fn features_of<'a>(df: &'a DataFrame, target: &str) -> Vec<&'a str> {
-    df.get_column_names().into_iter().map(|name| name.as_str()).filter(|name| *name != target).collect()
+    df.get_column_names()
+        .into_iter()
+        .map(|name| name.as_str())
+        .filter(|name| *name != target)
+        .collect()
 }
 
 macro_rules! settings {
@@ -263,7 +267,8 @@ impl MlpClassifier {
         let logits = self.fitted()?.forward(df)?;
         let columns = candle_nn::ops::softmax(&logits, 1)?.t()?.to_vec2::<f32>()?;
         let named = self.classes.iter().zip(columns);
-        let columns = named.map(|(class, p)| Series::new(class.as_str().into(), p).into()).collect();
+        let columns =
+            named.map(|(class, p)| Series::new(class.as_str().into(), p).into()).collect();
         Ok(DataFrame::new(df.height(), columns)?)
     }
 
@@ -330,8 +335,7 @@ impl MlpRegressor {
         let spread = (&values - mean)?.sqr()?.mean_all()?.sqrt()?.to_scalar::<f32>()?;
         let std = if spread > 0.0 { f64::from(spread) } else { 1.0 };
         let scaled = ((values - mean)? / std)?;
-        self.fitted =
-            Some(Fitted::train(&self.settings, &input, scaled, &features, 1, Loss::Mse)?);
+        self.fitted = Some(Fitted::train(&self.settings, &input, scaled, &features, 1, Loss::Mse)?);
         self.target_scale = (mean, std);
         Ok(self)
     }
@@ -375,7 +379,8 @@ mod tests {
         let y: Vec<f64> = x.iter().map(|x| 1000.0 + 50.0 * (3.0 * x).sin()).collect();
         let df = df!("x" => x, "y" => y)?;
         assert!(matches!(MlpRegressor::new().predict(&df), Err(NnError::NotTrained)));
-        let net = MlpRegressor::new().with_epochs(80).with_learning_rate(0.01).quiet().fit(&df, "y")?;
+        let net =
+            MlpRegressor::new().with_epochs(80).with_learning_rate(0.01).quiet().fit(&df, "y")?;
         assert!(net.score(&df, "y")? > 0.98, "{}", net.score(&df, "y")?);
         Ok(())
     }
@@ -385,7 +390,11 @@ mod tests {
         let x: Vec<f64> = (0..90).map(f64::from).collect();
         let kind: Vec<i32> = (0..90).map(|i| i / 30 * 5).collect();
         let df = df!("x" => x, "kind" => kind)?;
-        let net = MlpClassifier::new().with_epochs(150).with_learning_rate(0.01).quiet().fit(&df, "kind")?;
+        let net = MlpClassifier::new()
+            .with_epochs(150)
+            .with_learning_rate(0.01)
+            .quiet()
+            .fit(&df, "kind")?;
         assert_eq!(net.classes(), ["0", "5", "10"]);
         assert!(net.score(&df, "kind")? > 0.95);
         let proba = net.predict_proba(&df)?;
