@@ -6,6 +6,7 @@ use std::io::Cursor;
 use polars::prelude::*;
 
 use super::infer::MISSING;
+use super::missing;
 use super::sniff::{self, Records};
 use super::source::{self, Source};
 use super::{Plan, ReadOptions};
@@ -34,7 +35,7 @@ pub(super) fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
     }
     let mut dialect = sniff::sniff(&sample, options.separator, options.header);
     dialect.decimal_comma = options.decimal_comma.unwrap_or(dialect.decimal_comma);
-    let nulls = match &options.null_values {
+    let nulls: Vec<PlSmallStr> = match &options.null_values {
         Some(values) => values.iter().map(|value| value.as_str().into()).collect(),
         None => MISSING.iter().map(|value| (*value).into()).collect(),
     };
@@ -47,6 +48,10 @@ pub(super) fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
     if foreign {
         return super::each(found, |path, bytes| whole(path, bytes, &dialect));
     }
+    // Comparing every field with every spelling costs a sixth of the time; a search first, far less.
+    let needed =
+        options.null_values.is_some() || found.files().iter().any(|file| missing::mentioned(file));
+    let spelled = needed.then(|| NullValues::AllColumns(dialect.nulls.clone()));
     let reader = || {
         LazyCsvReader::new_paths(found.paths().collect())
             .with_glob(false)
@@ -54,7 +59,7 @@ pub(super) fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
             .with_has_header(dialect.found.header)
             .with_decimal_comma(dialect.found.decimal_comma)
             .with_try_parse_dates(dialect.dates)
-            .with_null_values(Some(NullValues::AllColumns(dialect.nulls.clone())))
+            .with_null_values(spelled.clone())
     };
     Ok(Plan {
         frame: reader().with_infer_schema_length(Some(1000)).finish().doing(found.doing())?,

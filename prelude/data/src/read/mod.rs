@@ -26,6 +26,7 @@ mod csv;
 mod excel;
 mod images;
 mod infer;
+mod missing;
 mod sniff;
 mod source;
 mod sql;
