@@ -28,6 +28,7 @@ pub use oxilab_track as track;
 /// What generated code calls; no part of the interface for people.
 #[doc(hidden)]
 pub mod __rt {
+    pub use oxilab_display::keep::{Keep, KeepKnown, KeepUnknown};
     pub use oxilab_display::show_result as show;
     pub use oxilab_runtime::cell::*;
 }

@@ -63,7 +63,7 @@ pub fn compose(cell: &Cell, origin: Origin, around: &Surroundings, ownership: &O
     let mut writer = Writer::default();
     let origin = writer.origin(origin);
     writer.generated("#![allow(unused, nonstandard_style, clippy::all)]#![warn(unused_must_use)]");
-    writer.generated("use ::oxilab::prelude::*;use ::oxilab::__rt::{Question as _,QuestionSend as _};");
+    writer.generated("use ::oxilab::prelude::*;use ::oxilab::__rt::{KeepKnown as _,KeepUnknown as _,Question as _,QuestionSend as _};");
     writer.generated(&around.imports);
     writer.generated(&around.macros);
     writer.generated("#[unsafe(no_mangle)]pub extern \"C\" fn oxilab_cell_main(){::oxilab::__rt::run(|__c|{");
@@ -236,12 +236,17 @@ impl Composer<'_> {
         self.writer.align(self.origin, statement.range.start);
         let tail = statement.kind == StatementKind::Tail;
         match (tail, self.show) {
-            (true, true) => self.writer.generated("::oxilab::__rt::show!("),
+            (true, true) => self.writer.generated("match &("),
             (true, false) => self.writer.generated("let _=("),
             (false, _) => {}
         }
         self.writer.paste(self.origin, statement.range.clone(), &statement.edits);
         match statement.kind {
+            StatementKind::Tail if self.show => {
+                self.writer.generated("){__v=>{");
+                self.writer.marked(Mark::Result, "::core::mem::forget(__v);");
+                self.writer.generated("::oxilab::__rt::show!(*__v);(&::oxilab::__rt::Keep(__v)).oxilab_keep();}}");
+            }
             StatementKind::Tail => self.writer.generated(");"),
             StatementKind::Other { open: true } => self.writer.generated(";"),
             _ => {}

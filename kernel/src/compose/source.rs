@@ -21,6 +21,8 @@ pub enum Mark {
     Load(String),
     /// Asks for the type of a variable by way of a lint.
     Type(String),
+    /// Asks for the type of the tail expression.
+    Result,
     /// Puts a variable back, or for the first time.
     Put(String),
 }
@@ -69,6 +71,15 @@ impl SourceMap {
             _ => shift(range.end.min(segment.composed.end)),
         };
         Some((origin, shift(range.start)..end.max(shift(range.start))))
+    }
+
+    /// The last pasted byte at or before one: where code generated behind the user's text belongs to.
+    #[must_use]
+    pub fn locate_before(&self, at: usize) -> Option<(&Origin, usize)> {
+        let index = self.segments.partition_point(|segment| segment.composed.start <= at);
+        let segment = self.segments.get(index.checked_sub(1)?)?;
+        let inside = at.min(segment.composed.end - 1);
+        Some((&self.origins[segment.origin], inside - segment.composed.start + segment.start))
     }
 
     /// What the generated code at a byte is for.

@@ -21,6 +21,16 @@ pub fn read(messages: &[Message], map: &SourceMap, file: &str) -> BTreeMap<Strin
     types
 }
 
+/// The type of the tail expression, if there is one and it was told.
+#[must_use]
+pub fn of_result(messages: &[Message], map: &SourceMap, file: &str) -> Option<String> {
+    let lints = messages.iter().filter(|message| message.code() == "forgetting_references");
+    lints
+        .flat_map(|message| &message.spans)
+        .filter(|span| span.in_file(file).is_some_and(|range| map.mark(range.start) == Some(&Mark::Result)))
+        .find_map(|span| argument_type(span.label.as_deref()?))
+}
+
 /// Whether a later cell can write the type down.
 #[must_use]
 pub fn nameable(type_text: &str) -> bool {

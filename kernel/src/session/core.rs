@@ -188,7 +188,10 @@ impl Core {
             Ok(CellEnd { outcome, stored, lost, micros }) => {
                 self.state.commit(prepared, &stored, &lost);
                 match outcome {
-                    Outcome::Ok => Ok(Duration::from_micros(micros)),
+                    Outcome::Ok => {
+                        self.state.keep_result(run.cell.count, prepared);
+                        Ok(Duration::from_micros(micros))
+                    }
                     Outcome::Failed(failure) => {
                         let mut error = errors::of_failure(&failure, &self.sources);
                         let gone: Vec<&str> =

@@ -77,14 +77,16 @@ fn own_place(file: &str, line: u32, column: u32, sources: &[Source]) -> Option<(
 fn excerpt(file: &str, line: u32, column: u32, sources: &[Source]) -> Vec<String> {
     let found = sources.iter().rev().find(|source| file.ends_with(&source.file)).and_then(|source| {
         let at = source.composed.map.offset(&source.composed.text, line, column)?;
-        let (origin, range) = source.composed.map.locate(&(at..at + 1))?;
-        Some((origin.label.clone(), origin.text.clone(), range.start))
+        // The question asked before a `?` is generated; it belongs to the text in front of it.
+        let (origin, at) = source.composed.map.locate_before(at)?;
+        Some((origin.label.clone(), origin.text.clone(), at))
     });
     let Some((label, text, at)) = found else {
         // Inside a library: its own place is what there is.
         let known = !file.starts_with("oxi_");
         return if known { vec![format!("{BLUE} -->{RESET} {file}:{line}:{column}")] } else { Vec::new() };
     };
+    let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let before = &text[..at];
     let number = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -35,6 +35,8 @@ pub struct Prepared {
     pub expected: Vec<String>,
     /// Variables of earlier cells that it moves.
     pub consumed: Vec<String>,
+    /// The type of its tail expression.
+    pub result: Option<String>,
     /// Warnings to show.
     pub warnings: Vec<Report>,
     /// Maps of the sources that may be named in a panic, by file name.
@@ -313,12 +315,15 @@ impl Preparation<'_> {
                 mutable: variable.mutable,
             });
         }
-        let types: Vec<&str> = loads.iter().map(|load| load.type_text.as_str()).collect();
+        let recalls = cell.statements.iter().any(|statement| statement.identifiers.contains("out"));
+        let results = self.state.results.values().filter(|_| recalls);
+        let types: Vec<&str> = loads.iter().map(|load| &load.type_text).chain(results).map(String::as_str).collect();
         let needs = self.prepared.items.needs(&cell.statement_identifiers(), &types);
         self.build_units(needs.units.clone()).await?;
         let identifiers = cell.statement_identifiers();
         let added = self.added_crates(&identifiers.iter().map(String::as_str).collect());
-        Ok(Around { code: Surroundings { imports: added + &needs.imports, macros: needs.macros, loads }, units: needs.units })
+        let macros = needs.macros + &self.results(cell);
+        Ok(Around { code: Surroundings { imports: added + &needs.imports, macros, loads }, units: needs.units })
     }
 
     fn conclude(
@@ -348,14 +353,11 @@ impl Preparation<'_> {
                 };
                 self.prepared.variables.insert(name, variable);
             } else {
-                let reason = format!(
-                    "its type has no name that a later cell could write ({}); {}",
-                    diagnostics::paths::shorten(&found),
-                    advice(&found),
-                );
+                let reason = format!("{} has no name that a later cell could write; {}", described(&found), advice(&found));
                 self.prepared.unnameable.insert(name, reason);
             }
         }
+        self.prepared.result = types::of_result(messages, &composed.map, file).filter(|text| types::nameable(text));
         self.prepared.borrowing = ownership.borrowing.clone();
         let moved: BTreeSet<&String> = ownership
             .consumed
@@ -404,6 +406,21 @@ impl Preparation<'_> {
             library.externs.clone().into_iter().chain([itself])
         });
         added.chain(own).collect()
+    }
+
+    /// `out!(n)` for the results that the cell mentions.
+    fn results(&self, cell: &Cell) -> String {
+        if !cell.statements.iter().any(|statement| statement.identifiers.contains("out")) {
+            return String::new();
+        }
+        let arms: String = self
+            .state
+            .results
+            .iter()
+            .map(|(count, found)| format!("({count})=>{{::oxilab::__rt::recall::<{found}>({count})}};"))
+            .collect();
+        let unknown = "($n:expr)=>{::core::compile_error!(\"there is no result of that number to recall\")};";
+        format!("macro_rules! out{{{arms}{unknown}}}")
     }
 
     /// Links the libraries of `%dep` whose crates are mentioned.
@@ -456,22 +473,32 @@ impl Preparation<'_> {
         }
     }
 
+    /// What the session knows of a name that an error is about.
+    fn note(&self, code: &str, name: &str) -> Option<String> {
+        let variable = self.state.variables.get(name);
+        match code {
+            "E0425" | "E0423" | "E0433" | "E0424" => {
+                if variable.is_some_and(|variable| !variable.is_current(&self.prepared.items)) {
+                    let reason = "its type was defined again since, and the old value cannot be used as the new type";
+                    return Some(format!("there was a variable `{name}`: {reason}"));
+                }
+                self.state.gone.get(name).map(|reason| format!("there was a variable `{name}`: {reason}"))
+            }
+            "E0384" | "E0594" | "E0596" if variable.is_some_and(|variable| !variable.mutable) => {
+                Some(format!("`{name}` was declared in an earlier cell: declare it `let mut {name}` there"))
+            }
+            _ => None,
+        }
+    }
+
     /// Errors only, and what is known of a name that was not found.
     fn reports(&self, messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> {
         let mut reports: Vec<Report> =
             diagnostics::render(messages, map, file).into_iter().filter(|report| report.error).collect();
         for report in &mut reports {
-            if report.code != "E0425" {
-                continue;
-            }
             let Some(name) = report.title.split('`').nth(1) else { continue };
-            let outdated = self.state.variables.get(name).filter(|variable| !variable.is_current(&self.prepared.items));
-            let reason = match outdated {
-                Some(_) => Some("its type was defined again since, so the old value cannot be used as the new type".to_owned()),
-                None => self.state.gone.get(name).cloned(),
-            };
-            if let Some(reason) = reason {
-                report.ansi.push_str(&format!("\n  \u{1b}[1mnote\u{1b}[0m: there was a variable `{name}`: {reason}"));
+            if let Some(note) = self.note(&report.code, name) {
+                report.ansi.push_str(&format!("\n  \u{1b}[1mnote\u{1b}[0m: {note}"));
             }
         }
         reports
@@ -481,6 +508,13 @@ impl Preparation<'_> {
 struct Around {
     code: Surroundings,
     units: Vec<UnitId>,
+}
+
+fn described(type_text: &str) -> String {
+    if type_text.starts_with("{closure") {
+        return "the type of a closure".to_owned();
+    }
+    format!("its type `{}`", diagnostics::paths::shorten(type_text))
 }
 
 fn advice(type_text: &str) -> &'static str {

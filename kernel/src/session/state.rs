@@ -16,6 +16,8 @@ pub struct State {
     pub items: Items,
     /// Variables in the worker's store.
     pub variables: BTreeMap<String, Variable>,
+    /// Types of the results of earlier cells, for `out!(n)`.
+    pub results: BTreeMap<u32, String>,
     /// Names that are no longer there, each with the reason, for the error of a cell that asks.
     pub gone: BTreeMap<String, String>,
     /// Optimisation chosen by `%opt`; `None` chooses by what is in the cell.
@@ -88,8 +90,20 @@ impl State {
         }
     }
 
+    /// The cell of this number has shown a result.
+    pub fn keep_result(&mut self, count: u32, prepared: &Prepared) {
+        const KEPT: usize = 100;
+        if let Some(found) = &prepared.result {
+            self.results.insert(count, found.clone());
+            if self.results.len() > KEPT {
+                self.results.pop_first();
+            }
+        }
+    }
+
     /// After the worker was restarted: items and settings stay, values are gone.
     pub fn forget_values(&mut self, reason: &str) -> Vec<String> {
+        self.results.clear();
         let names: Vec<String> = std::mem::take(&mut self.variables).into_keys().collect();
         for name in &names {
             self.gone.insert(name.clone(), reason.to_owned());

@@ -18,6 +18,7 @@ pub mod plot;
 pub mod render;
 pub mod settings;
 pub mod table;
+pub mod keep;
 pub mod tail;
 pub mod tensor;
 pub mod text;

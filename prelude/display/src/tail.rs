@@ -284,6 +284,9 @@ fn plain(value: &dyn Debug, type_name: &str, send: Sink) {
 }
 
 fn nameless(type_name: &str, send: Sink) {
+    // The crate that an item of a cell was compiled in says nothing to its author.
+    let own = type_name.split_once("::").filter(|(first, _)| first.starts_with("oxi_u"));
+    let type_name = own.map_or(type_name, |(_, rest)| rest);
     send(MimeBundle::text(format!("<{type_name}>")));
 }
 

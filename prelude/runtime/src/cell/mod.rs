@@ -12,6 +12,7 @@
 
 mod error;
 mod question;
+mod results;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -24,6 +25,7 @@ pub use crate::cancel::poll;
 pub use crate::tasks::block_on;
 pub use error::CellError;
 pub use question::{Question, QuestionSend};
+pub use results::{begin_results, keep_result, recall};
 
 use crate::store::{self, TakeError};
 use crate::{cancel, display, panics};
@@ -257,6 +259,7 @@ fn exchange() -> std::sync::MutexGuard<'static, Exchange> {
 
 /// Makes ready for a cell.
 pub(crate) fn begin(show: bool, count: u32) {
+    begin_results(count);
     *exchange() = Exchange { show, count, failure: None, ran: false };
 }
 
