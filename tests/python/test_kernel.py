@@ -13,6 +13,8 @@ class OxilabKernelTests(jupyter_kernel_test.KernelTests):
     code_generate_error = 'panic!("on purpose")'
     code_execute_result = [
         {"code": "1 + 1", "result": "2"},
+        # The history is the user's, so the pattern below must fit nothing else in it.
+        {"code": "17 + 2_025 // jupyter_kernel_test", "result": "2042"},
         {"code": '"text"', "result": '"text"'},
         {"code": "vec![1, 2, 3]", "result": "[1, 2, 3]"},
         {"code": 'df!("a" => [1, 2])?', "mime": "text/html"},
@@ -24,7 +26,7 @@ class OxilabKernelTests(jupyter_kernel_test.KernelTests):
     complete_code_samples = ["1 + 1", "let x = 1;", "fn f() -> u8 { 1 }", "// only a comment"]
     incomplete_code_samples = ["fn f() {", "let x = vec![1,", "if true {", '"open']
     invalid_code_samples = ["fn f() }", "let x = );"]
-    code_history_pattern = "1?+*"
+    code_history_pattern = "17 ? 2_02* // jupyter_kernel_test"
     supported_history_operations = ("tail", "range", "search")
 
 
