@@ -1,5 +1,11 @@
 //! Jupyter kernel for Rust: cells, magics, installation, notebook runner.
 
+#![expect(
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "composed code is written once per cell; the pieces read better as formats than as folds"
+)]
+
 mod cargo;
 pub mod cell;
 pub mod child;

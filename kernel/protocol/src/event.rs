@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::MimeBundle;
 
 /// A message from the worker.
+#[expect(missing_docs, reason = "the fields of a frame are named for what they carry")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -19,7 +20,14 @@ pub enum Event {
     /// The cell waits for a line of input.
     Input { prompt: String, password: bool },
     /// A comm message to the front end.
-    Comm { kind: String, comm_id: String, target: String, data: Value, metadata: Value, buffers: Vec<String> },
+    Comm {
+        kind: String,
+        comm_id: String,
+        target: String,
+        data: Value,
+        metadata: Value,
+        buffers: Vec<String>,
+    },
     /// A log line for the kernel's log, not for the user.
     Log { message: String },
     /// A cell has ended; its output has been flushed and read.

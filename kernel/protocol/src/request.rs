@@ -8,6 +8,7 @@ use serde_json::Value;
 /// A message to the worker. Requests are taken in order by the worker's cell thread, except
 /// [`Request::Interrupt`], [`Request::Input`] and [`Request::Exit`], which its reader thread acts on
 /// at once.
+#[expect(missing_docs, reason = "the fields of a frame are named for what they carry")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
@@ -48,6 +49,7 @@ pub enum Request {
 }
 
 /// A question about live values.
+#[expect(missing_docs, reason = "the fields of a frame are named for what they carry")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "query", rename_all = "snake_case")]
 pub enum Query {

@@ -26,8 +26,23 @@ const STOP: &str = " ::core::result::Result::Err(::oxilab::__rt::CellError::stop
 
 /// Macros whose arguments are expressions, so that a `?`, an `.await` or a loop in them can be edited.
 const EXPRESSION_MACROS: &[&str] = &[
-    "assert", "assert_eq", "assert_ne", "dbg", "debug_assert", "eprint", "eprintln", "format",
-    "format_args", "panic", "print", "println", "todo", "unreachable", "vec", "write", "writeln",
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "dbg",
+    "debug_assert",
+    "eprint",
+    "eprintln",
+    "format",
+    "format_args",
+    "panic",
+    "print",
+    "println",
+    "todo",
+    "unreachable",
+    "vec",
+    "write",
+    "writeln",
 ];
 
 /// Edits of code at the top level of a cell: `?`, `.await`, `return` and loops.
@@ -183,7 +198,8 @@ impl<'ast> Visit<'ast> for Finder {
     fn visit_macro(&mut self, node: &'ast syn::Macro) {
         for expression in expressions(node).unwrap_or_default() {
             // The expressions are parsed from the macro's own tokens, so their spans are the cell's.
-            let mut inner = Finder { edits: Vec::new(), top_level: self.top_level, constant: self.constant };
+            let mut inner =
+                Finder { edits: Vec::new(), top_level: self.top_level, constant: self.constant };
             inner.visit_expr(&expression);
             self.edits.append(&mut inner.edits);
         }
@@ -195,7 +211,10 @@ fn holds_call_or_loop(body: &syn::Block) -> bool {
     impl<'ast> Visit<'ast> for Search {
         fn visit_expr(&mut self, node: &'ast syn::Expr) {
             use syn::Expr::{Await, Call, ForLoop, Loop, Macro, MethodCall, While};
-            if matches!(node, Await(_) | Call(_) | ForLoop(_) | Loop(_) | Macro(_) | MethodCall(_) | While(_)) {
+            if matches!(
+                node,
+                Await(_) | Call(_) | ForLoop(_) | Loop(_) | Macro(_) | MethodCall(_) | While(_)
+            ) {
                 self.0 = true;
             } else {
                 visit::visit_expr(self, node);

@@ -76,7 +76,8 @@ pub struct Member {
 }
 
 /// Macros that stand for items when called at the top level of a cell.
-const ITEM_MACROS: &[&str] = &["macro_rules", "thread_local", "lazy_static", "bitflags", "static_assertions"];
+const ITEM_MACROS: &[&str] =
+    &["macro_rules", "thread_local", "lazy_static", "bitflags", "static_assertions"];
 
 pub(super) fn defines_items(invocation: &syn::Macro) -> bool {
     invocation
@@ -153,12 +154,11 @@ pub(super) fn read(item: &syn::Item, text: &str) -> Item {
             names.insert(plain(name));
             ItemKind::Use { glob: false }
         }
-        syn::Item::Macro(definition) => match &definition.ident {
-            Some(name) => {
+        syn::Item::Macro(definition) => {
+            if let Some(name) = &definition.ident {
                 names.insert(plain(name));
                 ItemKind::Macro
-            }
-            None => {
+            } else {
                 names = static_names(&definition.mac);
                 if names.is_empty() {
                     layout = tokens.to_string();
@@ -167,7 +167,7 @@ pub(super) fn read(item: &syn::Item, text: &str) -> Item {
                     ItemKind::Static
                 }
             }
-        },
+        }
         _ => {
             layout = tokens.to_string();
             ItemKind::Made
@@ -176,7 +176,14 @@ pub(super) fn read(item: &syn::Item, text: &str) -> Item {
     let mut edits = edits::of_item(item);
     edits.append(&mut publish(item));
     edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
-    Item { range: item.span().byte_range(), kind, names, identifiers: mentions::identifiers(tokens), edits, layout }
+    Item {
+        range: item.span().byte_range(),
+        kind,
+        names,
+        identifiers: mentions::identifiers(tokens),
+        edits,
+        layout,
+    }
 }
 
 fn impl_kind(block: &syn::ItemImpl, text: &str) -> ItemKind {
@@ -228,7 +235,10 @@ fn used_names(tree: &syn::UseTree, names: &mut BTreeSet<String>, glob: &mut bool
         syn::UseTree::Path(path) => {
             // `use a::b::{self}` names `b`.
             if let syn::UseTree::Group(group) = &*path.tree
-                && group.items.iter().any(|item| matches!(item, syn::UseTree::Name(name) if name.ident == "self"))
+                && group
+                    .items
+                    .iter()
+                    .any(|item| matches!(item, syn::UseTree::Name(name) if name.ident == "self"))
             {
                 names.insert(plain(&path.ident));
             }
@@ -247,7 +257,7 @@ fn used_names(tree: &syn::UseTree, names: &mut BTreeSet<String>, glob: &mut bool
                 used_names(item, names, glob);
             }
         }
-        _ => {}
+        syn::UseTree::Name(_) => {}
     }
 }
 
@@ -291,14 +301,22 @@ fn publish(item: &syn::Item) -> Vec<Edit> {
             match visibility {
                 syn::Visibility::Inherited => self.0.push(Edit::insert(before, "pub ")),
                 syn::Visibility::Restricted(restricted) => {
-                    self.0.push(Edit { range: restricted.span().byte_range(), text: "pub".to_owned() });
+                    self.0.push(Edit {
+                        range: restricted.span().byte_range(),
+                        text: "pub".to_owned(),
+                    });
                 }
                 syn::Visibility::Public(_) => {}
             }
         }
 
         /// For items whose first token behind attributes and visibility is not at hand by name.
-        fn make_item(&mut self, attributes: &[syn::Attribute], visibility: &syn::Visibility, item: &dyn ToTokensDyn) {
+        fn make_item(
+            &mut self,
+            attributes: &[syn::Attribute],
+            visibility: &syn::Visibility,
+            item: &dyn ToTokensDyn,
+        ) {
             let skip = attributes.last().map_or(0, |attribute| attribute.span().byte_range().end);
             let start = item.first_token_after(skip);
             if let Some(start) = start {
@@ -308,10 +326,10 @@ fn publish(item: &syn::Item) -> Vec<Edit> {
 
         fn fields(&mut self, fields: &syn::Fields) {
             for field in fields {
-                let start = field
-                    .ident
-                    .as_ref()
-                    .map_or_else(|| field.ty.span().byte_range().start, |name| name.span().byte_range().start);
+                let start = field.ident.as_ref().map_or_else(
+                    || field.ty.span().byte_range().start,
+                    |name| name.span().byte_range().start,
+                );
                 self.make(&field.vis, start);
             }
         }
@@ -347,7 +365,12 @@ fn publish(item: &syn::Item) -> Vec<Edit> {
                 }
                 syn::Item::Macro(i) if i.ident.is_none() => {
                     let statics = static_tokens(&i.mac);
-                    self.0.extend(statics.into_iter().filter_map(|(at, _)| at).map(|at| Edit::insert(at, "pub ")));
+                    self.0.extend(
+                        statics
+                            .into_iter()
+                            .filter_map(|(at, _)| at)
+                            .map(|at| Edit::insert(at, "pub ")),
+                    );
                 }
                 _ => {}
             }

@@ -166,9 +166,24 @@ fn inner_bindings(statement: &syn::Stmt) -> BTreeSet<String> {
 
 /// Methods that take `self` by value wherever they are found, and that people call in cells.
 const CONSUMING: &[&str] = &[
-    "lazy", "into_iter", "into_boxed_slice", "into_bytes", "into_string", "into_series",
-    "into_column", "into_keys", "into_values", "into_inner", "into_par_iter", "unwrap", "expect",
-    "unwrap_or", "unwrap_or_default", "unwrap_or_else", "ok_or", "ok_or_else",
+    "lazy",
+    "into_iter",
+    "into_boxed_slice",
+    "into_bytes",
+    "into_string",
+    "into_series",
+    "into_column",
+    "into_keys",
+    "into_values",
+    "into_inner",
+    "into_par_iter",
+    "unwrap",
+    "expect",
+    "unwrap_or",
+    "unwrap_or_default",
+    "unwrap_or_else",
+    "ok_or",
+    "ok_or_else",
 ];
 
 #[derive(Default)]
@@ -262,7 +277,8 @@ impl<'ast> Visit<'ast> for Uses {
     }
 
     fn visit_macro(&mut self, node: &'ast syn::Macro) {
-        let by_value = node.path.segments.last().is_some_and(|s| s.ident == "vec" || s.ident == "dbg");
+        let by_value =
+            node.path.segments.last().is_some_and(|s| s.ident == "vec" || s.ident == "dbg");
         for expression in edits::expressions(node).unwrap_or_default() {
             if by_value {
                 self.consume(&expression);
@@ -282,6 +298,15 @@ fn arithmetic(operator: &syn::BinOp) -> bool {
     use syn::BinOp::{Add, BitAnd, BitOr, BitXor, Div, Mul, Rem, Shl, Shr, Sub};
     matches!(
         operator,
-        Add(_) | Sub(_) | Mul(_) | Div(_) | Rem(_) | BitXor(_) | BitAnd(_) | BitOr(_) | Shl(_) | Shr(_)
+        Add(_)
+            | Sub(_)
+            | Mul(_)
+            | Div(_)
+            | Rem(_)
+            | BitXor(_)
+            | BitAnd(_)
+            | BitOr(_)
+            | Shl(_)
+            | Shr(_)
     )
 }

@@ -45,7 +45,8 @@ impl Cache {
     #[must_use]
     pub fn find(&self, crate_name: &str, key: &str) -> Option<(PathBuf, Vec<Message>)> {
         let library = self.library(crate_name, key);
-        let messages = serde_json::from_slice(&fs::read(library.with_extension("json")).ok()?).ok()?;
+        let messages =
+            serde_json::from_slice(&fs::read(library.with_extension("json")).ok()?).ok()?;
         if !library.exists() {
             return None;
         }
@@ -59,7 +60,13 @@ impl Cache {
     ///
     /// # Errors
     /// When a file cannot be written: a full disk, no permission.
-    pub fn keep(&self, built: &Path, crate_name: &str, key: &str, messages: &[Message]) -> io::Result<PathBuf> {
+    pub fn keep(
+        &self,
+        built: &Path,
+        crate_name: &str,
+        key: &str,
+        messages: &[Message],
+    ) -> io::Result<PathBuf> {
         let library = self.library(crate_name, key);
         let aside = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
         serde_json::to_writer(io::BufWriter::new(aside.as_file()), messages)?;
@@ -92,7 +99,11 @@ impl Cache {
             .filter_map(Result::ok)
             .filter_map(|entry| {
                 let metadata = entry.metadata().ok()?;
-                metadata.is_file().then_some((metadata.modified().ok()?, metadata.len(), entry.path()))
+                metadata.is_file().then_some((
+                    metadata.modified().ok()?,
+                    metadata.len(),
+                    entry.path(),
+                ))
             })
             .collect();
         files.sort();

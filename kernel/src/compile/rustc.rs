@@ -1,6 +1,7 @@
 //! Calling rustc.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,6 +19,8 @@ use crate::install::Prelude;
 pub struct Compiler {
     prelude: Arc<Prelude>,
     cache: Cache,
+    /// Metadata of every crate in the prelude of which there is one version only, by name.
+    crates: BTreeMap<String, PathBuf>,
     /// rustc calls so far, for benches and tests.
     calls: AtomicU32,
 }
@@ -42,7 +45,8 @@ impl Compiler {
     /// A compiler for one build of the prelude, with its cache.
     #[must_use]
     pub fn new(prelude: Arc<Prelude>, cache: Cache) -> Self {
-        Self { prelude, cache, calls: AtomicU32::new(0) }
+        let crates = crates(&prelude.dependencies);
+        Self { prelude, cache, crates, calls: AtomicU32::new(0) }
     }
 
     /// rustc calls so far.
@@ -63,6 +67,32 @@ impl Compiler {
         &self.prelude
     }
 
+    /// A printed type as a cell can write it: rustc shows a crate that the prelude exports under
+    /// another name (`oxilab::model`) by the crate's own (`oxilab_dylib::oxilab_model`), which is no
+    /// path; as a crate of its own it is one.
+    #[must_use]
+    pub fn writable(&self, type_text: &str) -> String {
+        const THROUGH: &str = "oxilab_dylib::";
+        let mut text = type_text.to_owned();
+        for name in
+            self.crates.keys().filter(|name| type_text.contains(&format!("{THROUGH}{name}::")))
+        {
+            text = text.replace(&format!("{THROUGH}{name}::"), &format!("{name}::"));
+        }
+        text
+    }
+
+    /// Crates that a printed type names and that are not usable in a cell as they are: the type of a
+    /// value may come from a crate of a crate.
+    #[must_use]
+    pub fn crates_named(&self, types: &[&str]) -> Vec<(String, PathBuf)> {
+        let named = self.crates.iter().filter(|(name, _)| {
+            !self.prelude.externs.contains_key(*name)
+                && types.iter().any(|text| starts_a_path(text, name))
+        });
+        named.map(|(name, path)| (name.clone(), path.clone())).collect()
+    }
+
     /// Compiles, or finds the library in the cache.
     ///
     /// # Errors
@@ -73,9 +103,14 @@ impl Compiler {
             return Ok(Built { library, key, messages, millis: 0.0, cached: true });
         }
         let started = Instant::now();
-        let folder = tempfile::Builder::new().prefix(".build-").tempdir_in(self.cache.folder()).map_err(|source| {
-            CompileError::File { action: "make a folder in", path: self.cache.folder().to_owned(), source }
-        })?;
+        let folder = tempfile::Builder::new()
+            .prefix(".build-")
+            .tempdir_in(self.cache.folder())
+            .map_err(|source| CompileError::File {
+                action: "make a folder in",
+                path: self.cache.folder().to_owned(),
+                source,
+            })?;
         let output = folder.path().join(format!("lib{}-{key}.so", job.crate_name));
         let (messages, success, rest) = self.call(job, &key, folder.path(), &output).await?;
         let millis = started.elapsed().as_secs_f64() * 1e3;
@@ -85,18 +120,26 @@ impl Compiler {
             }
             return Err(CompileError::Rustc { reason: rest });
         }
-        let library = self
-            .cache
-            .keep(&output, job.crate_name, &key, &messages)
-            .map_err(|source| CompileError::File { action: "keep a compiled cell in", path: output, source })?;
+        let library =
+            self.cache.keep(&output, job.crate_name, &key, &messages).map_err(|source| {
+                CompileError::File { action: "keep a compiled cell in", path: output, source }
+            })?;
         Ok(Built { library, key, messages, millis, cached: false })
     }
 
-    async fn call(&self, job: &Job<'_>, key: &str, folder: &Path, output: &Path) -> Result<(Vec<Message>, bool, String), CompileError> {
+    async fn call(
+        &self,
+        job: &Job<'_>,
+        key: &str,
+        folder: &Path,
+        output: &Path,
+    ) -> Result<(Vec<Message>, bool, String), CompileError> {
         let file = folder.join(file_name(job.crate_name));
-        tokio::fs::write(&file, job.source)
-            .await
-            .map_err(|source| CompileError::File { action: "write", path: file.clone(), source })?;
+        tokio::fs::write(&file, job.source).await.map_err(|source| CompileError::File {
+            action: "write",
+            path: file.clone(),
+            source,
+        })?;
         self.calls.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(&self.prelude.rustc);
         command
@@ -116,7 +159,11 @@ impl Compiler {
         })?;
         let text = String::from_utf8_lossy(&done.stderr);
         let (messages, rest) = split(&text);
-        Ok((messages, done.status.success(), if rest.is_empty() { done.status.to_string() } else { rest }))
+        Ok((
+            messages,
+            done.status.success(),
+            if rest.is_empty() { done.status.to_string() } else { rest },
+        ))
     }
 
     fn arguments(&self, job: &Job<'_>, key: &str) -> Vec<String> {
@@ -138,11 +185,14 @@ impl Compiler {
             }
         }
         arguments.push(format!("--extern=oxilab={}", self.prelude.library.display()));
-        for (name, path) in self.prelude.externs.iter().chain(job.externs.iter().map(|(name, path)| (name, path))) {
+        for (name, path) in
+            self.prelude.externs.iter().chain(job.externs.iter().map(|(name, path)| (name, path)))
+        {
             arguments.push(format!("--extern={name}={}", path.display()));
         }
         arguments.push(format!("-Ldependency={}", self.prelude.dependencies.display()));
-        arguments.extend(job.search.iter().map(|folder| format!("-Ldependency={}", folder.display())));
+        arguments
+            .extend(job.search.iter().map(|folder| format!("-Ldependency={}", folder.display())));
         arguments
     }
 
@@ -187,16 +237,41 @@ pub fn file_name(crate_name: &str) -> String {
     format!("{crate_name}.rs")
 }
 
+fn crates(folder: &Path) -> BTreeMap<String, PathBuf> {
+    let mut found: BTreeMap<String, Option<PathBuf>> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let file = entry.file_name();
+        let name = file
+            .to_str()
+            .and_then(|name| name.strip_prefix("lib")?.strip_suffix(".rmeta")?.rsplit_once('-'));
+        if let Some((name, _)) = name {
+            // Two versions of a crate: a name alone does not say which.
+            found
+                .entry(name.to_owned())
+                .and_modify(|path| *path = None)
+                .or_insert(Some(entry.path()));
+        }
+    }
+    found.into_iter().filter_map(|(name, path)| Some((name, path?))).collect()
+}
+
+/// Whether a path in a type starts with a crate's name.
+fn starts_a_path(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        text[at + name.len()..].starts_with("::")
+            && !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+    })
+}
+
 fn split(text: &str) -> (Vec<Message>, String) {
     let mut messages = Vec::new();
     let mut rest = String::new();
     for line in text.lines() {
-        match Message::parse(line) {
-            Some(message) => messages.push(message),
-            None => {
-                rest.push_str(line);
-                rest.push('\n');
-            }
+        if let Some(message) = Message::parse(line) {
+            messages.push(message);
+        } else {
+            rest.push_str(line);
+            rest.push('\n');
         }
     }
     (messages, rest)

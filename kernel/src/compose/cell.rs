@@ -58,7 +58,13 @@ pub struct Ownership {
 
 /// Composes a cell. `show` is false for silent runs.
 #[must_use]
-pub fn compose(cell: &Cell, origin: Origin, around: &Surroundings, ownership: &Ownership, show: bool) -> Composed {
+pub fn compose(
+    cell: &Cell,
+    origin: Origin,
+    around: &Surroundings,
+    ownership: &Ownership,
+    show: bool,
+) -> Composed {
     let frames = frames(cell, around, ownership);
     let mut writer = Writer::default();
     let origin = writer.origin(origin);
@@ -66,7 +72,9 @@ pub fn compose(cell: &Cell, origin: Origin, around: &Surroundings, ownership: &O
     writer.generated("use ::oxilab::prelude::*;use ::oxilab::__rt::{KeepKnown as _,KeepUnknown as _,Question as _,QuestionSend as _};");
     writer.generated(&around.imports);
     writer.generated(&around.macros);
-    writer.generated("#[unsafe(no_mangle)]pub extern \"C\" fn oxilab_cell_main(){::oxilab::__rt::run(|__c|{");
+    writer.generated(
+        "#[unsafe(no_mangle)]pub extern \"C\" fn oxilab_cell_main(){::oxilab::__rt::run(|__c|{",
+    );
     let mut composer = Composer { cell, writer, origin, ownership, show };
     for frame in &frames {
         composer.open(frame);
@@ -113,7 +121,11 @@ fn frames(cell: &Cell, around: &Surroundings, ownership: &Ownership) -> Vec<Fram
         let mut made: Vec<(String, bool, Option<usize>)> = Vec::new();
         for at in statements.clone() {
             for name in ownership.consumed.get(&at).into_iter().flatten() {
-                let newest = frames.iter_mut().rev().flat_map(|frame| frame.made.iter_mut()).find(|m| m.0 == *name);
+                let newest = frames
+                    .iter_mut()
+                    .rev()
+                    .flat_map(|frame| frame.made.iter_mut())
+                    .find(|m| m.0 == *name);
                 if let Some((_, mutable, consumed)) = newest {
                     *consumed = Some(index);
                     if cell.statements[at].assigns.contains(name) && !merged {
@@ -141,7 +153,9 @@ fn steps(cell: &Cell, ownership: &Ownership) -> Vec<std::ops::Range<usize>> {
     let mut steps = Vec::new();
     let mut start = 0;
     for (at, statement) in cell.statements.iter().enumerate() {
-        if ownership.merged_from.is_some_and(|from| at >= from) || statement.kind == StatementKind::OpenLet {
+        if ownership.merged_from.is_some_and(|from| at >= from)
+            || statement.kind == StatementKind::OpenLet
+        {
             if start < at {
                 steps.push(start..at);
             }
@@ -181,7 +195,10 @@ impl Composer<'_> {
                 self.writer.generated("if let ::core::option::Option::Some(");
                 self.writer.generated(&format!("{mutability}{}", raw(name)));
                 self.writer.generated(")=");
-                self.writer.marked(Mark::Load(name.clone()), &format!("__c.take::<{type_text}>(\"{name}\")"));
+                self.writer.marked(
+                    Mark::Load(name.clone()),
+                    &format!("__c.take::<{type_text}>(\"{name}\")"),
+                );
                 self.writer.generated("{");
             }
             FrameKind::Step { statements, returned, merged } => {
@@ -190,13 +207,22 @@ impl Composer<'_> {
         }
     }
 
-    fn open_step(&mut self, frame: &Frame, statements: std::ops::Range<usize>, returned: &[String], merged: bool) {
+    fn open_step(
+        &mut self,
+        frame: &Frame,
+        statements: std::ops::Range<usize>,
+        returned: &[String],
+        merged: bool,
+    ) {
         let pattern: String = frame
             .made
             .iter()
-            .map(|(name, mutable, _)| format!("{}{},", if *mutable { "mut " } else { "" }, raw(name)))
+            .map(|(name, mutable, _)| {
+                format!("{}{},", if *mutable { "mut " } else { "" }, raw(name))
+            })
             .collect();
-        self.writer.generated(&format!("if let ::core::option::Option::Some(({pattern}))=__c.step(||{{"));
+        self.writer
+            .generated(&format!("if let ::core::option::Option::Some(({pattern}))=__c.step(||{{"));
         for name in returned {
             self.writer.generated(&format!("let mut {0}={0};", raw(name)));
         }
@@ -206,7 +232,8 @@ impl Composer<'_> {
         if merged {
             self.put_inside(statements);
         }
-        let values: String = frame.made.iter().map(|(name, ..)| format!("{},", raw(name))).collect();
+        let values: String =
+            frame.made.iter().map(|(name, ..)| format!("{},", raw(name))).collect();
         self.writer.generated(&format!("::core::result::Result::Ok(({values}))}}){{"));
         for (name, ..) in frame.made.iter().filter(|(name, ..)| !returned.contains(name)) {
             self.ask_type(name);
@@ -219,7 +246,10 @@ impl Composer<'_> {
         for at in statements.clone().rev() {
             for binding in &self.cell.statements[at].bindings {
                 let consumed = (at + 1..statements.end).any(|later| {
-                    self.ownership.consumed.get(&later).is_some_and(|names| names.contains(&binding.name))
+                    self.ownership
+                        .consumed
+                        .get(&later)
+                        .is_some_and(|names| names.contains(&binding.name))
                         && !self.cell.statements[later].assigns.contains(&binding.name)
                 });
                 let new = done.insert(binding.name.clone());
@@ -245,7 +275,9 @@ impl Composer<'_> {
             StatementKind::Tail if self.show => {
                 self.writer.generated("){__v=>{");
                 self.writer.marked(Mark::Result, "::core::mem::forget(__v);");
-                self.writer.generated("::oxilab::__rt::show!(*__v);(&::oxilab::__rt::Keep(__v)).oxilab_keep();}}");
+                self.writer.generated(
+                    "::oxilab::__rt::show!(*__v);(&::oxilab::__rt::Keep(__v)).oxilab_keep();}}",
+                );
             }
             StatementKind::Tail => self.writer.generated(");"),
             StatementKind::Other { open: true } => self.writer.generated(";"),
@@ -278,11 +310,13 @@ impl Composer<'_> {
     }
 
     fn ask_type(&mut self, name: &str) {
-        self.writer.marked(Mark::Type(name.to_owned()), &format!("::core::mem::forget(&{});", raw(name)));
+        self.writer
+            .marked(Mark::Type(name.to_owned()), &format!("::core::mem::forget(&{});", raw(name)));
     }
 
     fn put(&mut self, name: &str) {
-        self.writer.marked(Mark::Put(name.to_owned()), &format!("__c.put(\"{name}\",{});", raw(name)));
+        self.writer
+            .marked(Mark::Put(name.to_owned()), &format!("__c.put(\"{name}\",{});", raw(name)));
     }
 }
 

@@ -60,7 +60,10 @@ impl SourceMap {
     pub fn locate(&self, range: &Range<usize>) -> Option<(&Origin, Range<usize>)> {
         let segment = self.segment_at(range.start).or_else(|| {
             // An empty range at the end of a paste.
-            range.is_empty().then(|| self.segments.iter().find(|s| s.composed.end == range.start)).flatten()
+            range
+                .is_empty()
+                .then(|| self.segments.iter().find(|s| s.composed.end == range.start))
+                .flatten()
         })?;
         let origin = &self.origins[segment.origin];
         let shift = |at: usize| at - segment.composed.start + segment.start;
@@ -189,9 +192,8 @@ impl Writer {
     /// The finished text.
     #[must_use]
     pub fn finish(mut self) -> Composed {
-        self.map.lines = std::iter::once(0)
-            .chain(self.text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
+        self.map.lines =
+            std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Composed { text: self.text, map: self.map }
     }
 }

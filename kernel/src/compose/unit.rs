@@ -7,7 +7,9 @@ use crate::units::{Needs, Unit};
 #[must_use]
 pub fn compose(unit: &Unit, needs: &Needs) -> Composed {
     let mut writer = Writer::default();
-    writer.generated("#![allow(unused, nonstandard_style, private_interfaces, private_bounds, clippy::all)]");
+    writer.generated(
+        "#![allow(unused, nonstandard_style, private_interfaces, private_bounds, clippy::all)]",
+    );
     writer.generated("#![warn(unused_must_use)]use ::oxilab::prelude::*;");
     writer.generated(&needs.imports);
     writer.generated(&needs.macros);

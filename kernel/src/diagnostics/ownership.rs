@@ -8,17 +8,22 @@ use crate::compose::{Mark, SourceMap};
 
 /// Errors that the cut into steps, or putting a variable back, can cause by itself.
 const BORROWCK: &[&str] = &[
-    "E0282", "E0373", "E0381", "E0382", "E0499", "E0501", "E0502", "E0503", "E0505", "E0506", "E0515", "E0521",
-    "E0594", "E0596", "E0597", "E0700", "E0712", "E0713", "E0716", "E0310", "E0309",
+    "E0282", "E0373", "E0381", "E0382", "E0499", "E0501", "E0502", "E0503", "E0505", "E0506",
+    "E0515", "E0521", "E0594", "E0596", "E0597", "E0700", "E0712", "E0713", "E0716", "E0310",
+    "E0309",
 ];
 
 /// Whether every error may come from composing rather than from the user's code.
 #[must_use]
 pub fn may_be_ours(messages: &[Message]) -> bool {
-    let mut errors = messages.iter().filter(|message| message.is_error() && !message.spans.is_empty()).peekable();
+    let mut errors = messages
+        .iter()
+        .filter(|message| message.is_error() && !message.spans.is_empty())
+        .peekable();
     errors.peek().is_some()
         && errors.all(|message| {
-            BORROWCK.contains(&message.code()) || (message.code().is_empty() && message.message.contains("borrowed data"))
+            BORROWCK.contains(&message.code())
+                || (message.code().is_empty() && message.message.contains("borrowed data"))
                 || message.message.contains("lifetime may not live long enough")
         })
 }
@@ -68,7 +73,11 @@ fn mover(message: &Message, map: &SourceMap, file: &str, cell: &Cell, name: &str
     message
         .spans
         .iter()
-        .filter(|span| span.label.as_deref().is_some_and(|label| label.contains("move") || label.contains("due to use in closure")))
+        .filter(|span| {
+            span.label.as_deref().is_some_and(|label| {
+                label.contains("move") || label.contains("due to use in closure")
+            })
+        })
         .filter_map(|span| map.locate(&span.in_file(file)?))
         .filter_map(|(_, range)| {
             cell.statements.iter().position(|statement| {

@@ -9,7 +9,8 @@ static QUALIFIED: LazyLock<Regex> = LazyLock::new(|| {
     // A lower-case path in front of a type or trait name, generated crates of items included.
     Regex::new(r"\b(?:[a-z_][a-z0-9_]*::)+([A-Z]\w*)").expect("a valid pattern")
 });
-static ITEMS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\boxi_u\d+::").expect("a valid pattern"));
+static ITEMS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\boxi_u\d+::").expect("a valid pattern"));
 
 /// `std::vec::Vec<alloc::string::String>` → `Vec<String>`.
 #[must_use]

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Patch, Renderer, Snippet};
+use annotate_snippets::{
+    Annotation, AnnotationKind, Element, Group, Level, Patch, Renderer, Snippet,
+};
 
 use super::paths::shorten;
 use super::rustc::{Message, Span};
@@ -27,7 +29,13 @@ pub struct Report {
 }
 
 /// Headlines that say nothing beyond the reports above them.
-const SUMMARIES: &[&str] = &["aborting due to", "For more information about", "Some errors have detailed", "warning emitted", "warnings emitted"];
+const SUMMARIES: &[&str] = &[
+    "aborting due to",
+    "For more information about",
+    "Some errors have detailed",
+    "warning emitted",
+    "warnings emitted",
+];
 
 /// Renders the messages that concern the user's text. Warnings whose place is generated code are
 /// left out; errors never are.
@@ -35,7 +43,9 @@ const SUMMARIES: &[&str] = &["aborting due to", "For more information about", "S
 pub fn render(messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> {
     let mut reports: Vec<Report> = Vec::new();
     for message in messages {
-        if SUMMARIES.iter().any(|summary| message.message.contains(summary)) || message.level == "failure-note" {
+        if SUMMARIES.iter().any(|summary| message.message.contains(summary))
+            || message.level == "failure-note"
+        {
             continue;
         }
         let place = message.primary().and_then(|span| locate(span, map, file));
@@ -54,7 +64,12 @@ fn locate<'a>(span: &Span, map: &'a SourceMap, file: &str) -> Option<(&'a Origin
     map.locate(&span.in_file(file)?)
 }
 
-fn report(message: &Message, place: Option<(&Origin, Range<usize>)>, map: &SourceMap, file: &str) -> Report {
+fn report(
+    message: &Message,
+    place: Option<(&Origin, Range<usize>)>,
+    map: &SourceMap,
+    file: &str,
+) -> Report {
     let error = message.is_error();
     let title = shorten(&message.message);
     let level = if error { Level::ERROR } else { Level::WARNING };
@@ -75,7 +90,10 @@ fn report(message: &Message, place: Option<(&Origin, Range<usize>)>, map: &Sourc
         }
         let text = shorten(&child.message);
         // Talk of the lint's name or of our attributes helps nobody in a notebook.
-        if text.starts_with("`#[") || text.contains("on by default") || text.contains("the lint level is defined") {
+        if text.starts_with("`#[")
+            || text.contains("on by default")
+            || text.contains("the lint level is defined")
+        {
             continue;
         }
         let level = if child.level == "help" { Level::HELP } else { Level::NOTE };
@@ -104,7 +122,11 @@ fn report(message: &Message, place: Option<(&Origin, Range<usize>)>, map: &Sourc
 }
 
 /// One snippet for each cell that the spans stand in, the one with the primary span first.
-fn snippets(spans: &[Span], map: &SourceMap, file: &str) -> Vec<Snippet<'static, Annotation<'static>>> {
+fn snippets(
+    spans: &[Span],
+    map: &SourceMap,
+    file: &str,
+) -> Vec<Snippet<'static, Annotation<'static>>> {
     let mut by_origin: Vec<(&Origin, bool, Vec<Annotation<'static>>)> = Vec::new();
     for span in spans {
         let Some((origin, range)) = locate(span, map, file) else { continue };
@@ -123,7 +145,9 @@ fn snippets(spans: &[Span], map: &SourceMap, file: &str) -> Vec<Snippet<'static,
     by_origin
         .into_iter()
         .map(|(origin, _, annotations)| {
-            Snippet::source(origin.text.to_string()).path(origin.label.clone()).annotations(annotations)
+            Snippet::source(origin.text.to_string())
+                .path(origin.label.clone())
+                .annotations(annotations)
         })
         .collect()
 }
@@ -142,7 +166,8 @@ fn suggestion(child: &Message, map: &SourceMap, file: &str) -> Option<Group<'sta
     }
     let origin = origin?;
     let title = Level::HELP.secondary_title(Cow::Owned(shorten(&child.message)));
-    let snippet = Snippet::source(origin.text.to_string()).path(origin.label.clone()).patches(patches);
+    let snippet =
+        Snippet::source(origin.text.to_string()).path(origin.label.clone()).patches(patches);
     Some(Group::with_title(title).element(snippet))
 }
 

@@ -27,14 +27,17 @@ pub fn of_result(messages: &[Message], map: &SourceMap, file: &str) -> Option<St
     let lints = messages.iter().filter(|message| message.code() == "forgetting_references");
     lints
         .flat_map(|message| &message.spans)
-        .filter(|span| span.in_file(file).is_some_and(|range| map.mark(range.start) == Some(&Mark::Result)))
+        .filter(|span| {
+            span.in_file(file).is_some_and(|range| map.mark(range.start) == Some(&Mark::Result))
+        })
         .find_map(|span| argument_type(span.label.as_deref()?))
 }
 
 /// Whether a later cell can write the type down.
 #[must_use]
 pub fn nameable(type_text: &str) -> bool {
-    const UNNAMEABLE: &[&str] = &["{closure", "{async", "{coroutine", "{gen", "impl ", "{type error}", "{unknown}"];
+    const UNNAMEABLE: &[&str] =
+        &["{closure", "{async", "{coroutine", "{gen", "impl ", "{type error}", "{unknown}"];
     !UNNAMEABLE.iter().any(|part| type_text.contains(part)) && !type_text.contains("} {")
 }
 
@@ -47,7 +50,7 @@ pub fn storable(type_text: &str) -> String {
     }
 }
 
-/// `argument has type `&std::vec::Vec<i32>`` → `std::vec::Vec<i32>`.
+/// The type in the label "argument has type …", without the reference and the quotes.
 fn argument_type(label: &str) -> Option<String> {
     let (_, quoted) = label.split_once("argument has type `")?;
     let whole = quoted.strip_suffix('`')?;
@@ -61,7 +64,10 @@ mod tests {
     #[test]
     fn the_type_stands_behind_the_reference() {
         let label = "argument has type `&std::collections::HashMap<&str, Vec<i32>>`";
-        assert_eq!(argument_type(label).as_deref(), Some("std::collections::HashMap<&str, Vec<i32>>"));
+        assert_eq!(
+            argument_type(label).as_deref(),
+            Some("std::collections::HashMap<&str, Vec<i32>>")
+        );
         assert_eq!(argument_type("something else"), None);
     }
 

@@ -104,10 +104,8 @@ fn start(model: &str, options: &[&str]) -> Result<String, String> {
         }
     }
     let is_file = model.contains('/') || model.contains('.');
-    let uri = match model.contains('@') && !is_file {
-        true => format!("models:/{model}"),
-        false => model.to_owned(),
-    };
+    let registered = model.contains('@') && !is_file;
+    let uri = if registered { format!("models:/{model}") } else { model.to_owned() };
     let name = name.unwrap_or_else(|| default_name(model));
     Ok(format!(
         "::oxilab::display::display(&::oxilab::serve::Server::new({name:?}, {uri:?})\

@@ -72,7 +72,9 @@ impl Ahead {
                     if text.trim().is_empty() {
                         continue;
                     }
-                    let Ok(prepared) = prepare(&compiler, &state, &text, &format!("In [{count}]"), true).await else {
+                    let Ok(prepared) =
+                        prepare(&compiler, &state, &text, &format!("In [{count}]"), true).await
+                    else {
                         return;
                     };
                     state = state.expected(&prepared);
@@ -81,8 +83,8 @@ impl Ahead {
         }));
     }
 
-    /// The turn of a cell has come. If it is being prepared now, waits for that.
-    pub async fn finish(&mut self, code: &str) {
+    /// The turn of a cell has come.
+    pub fn finish(&mut self, code: &str) {
         let Some(front) = self.queue.front() else {
             self.stop();
             return;

@@ -13,7 +13,7 @@ use crate::server::handler::{Completion, Completions};
 
 /// What can be completed and inspected, as of the end of the last cell.
 #[derive(Debug, Default)]
-pub struct Assist {
+pub(crate) struct Assist {
     known: Mutex<BTreeMap<String, Known>>,
 }
 
@@ -25,14 +25,14 @@ struct Known {
 }
 
 const KEYWORDS: &[&str] = &[
-    "as", "async", "await", "break", "const", "continue", "else", "enum", "false", "fn", "for", "if", "impl", "in",
-    "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self", "static", "struct", "trait", "true",
-    "type", "unsafe", "use", "where", "while",
+    "as", "async", "await", "break", "const", "continue", "else", "enum", "false", "fn", "for",
+    "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return",
+    "self", "static", "struct", "trait", "true", "type", "unsafe", "use", "where", "while",
 ];
 
 impl Assist {
     /// Takes over the state after a cell.
-    pub fn update(&self, state: &State) {
+    pub(crate) fn update(&self, state: &State) {
         let mut known = BTreeMap::new();
         for piece in state.items.pieces() {
             let kind = match piece.item.kind {
@@ -47,7 +47,10 @@ impl Assist {
             let source = piece.text[piece.item.range.clone()].to_owned();
             let signature = source.split('{').next().unwrap_or_default().trim().to_owned();
             for name in &piece.item.names {
-                known.insert(name.clone(), Known { kind, signature: signature.clone(), source: Some(source.clone()) });
+                known.insert(
+                    name.clone(),
+                    Known { kind, signature: signature.clone(), source: Some(source.clone()) },
+                );
             }
         }
         for (name, variable) in &state.variables {
@@ -59,17 +62,29 @@ impl Assist {
 
     /// Completions at a cursor in code points.
     #[must_use]
-    pub fn complete(&self, code: &str, cursor: usize) -> Completions {
+    pub(crate) fn complete(&self, code: &str, cursor: usize) -> Completions {
         let (start, word) = word_before(code, cursor);
-        let line_start = code.chars().take(start).collect::<Vec<_>>().iter().rposition(|c| *c == '\n').map_or(0, |at| at + 1);
+        let line_start = code
+            .chars()
+            .take(start)
+            .collect::<Vec<_>>()
+            .iter()
+            .rposition(|c| *c == '\n')
+            .map_or(0, |at| at + 1);
         let prefix: String = code.chars().skip(line_start).take(start - line_start).collect();
         let mut items = Vec::new();
         if matches!(prefix.trim(), "%" | "%%" | ":") {
             let marks = prefix.trim();
             let spellings = magics::spellings();
-            let names = spellings.iter().filter_map(|spelling| spelling.strip_prefix(if marks == ":" { "%" } else { marks }));
+            let names = spellings.iter().filter_map(|spelling| {
+                spelling.strip_prefix(if marks == ":" { "%" } else { marks })
+            });
             for name in names.filter(|name| name.starts_with(&word) && !name.starts_with('%')) {
-                items.push(Completion { text: name.to_owned(), kind: "magic".to_owned(), signature: String::new() });
+                items.push(Completion {
+                    text: name.to_owned(),
+                    kind: "magic".to_owned(),
+                    signature: String::new(),
+                });
             }
             return Completions { start, end: start + word.chars().count(), items };
         }
@@ -98,7 +113,7 @@ impl Assist {
 
     /// What is known of the name at a cursor.
     #[must_use]
-    pub fn inspect(&self, code: &str, cursor: usize, detail: u8) -> Option<MimeBundle> {
+    pub(crate) fn inspect(&self, code: &str, cursor: usize, detail: u8) -> Option<MimeBundle> {
         let chars: Vec<char> = code.chars().collect();
         let mut end = cursor.min(chars.len());
         while chars.get(end).is_some_and(|c| is_word(*c)) {

@@ -6,7 +6,7 @@ use crate::server::handler::Completeness;
 
 /// Judges a cell. Magics are whole by themselves; Rust is whole when it parses.
 #[must_use]
-pub fn judge(code: &str) -> Completeness {
+pub(crate) fn judge(code: &str) -> Completeness {
     if code.trim().is_empty() {
         return Completeness::Complete;
     }
@@ -19,8 +19,7 @@ pub fn judge(code: &str) -> Completeness {
             Open::Closed if error.message.contains("unexpected end of input") || trails(&text) => {
                 Completeness::Incomplete { indent: "    ".to_owned() }
             }
-            Open::Closed => Completeness::Invalid,
-            Open::Crossed => Completeness::Invalid,
+            Open::Closed | Open::Crossed => Completeness::Invalid,
         };
     }
     if trails(code) {
@@ -42,7 +41,9 @@ fn trails(text: &str) -> bool {
     let line = text.trim_end();
     let end = line.rsplit('\n').next().unwrap_or_default();
     let end = end.split("//").next().unwrap_or_default().trim_end();
-    ["+", "-", "*", "=", "&&", "||", ",", ".", "->", "=>", "::", "<"].iter().any(|operator| end.ends_with(operator))
+    ["+", "-", "*", "=", "&&", "||", ",", ".", "->", "=>", "::", "<"]
+        .iter()
+        .any(|operator| end.ends_with(operator))
 }
 
 fn open_brackets(text: &str) -> Open {
@@ -63,12 +64,13 @@ fn open_brackets(text: &str) -> Open {
             }
             continue;
         }
-        if let Some(length) = raw_string(rest, at, text) {
-            match length {
-                Some(length) => at += length,
-                None => return Open::Inside(stack.len()),
+        match raw_string(rest, at, text) {
+            Some(RawString::Ends(length)) => {
+                at += length;
+                continue;
             }
-            continue;
+            Some(RawString::Open) => return Open::Inside(stack.len()),
+            None => {}
         }
         match first {
             '"' => match string(rest) {
@@ -120,18 +122,28 @@ fn block_comment(text: &str) -> Option<usize> {
     None
 }
 
-/// The length of a raw string that starts here; `Some(None)` when it does not end.
-fn raw_string(rest: &str, at: usize, text: &str) -> Option<Option<usize>> {
+enum RawString {
+    /// It ends after so many bytes.
+    Ends(usize),
+    Open,
+}
+
+/// The raw string that starts here, if one does.
+fn raw_string(rest: &str, at: usize, text: &str) -> Option<RawString> {
     let before = text[..at].chars().next_back();
     if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
         return None;
     }
-    let body = rest.strip_prefix("br").or_else(|| rest.strip_prefix("cr")).or_else(|| rest.strip_prefix('r'))?;
+    let body = rest
+        .strip_prefix("br")
+        .or_else(|| rest.strip_prefix("cr"))
+        .or_else(|| rest.strip_prefix('r'))?;
     let hashes = body.len() - body.trim_start_matches('#').len();
     let inner = body[hashes..].strip_prefix('"')?;
     let end = format!("\"{}", "#".repeat(hashes));
     let skipped = rest.len() - inner.len();
-    Some(inner.find(&end).map(|found| skipped + found + end.len()))
+    let length = inner.find(&end).map(|found| skipped + found + end.len());
+    Some(length.map_or(RawString::Open, RawString::Ends))
 }
 
 fn string(rest: &str) -> Option<usize> {
@@ -151,7 +163,9 @@ fn string(rest: &str) -> Option<usize> {
 fn character(rest: &str) -> usize {
     let mut chars = rest.char_indices().skip(1);
     match chars.next() {
-        Some((_, '\\')) => rest[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(at, _)| at + 3),
+        Some((_, '\\')) => {
+            rest[2..].char_indices().skip(1).find(|(_, c)| *c == '\'').map_or(1, |(at, _)| at + 3)
+        }
         Some(_) => match chars.next() {
             Some((at, '\'')) => at + 1,
             _ => 1,
@@ -173,7 +187,16 @@ mod tests {
 
     #[test]
     fn whole_cells() {
-        for code in ["1 + 1", "let x = 1;", "fn f() {}", "", "%who", "\"a { b\".len()", "'('", "fn f<'a>(x: &'a str) {}"] {
+        for code in [
+            "1 + 1",
+            "let x = 1;",
+            "fn f() {}",
+            "",
+            "%who",
+            "\"a { b\".len()",
+            "'('",
+            "fn f<'a>(x: &'a str) {}",
+        ] {
             assert_eq!(judge(code), Completeness::Complete, "{code}");
         }
     }

@@ -13,7 +13,7 @@ use crate::magics::{MagicContext, MagicError, MagicResult, RustCode, Surrounding
 use crate::server::handler::{ExecuteCell, OutputSender};
 
 /// What a magic of one cell works with.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     pub(super) core: &'a mut Core,
     pub(super) cell: &'a ExecuteCell,
     pub(super) output: &'a OutputSender,
@@ -32,8 +32,8 @@ impl MagicContext for Context<'_> {
         async move {
             let link = self.core.link().map_err(MagicError::Failed)?;
             let answer = link.ask(Query::Variables).await.map_err(MagicError::Failed)?;
-            let mut variables: Vec<VariableInfo> =
-                serde_json::from_value(answer).map_err(|error| MagicError::Failed(error.to_string()))?;
+            let mut variables: Vec<VariableInfo> = serde_json::from_value(answer)
+                .map_err(|error| MagicError::Failed(error.to_string()))?;
             for variable in &mut variables {
                 variable.type_name = shorten(&variable.type_name);
             }
@@ -45,8 +45,12 @@ impl MagicContext for Context<'_> {
     fn run(&mut self, code: RustCode) -> BoxFuture<'_, MagicResult<Timings>> {
         async move {
             let output = code.capture.map_or_else(|| self.output.clone(), |capture| capture.0);
-            let run =
-                Run { text: &code.text, opt_level: code.opt_level, show: !self.cell.silent, cell: self.cell };
+            let run = Run {
+                text: &code.text,
+                opt_level: code.opt_level,
+                show: !self.cell.silent,
+                cell: self.cell,
+            };
             let (timings, _) = self.core.run(&run, &output).await.map_err(MagicError::Cell)?;
             // A capture ends when its senders are gone; the worker must not keep one.
             if let Ok(link) = self.core.link() {
@@ -81,7 +85,10 @@ impl MagicContext for Context<'_> {
         self.core.dependencies.clone()
     }
 
-    fn add_dependencies(&mut self, dependencies: Vec<Dependency>) -> BoxFuture<'_, MagicResult<()>> {
+    fn add_dependencies(
+        &mut self,
+        dependencies: Vec<Dependency>,
+    ) -> BoxFuture<'_, MagicResult<()>> {
         async move { super::dependencies::add(self.core, dependencies, self.output).await }.boxed()
     }
 
@@ -89,7 +96,9 @@ impl MagicContext for Context<'_> {
         async move {
             let link = self.core.link().map_err(MagicError::Failed)?;
             let sent = (name.clone(), value.clone());
-            link.request(|id| Request::SetEnv { id, name: sent.0, value: sent.1 }).await.map_err(MagicError::Failed)?;
+            link.request(|id| Request::SetEnv { id, name: sent.0, value: sent.1 })
+                .await
+                .map_err(MagicError::Failed)?;
             self.core.surroundings.environment.insert(name, value);
             Ok(())
         }
@@ -100,7 +109,9 @@ impl MagicContext for Context<'_> {
         async move {
             let link = self.core.link().map_err(MagicError::Failed)?;
             let sent = path.clone();
-            link.request(|id| Request::SetDirectory { id, path: sent }).await.map_err(MagicError::Failed)?;
+            link.request(|id| Request::SetDirectory { id, path: sent })
+                .await
+                .map_err(MagicError::Failed)?;
             self.core.surroundings.directory = path;
             Ok(())
         }

@@ -55,8 +55,10 @@ pub struct CellFigures {
 
 impl Core {
     /// A core with a worker that starts now.
+    #[must_use]
     pub fn new(config: &Config, interrupts: Interrupts, current: super::CurrentLink) -> Self {
-        let surroundings = Surroundings { directory: config.directory.clone(), ..Surroundings::default() };
+        let surroundings =
+            Surroundings { directory: config.directory.clone(), ..Surroundings::default() };
         let (compiler, in_use) = match super::open_compiler(config) {
             Ok((compiler, in_use)) => (Ok(Arc::new(compiler)), in_use),
             Err(reason) => (Err(reason), None),
@@ -100,16 +102,17 @@ impl Core {
                     figures.compile.compile_millis += used.compile_millis;
                     figures.run += timings.run;
                 }
-                Segment::Magic(call) => {
+                Segment::Magic(invocation) => {
                     let mut context = Context { core: self, cell, output };
-                    let done = magics::run(&call, &mut context).await;
+                    let done = magics::run(&invocation, &mut context).await;
                     payload.extend(done.map_err(magics::MagicError::into_cell_error)?.payload);
                 }
             }
         }
         if self.timing {
             let compile = figures.compile.compile_millis;
-            let line = format!("compile {compile:.0} ms, run {:.1} ms\n", figures.run.as_secs_f64() * 1e3);
+            let line =
+                format!("compile {compile:.0} ms, run {:.1} ms\n", figures.run.as_secs_f64() * 1e3);
             output.stream(StreamName::Stderr, line).await;
         }
         Ok((payload, figures))
@@ -119,7 +122,11 @@ impl Core {
     ///
     /// # Errors
     /// How it failed.
-    pub async fn run(&mut self, run: &Run<'_>, output: &OutputSender) -> Result<(Timings, Figures), CellError> {
+    pub async fn run(
+        &mut self,
+        run: &Run<'_>,
+        output: &OutputSender,
+    ) -> Result<(Timings, Figures), CellError> {
         if run.text.trim().is_empty() {
             return Ok((Timings::default(), Figures::default()));
         }
@@ -129,8 +136,10 @@ impl Core {
         for report in prepared.warnings.iter().filter(|report| !report.error) {
             output.stream(StreamName::Stderr, format!("{}\n", report.ansi)).await;
         }
-        let mut timings =
-            Timings { compile: Duration::from_secs_f64(prepared.figures.compile_millis / 1e3), run: Duration::ZERO };
+        let mut timings = Timings {
+            compile: Duration::from_secs_f64(prepared.figures.compile_millis / 1e3),
+            run: Duration::ZERO,
+        };
         if prepared.run.is_some() {
             timings.run = self.run_prepared(run, &prepared, output).await?;
         } else {
@@ -152,7 +161,7 @@ impl Core {
         let label = format!("In [{}]", run.cell.count);
         let interrupts = self.interrupts.clone();
         let preparing = async {
-            self.ahead.finish(run.text).await;
+            self.ahead.finish(run.text);
             prepare::prepare(&compiler, &state, run.text, &label, run.show).await
         };
         tokio::select! {
@@ -194,10 +203,16 @@ impl Core {
                     }
                     Outcome::Failed(failure) => {
                         let mut error = errors::of_failure(&failure, &self.sources);
-                        let gone: Vec<&str> =
-                            lost.iter().filter(|name| !stored.iter().any(|s| s.name == **name)).map(String::as_str).collect();
+                        let gone: Vec<&str> = lost
+                            .iter()
+                            .filter(|name| !stored.iter().any(|s| s.name == **name))
+                            .map(String::as_str)
+                            .collect();
                         if !gone.is_empty() {
-                            error.traceback.push(format!("variables lost with this cell: {}", gone.join(", ")));
+                            error.traceback.push(format!(
+                                "variables lost with this cell: {}",
+                                gone.join(", ")
+                            ));
                         }
                         Err(error)
                     }
@@ -214,17 +229,22 @@ impl Core {
     /// The worker is gone: says how, names what is lost, and starts another.
     fn worker_ended(&mut self, exit: Option<Exit>) -> CellError {
         let reason = exit.map_or_else(|| "it is gone".to_owned(), |exit| exit.to_string());
-        let mut lost = self.state.forget_values(&format!("the process that held it ended ({reason})"));
+        let mut lost =
+            self.state.forget_values(&format!("the process that held it ended ({reason})"));
         lost.sort();
         self.link = None;
         let interrupted = self.interrupts.is_pressed();
         let ename = if interrupted { "KeyboardInterrupt" } else { "WorkerCrashed" };
-        let mut error = errors::plain(ename, &format!("the process that runs cells ended: {reason}"));
+        let mut error =
+            errors::plain(ename, &format!("the process that runs cells ended: {reason}"));
         error.traceback.push(match lost.as_slice() {
             [] => "No variables were lost.".to_owned(),
             names => format!("Variables lost: {}.", names.join(", ")),
         });
-        error.traceback.push("Functions, types and `use`s are still there; the next cell runs in a new process.".to_owned());
+        error.traceback.push(
+            "Functions, types and `use`s are still there; the next cell runs in a new process."
+                .to_owned(),
+        );
         // Started now, so that the next cell does not wait for it.
         if let Err(problem) = self.link() {
             error.traceback.push(problem);
@@ -258,7 +278,9 @@ impl Core {
             standard_library: prelude.std_library.clone(),
             prelude: prelude.library.clone(),
             directory: self.surroundings.directory.clone(),
-            environment: environment.map(|(name, value)| (name.into(), value.clone().map(Into::into))).collect(),
+            environment: environment
+                .map(|(name, value)| (name.into(), value.clone().map(Into::into)))
+                .collect(),
         };
         let link = Arc::new(Link::start(config).map_err(|error| error.to_string())?);
         self.current.set(Some(Arc::clone(&link)));
@@ -325,7 +347,9 @@ fn notes(prepared: &Prepared) -> String {
         note(format!("`{name}` cannot be used in later cells: {reason}"));
     }
     for name in &prepared.borrowing {
-        note(format!("`{name}` borrows from another variable, so it ends with this cell: clone what it points to, to keep it"));
+        note(format!(
+            "`{name}` borrows from another variable, so it ends with this cell: clone what it points to, to keep it"
+        ));
     }
     notes
 }

@@ -10,13 +10,25 @@ use crate::server::handler::OutputSender;
 ///
 /// # Errors
 /// When cargo cannot resolve or build them.
-pub(super) async fn add(core: &mut Core, new: Vec<Dependency>, output: &OutputSender) -> MagicResult<()> {
+pub(super) async fn add(
+    core: &mut Core,
+    new: Vec<Dependency>,
+    output: &OutputSender,
+) -> MagicResult<()> {
     let compiler = core.compiler.clone().map_err(MagicError::Failed)?;
-    let kept = core.dependencies.iter().filter(|known| !new.iter().any(|n| n.name() == known.name()));
+    let kept =
+        core.dependencies.iter().filter(|known| !new.iter().any(|n| n.name() == known.name()));
     let before: Vec<Dependency> = kept.cloned().collect();
-    let library = crate::dep::build(compiler.prelude(), &core.state.dependencies, &before, &new, &core.cache, output)
-        .await
-        .map_err(|error| MagicError::Failed(error.to_string()))?;
+    let library = crate::dep::build(
+        compiler.prelude(),
+        &core.state.dependencies,
+        &before,
+        &new,
+        &core.cache,
+        output,
+    )
+    .await
+    .map_err(|error| MagicError::Failed(error.to_string()))?;
     core.state.dependencies.push(library);
     core.dependencies = before.into_iter().chain(new).collect();
     Ok(())

@@ -34,7 +34,9 @@ pub fn plain(ename: &str, evalue: &str) -> CellError {
 fn of_reports(reports: &[Report]) -> CellError {
     let errors: Vec<&Report> = reports.iter().filter(|report| report.error).collect();
     let (ename, evalue) = match errors.first() {
-        Some(first) if first.code.starts_with('E') => (format!("CompileError[{}]", first.code), first.title.clone()),
+        Some(first) if first.code.starts_with('E') => {
+            (format!("CompileError[{}]", first.code), first.title.clone())
+        }
         Some(first) => ("CompileError".to_owned(), first.title.clone()),
         None => ("CompileError".to_owned(), "the cell does not compile".to_owned()),
     };
@@ -59,7 +61,10 @@ pub fn of_failure(failure: &Failure, sources: &[Source]) -> CellError {
     }
     for (function, file, line) in &failure.frames {
         if let Some((label, own_line)) = own_place(file, *line, 1, sources) {
-            traceback.push(format!("  in {BOLD}{}{RESET} at {label}:{own_line}", paths::shorten(function)));
+            traceback.push(format!(
+                "  in {BOLD}{}{RESET} at {label}:{own_line}",
+                paths::shorten(function)
+            ));
         }
     }
     traceback.extend(failure.details.iter().map(|line| paths::shorten(line)));
@@ -75,16 +80,21 @@ fn own_place(file: &str, line: u32, column: u32, sources: &[Source]) -> Option<(
 
 /// `--> In [5]:2:9` and the line it names.
 fn excerpt(file: &str, line: u32, column: u32, sources: &[Source]) -> Vec<String> {
-    let found = sources.iter().rev().find(|source| file.ends_with(&source.file)).and_then(|source| {
-        let at = source.composed.map.offset(&source.composed.text, line, column)?;
-        // The question asked before a `?` is generated; it belongs to the text in front of it.
-        let (origin, at) = source.composed.map.locate_before(at)?;
-        Some((origin.label.clone(), origin.text.clone(), at))
-    });
+    let found =
+        sources.iter().rev().find(|source| file.ends_with(&source.file)).and_then(|source| {
+            let at = source.composed.map.offset(&source.composed.text, line, column)?;
+            // The question asked before a `?` is generated; it belongs to the text in front of it.
+            let (origin, at) = source.composed.map.locate_before(at)?;
+            Some((origin.label.clone(), origin.text.clone(), at))
+        });
     let Some((label, text, at)) = found else {
         // Inside a library: its own place is what there is.
         let known = !file.starts_with("oxi_");
-        return if known { vec![format!("{BLUE} -->{RESET} {file}:{line}:{column}")] } else { Vec::new() };
+        return if known {
+            vec![format!("{BLUE} -->{RESET} {file}:{line}:{column}")]
+        } else {
+            Vec::new()
+        };
     };
     let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let before = &text[..at];

@@ -12,7 +12,9 @@ use oxilab_protocol::{Event, Outcome, Query, Request, StoredVariable};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::child::{ChildError, ChildOutput, Exit, StreamName as ChildStream, Worker, WorkerConfig};
+use crate::child::{
+    ChildError, ChildOutput, Exit, StreamName as ChildStream, Worker, WorkerConfig,
+};
 use crate::server::handler::{CommKind, CommMessage, Output, OutputSender, StreamName};
 
 /// A cell's end, as the worker tells it.
@@ -175,7 +177,9 @@ async fn dispatch(mut outputs_rx: mpsc::Receiver<ChildOutput>, routes: Arc<Mutex
 
 async fn handle(event: Event, routes: &Mutex<Routes>) {
     match event {
-        Event::Display { bundle, result: true, .. } => show(routes, Output::Result { bundle }).await,
+        Event::Display { bundle, result: true, .. } => {
+            show(routes, Output::Result { bundle }).await;
+        }
         Event::Display { bundle, display_id, update, .. } => {
             show(routes, Output::Display { bundle, display_id, update }).await;
         }
@@ -188,7 +192,11 @@ async fn handle(event: Event, routes: &Mutex<Routes>) {
                 _ => CommKind::Message,
             };
             let buffers = buffers.iter().filter_map(|text| decode(text)).collect();
-            show(routes, Output::Comm(CommMessage { kind, comm_id, target, data, metadata, buffers })).await;
+            show(
+                routes,
+                Output::Comm(CommMessage { kind, comm_id, target, data, metadata, buffers }),
+            )
+            .await;
         }
         Event::Done { cell, outcome, stored, lost, micros } => {
             let mut routes = lock(routes);
@@ -211,9 +219,10 @@ async fn handle(event: Event, routes: &Mutex<Routes>) {
 
 async fn show(routes: &Mutex<Routes>, output: Output) {
     let sender = lock(routes).output.clone();
-    match sender {
-        Some(sender) => sender.send(output).await,
-        None => tracing::debug!(?output, "output before the first cell"),
+    if let Some(sender) = sender {
+        sender.send(output).await;
+    } else {
+        tracing::debug!(?output, "output before the first cell");
     }
 }
 

@@ -24,6 +24,7 @@ pub mod state;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine as _;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use oxilab_protocol::{MimeBundle, Request};
@@ -32,8 +33,8 @@ use serde_json::{Map, Value, json};
 use crate::compile::{Cache, Compiler};
 use crate::install::{InUse, Prelude, data_dir};
 use crate::server::handler::{
-    CellError, CellRunner, CommKind, CommMessage, Completeness, Completions, ExecuteCell, ExecuteReply, Output,
-    OutputSender,
+    CellError, CellRunner, CommKind, CommMessage, Completeness, Completions, ExecuteCell,
+    ExecuteReply, Output, OutputSender,
 };
 
 use self::core::{CellFigures, Core, Run};
@@ -214,13 +215,14 @@ impl CellRunner for Session {
             let Some(link) = self.current.get() else {
                 // Nobody is there to take it: an open is answered by a close.
                 if message.kind == CommKind::Open {
-                    let close = CommMessage { kind: CommKind::Close, target: String::new(), ..message };
+                    let close =
+                        CommMessage { kind: CommKind::Close, target: String::new(), ..message };
                     output.send(Output::Comm(close)).await;
                 }
                 return;
             };
-            use base64::Engine as _;
-            let encode = |bytes: &bytes::Bytes| base64::engine::general_purpose::STANDARD.encode(bytes);
+            let encode =
+                |bytes: &bytes::Bytes| base64::engine::general_purpose::STANDARD.encode(bytes);
             link.tell(&Request::Comm {
                 kind: message.kind.as_str().to_owned(),
                 comm_id: message.comm_id,
@@ -251,10 +253,12 @@ fn open_compiler(config: &Config) -> Result<(Compiler, Option<InUse>), String> {
     let prelude = Prelude::find(&config.data).map_err(|error| error.to_string())?;
     let in_use = prelude.hold().map_err(|error| error.to_string())?;
     let folder = config.cache.join("cells").join(&prelude.build_id);
-    let cache = Cache::open(folder.clone())
-        .map_err(|error| format!("cannot open the cache of compiled cells at {}: {error}", folder.display()))?;
+    let cache = Cache::open(folder.clone()).map_err(|error| {
+        format!("cannot open the cache of compiled cells at {}: {error}", folder.display())
+    })?;
     let pruned = cache.clone();
     // The cache is bounded when a kernel starts; nobody waits for it.
-    let _ = std::thread::Builder::new().name("oxilab-prune".to_owned()).spawn(move || pruned.prune());
+    let _ =
+        std::thread::Builder::new().name("oxilab-prune".to_owned()).spawn(move || pruned.prune());
     Ok((Compiler::new(Arc::new(prelude), cache), Some(in_use)))
 }

@@ -89,6 +89,18 @@ impl From<CompileError> for PrepareError {
 
 /// Crate name of every cell.
 const CELL_CRATE: &str = "oxi_cell";
+/// Names by which a cell shows that frames are in it; the first three are types.
+const FRAME_NAMES: &[&str] = &[
+    "DataFrame",
+    "LazyFrame",
+    "Series",
+    "LazyCsvReader",
+    "CsvReadOptions",
+    "df",
+    "col",
+    "lit",
+    "lazy",
+];
 /// More amendments than this mean that composing does not converge.
 const ATTEMPTS: usize = 4;
 
@@ -109,7 +121,11 @@ pub async fn prepare(
         Ok(cell) => cell,
         Err(error) => return Err(explain_syntax(compiler, state, origin, &error).await),
     };
-    let items = if cell.items.is_empty() { state.items.clone() } else { state.items.with(&cell.items, label, &text) };
+    let items = if cell.items.is_empty() {
+        state.items.clone()
+    } else {
+        state.items.with(&cell.items, label, &text)
+    };
     let mut preparation = Preparation {
         compiler,
         state,
@@ -153,7 +169,10 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    async fn build_units(&mut self, ids: impl IntoIterator<Item = UnitId>) -> Result<(), PrepareError> {
+    async fn build_units(
+        &mut self,
+        ids: impl IntoIterator<Item = UnitId>,
+    ) -> Result<(), PrepareError> {
         for id in ids {
             if !self.libraries.contains_key(&id) {
                 self.build_unit(id).await?;
@@ -181,10 +200,14 @@ impl Preparation<'_> {
         match self.compiler.compile(&job).await {
             Ok(built) => {
                 self.count(built.cached, built.millis);
-                if unit.pieces.iter().any(|piece| piece.label == self.prepared.label) && !built.cached {
+                if unit.pieces.iter().any(|piece| piece.label == self.prepared.label)
+                    && !built.cached
+                {
                     let reports = diagnostics::render(&built.messages, &composed.map, &file);
                     let label = &self.prepared.label;
-                    let own = reports.into_iter().filter(|r| r.place.as_ref().is_some_and(|(place, _)| place == label));
+                    let own = reports
+                        .into_iter()
+                        .filter(|r| r.place.as_ref().is_some_and(|(place, _)| place == label));
                     self.prepared.warnings.extend(own.collect::<Vec<_>>());
                 }
                 self.link_for_rustc(&built.library)?;
@@ -200,20 +223,30 @@ impl Preparation<'_> {
         }
     }
 
-    async fn build_statements(&mut self, cell: &Cell, origin: &Origin, show: bool) -> Result<(), PrepareError> {
+    async fn build_statements(
+        &mut self,
+        cell: &Cell,
+        origin: &Origin,
+        show: bool,
+    ) -> Result<(), PrepareError> {
         let mut refused: BTreeSet<String> = BTreeSet::new();
         let mut ownership = self.predict(cell, &refused);
         let mut recalled = false;
-        let mut first: Option<(String, Vec<PathBuf>, Vec<(String, PathBuf)>)> = None;
+        let mut first: Option<First> = None;
         for attempt in 0.. {
             let around = self.surroundings(cell, &refused).await?;
-            let composed = crate::compose::cell::compose(cell, origin.clone(), &around.code, &ownership, show);
+            let composed =
+                crate::compose::cell::compose(cell, origin.clone(), &around.code, &ownership, show);
             let job = Job {
                 crate_name: CELL_CRATE,
                 source: &composed.text,
                 kind: Kind::Cell,
                 opt_level: self.opt_level(cell, &around.code),
-                externs: self.externs(&around.units),
+                externs: self
+                    .externs(&around.units)
+                    .into_iter()
+                    .chain(around.named.clone())
+                    .collect(),
                 search: self.search()?,
             };
             if attempt == 0
@@ -226,33 +259,50 @@ impl Preparation<'_> {
                 continue;
             }
             if first.is_none() && !recalled {
-                first = Some((job.source.to_owned(), job.search.clone(), job.externs.clone()));
+                let source = job.source.to_owned();
+                first = Some(First {
+                    source,
+                    search: job.search.clone(),
+                    externs: job.externs.clone(),
+                });
             }
             let file = file_name(CELL_CRATE);
             match self.compiler.compile(&job).await {
                 Ok(built) => {
                     self.count(built.cached, built.millis);
                     if attempt > 0
-                        && let Some((source, search, externs)) = first
+                        && let Some(First { source, search, externs }) = first
                     {
                         let origin_job = Job { source: &source, search, externs, ..job.clone() };
                         self.compiler.remember(&origin_job, &(&ownership, &refused));
                     }
                     let libraries = self.library_paths(&around.units);
                     self.prepared.run = Some(Runnable { library: built.library, libraries });
-                    self.conclude(cell, &ownership, &around.code, &built.messages, &composed, &file);
+                    self.conclude(
+                        cell,
+                        &ownership,
+                        &around.code,
+                        &built.messages,
+                        &composed,
+                        &file,
+                    );
                     self.prepared.maps.push(Source { file, composed: Arc::new(composed) });
                     return Ok(());
                 }
                 Err(CompileError::Rejected { messages, millis }) => {
                     self.count(false, millis);
                     let unloadable = unloadable(&messages, &composed.map, &file);
-                    if !unloadable.is_empty() && attempt < ATTEMPTS && !unloadable.is_subset(&refused) {
+                    if !unloadable.is_empty()
+                        && attempt < ATTEMPTS
+                        && !unloadable.is_subset(&refused)
+                    {
                         refused.extend(unloadable);
                         continue;
                     }
                     if attempt < ATTEMPTS && ownership::may_be_ours(&messages) {
-                        if let Some(amended) = ownership::amend(&messages, &composed.map, &file, cell, &ownership) {
+                        if let Some(amended) =
+                            ownership::amend(&messages, &composed.map, &file, cell, &ownership)
+                        {
                             ownership = amended;
                             continue;
                         }
@@ -276,7 +326,9 @@ impl Preparation<'_> {
         for (at, statement) in cell.statements.iter().enumerate() {
             for name in &statement.consumes {
                 let known = self.state.variables.get(name).filter(|_| !refused.contains(name));
-                if !bound.contains(name.as_str()) && known.is_some_and(|variable| variable.needs_drop == Some(true)) {
+                if !bound.contains(name.as_str())
+                    && known.is_some_and(|variable| variable.needs_drop == Some(true))
+                {
                     ownership.consumed.entry(at).or_default().insert(name.clone());
                     if !statement.assigns.contains(name) {
                         bound.insert(name);
@@ -289,19 +341,27 @@ impl Preparation<'_> {
             if statement.kind == cell::StatementKind::OpenLet && statement.identifiers.len() > 1 {
                 let text = &cell.text[statement.range.clone()];
                 if text.contains('&') {
-                    ownership.borrowing.extend(statement.bindings.iter().map(|binding| binding.name.clone()));
+                    ownership
+                        .borrowing
+                        .extend(statement.bindings.iter().map(|binding| binding.name.clone()));
                 }
             }
         }
         ownership
     }
 
-    async fn surroundings(&mut self, cell: &Cell, refused: &BTreeSet<String>) -> Result<Around, PrepareError> {
+    async fn surroundings(
+        &mut self,
+        cell: &Cell,
+        refused: &BTreeSet<String>,
+    ) -> Result<Around, PrepareError> {
         let mut loads = Vec::new();
         let mut bound: BTreeSet<&str> = BTreeSet::new();
         let mut mentioned: BTreeSet<&str> = BTreeSet::new();
         for statement in &cell.statements {
-            mentioned.extend(statement.values.iter().map(String::as_str).filter(|name| !bound.contains(name)));
+            mentioned.extend(
+                statement.values.iter().map(String::as_str).filter(|name| !bound.contains(name)),
+            );
             bound.extend(statement.bindings.iter().map(|binding| binding.name.as_str()));
         }
         for name in mentioned {
@@ -317,13 +377,16 @@ impl Preparation<'_> {
         }
         let recalls = cell.statements.iter().any(|statement| statement.identifiers.contains("out"));
         let results = self.state.results.values().filter(|_| recalls);
-        let types: Vec<&str> = loads.iter().map(|load| &load.type_text).chain(results).map(String::as_str).collect();
+        let types: Vec<&str> =
+            loads.iter().map(|load| &load.type_text).chain(results).map(String::as_str).collect();
         let needs = self.prepared.items.needs(&cell.statement_identifiers(), &types);
+        let named = self.compiler.crates_named(&types);
         self.build_units(needs.units.clone()).await?;
         let identifiers = cell.statement_identifiers();
         let added = self.added_crates(&identifiers.iter().map(String::as_str).collect());
         let macros = needs.macros + &self.results(cell);
-        Ok(Around { code: Surroundings { imports: added + &needs.imports, macros, loads }, units: needs.units })
+        let code = Surroundings { imports: added + &needs.imports, macros, loads };
+        Ok(Around { code, units: needs.units, named })
     }
 
     fn conclude(
@@ -342,7 +405,7 @@ impl Preparation<'_> {
             .map(|binding| (binding.name.as_str(), binding.mutable))
             .collect();
         for (name, found) in types::read(messages, &composed.map, file) {
-            let stored = types::storable(&found);
+            let stored = self.compiler.writable(&types::storable(&found));
             if types::nameable(&stored) {
                 let identities = self.identities(&stored);
                 let variable = Variable {
@@ -353,22 +416,40 @@ impl Preparation<'_> {
                 };
                 self.prepared.variables.insert(name, variable);
             } else {
-                let reason = format!("{} has no name that a later cell could write; {}", described(&found), advice(&found));
+                let reason = format!(
+                    "{} has no name that a later cell could write; {}",
+                    described(&found),
+                    advice(&found)
+                );
                 self.prepared.unnameable.insert(name, reason);
             }
         }
-        self.prepared.result = types::of_result(messages, &composed.map, file).filter(|text| types::nameable(text));
-        self.prepared.borrowing = ownership.borrowing.clone();
+        self.prepared.result = types::of_result(messages, &composed.map, file)
+            .filter(|text| types::nameable(text))
+            .map(|text| self.compiler.writable(&text));
+        self.prepared.borrowing.clone_from(&ownership.borrowing);
         let moved: BTreeSet<&String> = ownership
             .consumed
             .iter()
-            .flat_map(|(at, names)| names.iter().filter(|name| !cell.statements[*at].assigns.contains(*name)))
+            .flat_map(|(at, names)| {
+                names.iter().filter(|name| !cell.statements[*at].assigns.contains(*name))
+            })
             .collect();
-        let names = around.loads.iter().map(|load| &load.name).chain(self.prepared.variables.keys());
-        self.prepared.expected =
-            names.filter(|name| !moved.contains(name)).cloned().collect::<BTreeSet<_>>().into_iter().collect();
-        self.prepared.consumed =
-            around.loads.iter().map(|load| &load.name).filter(|name| moved.contains(name)).cloned().collect();
+        let names =
+            around.loads.iter().map(|load| &load.name).chain(self.prepared.variables.keys());
+        self.prepared.expected = names
+            .filter(|name| !moved.contains(name))
+            .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        self.prepared.consumed = around
+            .loads
+            .iter()
+            .map(|load| &load.name)
+            .filter(|name| moved.contains(name))
+            .cloned()
+            .collect();
         self.prepared.warnings.extend(diagnostics::render(messages, &composed.map, file));
     }
 
@@ -387,10 +468,13 @@ impl Preparation<'_> {
         if let Some(level) = self.state.opt_level {
             return level;
         }
-        const FRAME_NAMES: &[&str] = &["DataFrame", "LazyFrame", "Series", "LazyCsvReader", "CsvReadOptions", "df", "col", "lit", "lazy"];
         let frames = around.loads.iter().any(|load| {
-            FRAME_NAMES[..3].iter().any(|name| load.type_text.contains(name)) || load.type_text.contains("ChunkedArray")
-        }) || cell.statements.iter().any(|s| FRAME_NAMES.iter().any(|name| s.identifiers.contains(*name)));
+            FRAME_NAMES[..3].iter().any(|name| load.type_text.contains(name))
+                || load.type_text.contains("ChunkedArray")
+        }) || cell
+            .statements
+            .iter()
+            .any(|s| FRAME_NAMES.iter().any(|name| s.identifiers.contains(*name)));
         let loops = cell.statements.iter().any(|statement| statement.loops);
         let generic = around.imports.contains("::oxi_u");
         match (loops || generic, frames) {
@@ -400,7 +484,9 @@ impl Preparation<'_> {
     }
 
     fn externs(&self, units: &[UnitId]) -> Vec<(String, PathBuf)> {
-        let own = units.iter().filter_map(|id| Some((units::crate_name(*id), self.libraries.get(id)?.0.clone())));
+        let own = units
+            .iter()
+            .filter_map(|id| Some((units::crate_name(*id), self.libraries.get(id)?.0.clone())));
         let added = self.state.dependencies.iter().flat_map(|library| {
             let itself = (library.crate_name.clone(), library.library.clone());
             library.externs.clone().into_iter().chain([itself])
@@ -417,9 +503,12 @@ impl Preparation<'_> {
             .state
             .results
             .iter()
-            .map(|(count, found)| format!("({count})=>{{::oxilab::__rt::recall::<{found}>({count})}};"))
+            .map(|(count, found)| {
+                format!("({count})=>{{::oxilab::__rt::recall::<{found}>({count})}};")
+            })
             .collect();
-        let unknown = "($n:expr)=>{::core::compile_error!(\"there is no result of that number to recall\")};";
+        let unknown =
+            "($n:expr)=>{::core::compile_error!(\"there is no result of that number to recall\")};";
         format!("macro_rules! out{{{arms}{unknown}}}")
     }
 
@@ -449,9 +538,14 @@ impl Preparation<'_> {
         if let Some(folder) = &self.folder {
             return Ok(folder.path().to_owned());
         }
-        let folder = tempfile::Builder::new().prefix("oxilab-units-").tempdir().map_err(|source| {
-            CompileError::File { action: "make a temporary folder in", path: std::env::temp_dir(), source }
-        })?;
+        let folder =
+            tempfile::Builder::new().prefix("oxilab-units-").tempdir().map_err(|source| {
+                CompileError::File {
+                    action: "make a temporary folder in",
+                    path: std::env::temp_dir(),
+                    source,
+                }
+            })?;
         Ok(self.folder.insert(folder).path().to_owned())
     }
 
@@ -482,10 +576,15 @@ impl Preparation<'_> {
                     let reason = "its type was defined again since, and the old value cannot be used as the new type";
                     return Some(format!("there was a variable `{name}`: {reason}"));
                 }
-                self.state.gone.get(name).map(|reason| format!("there was a variable `{name}`: {reason}"))
+                self.state
+                    .gone
+                    .get(name)
+                    .map(|reason| format!("there was a variable `{name}`: {reason}"))
             }
             "E0384" | "E0594" | "E0596" if variable.is_some_and(|variable| !variable.mutable) => {
-                Some(format!("`{name}` was declared in an earlier cell: declare it `let mut {name}` there"))
+                Some(format!(
+                    "`{name}` was declared in an earlier cell: declare it `let mut {name}` there"
+                ))
             }
             _ => None,
         }
@@ -493,8 +592,10 @@ impl Preparation<'_> {
 
     /// Errors only, and what is known of a name that was not found.
     fn reports(&self, messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> {
-        let mut reports: Vec<Report> =
-            diagnostics::render(messages, map, file).into_iter().filter(|report| report.error).collect();
+        let mut reports: Vec<Report> = diagnostics::render(messages, map, file)
+            .into_iter()
+            .filter(|report| report.error)
+            .collect();
         for report in &mut reports {
             let Some(name) = report.title.split('`').nth(1) else { continue };
             if let Some(note) = self.note(&report.code, name) {
@@ -505,9 +606,18 @@ impl Preparation<'_> {
     }
 }
 
+/// The first attempt, under which the lesson of the later ones is kept.
+struct First {
+    source: String,
+    search: Vec<PathBuf>,
+    externs: Vec<(String, PathBuf)>,
+}
+
 struct Around {
     code: Surroundings,
     units: Vec<UnitId>,
+    /// Crates named by the types of loaded variables.
+    named: Vec<(String, PathBuf)>,
 }
 
 fn described(type_text: &str) -> String {
@@ -539,7 +649,12 @@ fn unloadable(messages: &[Message], map: &SourceMap, file: &str) -> BTreeSet<Str
 }
 
 /// The cell cannot be cut into statements: rustc says why, in its own words.
-async fn explain_syntax(compiler: &Compiler, state: &State, origin: Origin, error: &cell::ParseError) -> PrepareError {
+async fn explain_syntax(
+    compiler: &Compiler,
+    state: &State,
+    origin: Origin,
+    error: &cell::ParseError,
+) -> PrepareError {
     let mut writer = Writer::default();
     let label = origin.label.clone();
     let text = Arc::clone(&origin.text);

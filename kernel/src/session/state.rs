@@ -54,7 +54,11 @@ impl State {
         let stored: Vec<StoredVariable> = prepared
             .expected
             .iter()
-            .map(|name| StoredVariable { name: name.clone(), type_name: String::new(), needs_drop: false })
+            .map(|name| StoredVariable {
+                name: name.clone(),
+                type_name: String::new(),
+                needs_drop: false,
+            })
             .collect();
         let mut next = self.clone();
         next.commit(prepared, &stored, &prepared.consumed);
@@ -70,14 +74,20 @@ impl State {
     pub fn commit(&mut self, prepared: &Prepared, stored: &[StoredVariable], lost: &[String]) {
         self.items = prepared.items.clone();
         for name in lost {
-            if !stored.iter().any(|variable| variable.name == *name) && self.variables.remove(name).is_some() {
-                self.gone.insert(name.clone(), format!("it was moved or lost in {}", prepared.label));
+            if !stored.iter().any(|variable| variable.name == *name)
+                && self.variables.remove(name).is_some()
+            {
+                self.gone
+                    .insert(name.clone(), format!("it was moved or lost in {}", prepared.label));
             }
         }
         for StoredVariable { name, needs_drop, .. } in stored {
             self.gone.remove(name);
             if let Some(found) = prepared.variables.get(name) {
-                self.variables.insert(name.clone(), Variable { needs_drop: Some(*needs_drop), ..found.clone() });
+                self.variables.insert(
+                    name.clone(),
+                    Variable { needs_drop: Some(*needs_drop), ..found.clone() },
+                );
             } else if let Some(reason) = prepared.unnameable.get(name) {
                 self.variables.remove(name);
                 self.gone.insert(name.clone(), reason.clone());
@@ -85,7 +95,10 @@ impl State {
         }
         for name in &prepared.borrowing {
             self.variables.remove(name);
-            let reason = format!("it borrows from another variable of {}, so it ended with that cell", prepared.label);
+            let reason = format!(
+                "it borrows from another variable of {}, so it ended with that cell",
+                prepared.label
+            );
             self.gone.insert(name.clone(), reason);
         }
     }

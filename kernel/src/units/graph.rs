@@ -8,9 +8,16 @@ impl Items {
     /// Units that a unit names directly, or whose traits it may call.
     pub(super) fn dependencies(&self, id: UnitId) -> BTreeSet<UnitId> {
         let Some(unit) = self.units.get(&id) else { return BTreeSet::new() };
-        let identifiers = unit.pieces.iter().flat_map(|piece| piece.item.identifiers.iter().cloned()).collect();
+        let identifiers =
+            unit.pieces.iter().flat_map(|piece| piece.item.identifiers.iter().cloned()).collect();
         let reach = self.reach(&identifiers, Some(id));
-        reach.names.iter().chain(&reach.traits).map(|(_, unit)| *unit).filter(|unit| *unit != id).collect()
+        reach
+            .names
+            .iter()
+            .chain(&reach.traits)
+            .map(|(_, unit)| *unit)
+            .filter(|unit| *unit != id)
+            .collect()
     }
 
     /// The units and all they need, dependencies first.

@@ -111,7 +111,8 @@ impl Items {
     #[must_use]
     pub fn needs_of_unit(&self, id: UnitId) -> Needs {
         let Some(unit) = self.units.get(&id) else { return Needs::default() };
-        let identifiers = unit.pieces.iter().flat_map(|piece| piece.item.identifiers.iter().cloned()).collect();
+        let identifiers =
+            unit.pieces.iter().flat_map(|piece| piece.item.identifiers.iter().cloned()).collect();
         let reach = self.reach(&identifiers, Some(id));
         let linked = self.dependencies(id);
         Needs {
@@ -138,8 +139,12 @@ impl Items {
         }
         hash.update(id.to_le_bytes());
         // In the order of their text: replacing a definition by itself moves it but changes nothing.
-        let mut layouts: Vec<&str> =
-            unit.pieces.iter().map(|piece| piece.item.layout.as_str()).filter(|text| !text.is_empty()).collect();
+        let mut layouts: Vec<&str> = unit
+            .pieces
+            .iter()
+            .map(|piece| piece.item.layout.as_str())
+            .filter(|text| !text.is_empty())
+            .collect();
         layouts.sort_unstable();
         for layout in &layouts {
             hash.update(layout.as_bytes());
@@ -203,7 +208,12 @@ impl Items {
         reach
     }
 
-    fn is_wanted(&self, index: usize, identifiers: &BTreeSet<String>, inside: Option<UnitId>) -> bool {
+    fn is_wanted(
+        &self,
+        index: usize,
+        identifiers: &BTreeSet<String>,
+        inside: Option<UnitId>,
+    ) -> bool {
         let piece = &self.pasted[index];
         if matches!(piece.item.kind, ItemKind::Use { glob: true }) {
             return true;
@@ -222,7 +232,10 @@ impl Items {
 
     /// The sequence of the newest definition of a name.
     fn newest(&self, name: &str) -> Option<u64> {
-        self.pieces().filter(|piece| piece.item.names.contains(name)).map(|piece| piece.sequence).max()
+        self.pieces()
+            .filter(|piece| piece.item.names.contains(name))
+            .map(|piece| piece.sequence)
+            .max()
     }
 }
 

@@ -42,14 +42,18 @@ impl Items {
             kind => {
                 let is_static = *kind == ItemKind::Static;
                 let home = self.remove(&piece.item.names);
-                let unit = home.unwrap_or_else(|| if is_static { fresh.statics(self) } else { fresh.rest(self) });
+                let unit = home.unwrap_or_else(|| {
+                    if is_static { fresh.statics(self) } else { fresh.rest(self) }
+                });
                 self.push(unit, piece);
             }
         }
     }
 
     fn place_impl(&mut self, piece: Piece, fresh: &mut Fresh) {
-        let ItemKind::Impl { of_trait, of_type, header, members } = &piece.item.kind else { return };
+        let ItemKind::Impl { of_trait, of_type, header, members } = &piece.item.kind else {
+            return;
+        };
         let names: BTreeSet<String> = members.iter().map(|member| member.name.clone()).collect();
         self.drop_impls(of_trait.as_deref(), of_type.as_deref(), header, &names);
         let home = match of_trait {
@@ -62,11 +66,21 @@ impl Items {
     }
 
     /// A trait impl with the same header goes; of inherent impls the members that are defined again.
-    fn drop_impls(&mut self, of_trait: Option<&str>, of_type: Option<&str>, header: &str, names: &BTreeSet<String>) {
+    fn drop_impls(
+        &mut self,
+        of_trait: Option<&str>,
+        of_type: Option<&str>,
+        header: &str,
+        names: &BTreeSet<String>,
+    ) {
         for unit in self.units.values_mut() {
             unit.pieces.retain_mut(|piece| {
-                let ItemKind::Impl { of_trait: known_trait, of_type: known_type, header: known_header, members } =
-                    &mut piece.item.kind
+                let ItemKind::Impl {
+                    of_trait: known_trait,
+                    of_type: known_type,
+                    header: known_header,
+                    members,
+                } = &mut piece.item.kind
                 else {
                     return true;
                 };
@@ -76,11 +90,14 @@ impl Items {
                 if known_trait.is_some() || known_type.as_deref() != of_type {
                     return true;
                 }
-                let (gone, kept): (Vec<_>, Vec<_>) = members.drain(..).partition(|member| names.contains(&member.name));
+                let (gone, kept): (Vec<_>, Vec<_>) =
+                    members.drain(..).partition(|member| names.contains(&member.name));
                 *members = kept;
                 for member in &gone {
                     let range = member.range.clone();
-                    piece.item.edits.retain(|edit| edit.range.start < range.start || edit.range.end > range.end);
+                    piece.item.edits.retain(|edit| {
+                        edit.range.start < range.start || edit.range.end > range.end
+                    });
                     piece.item.edits.push(Edit { range, text: String::new() });
                 }
                 piece.item.edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
@@ -153,7 +170,10 @@ mod tests {
 
     #[test]
     fn a_body_edit_keeps_the_identity_and_a_field_does_not() {
-        let first = add(&Items::default(), "struct Net { w: f32 } impl Net { fn f(&self) -> f32 { self.w } }");
+        let first = add(
+            &Items::default(),
+            "struct Net { w: f32 } impl Net { fn f(&self) -> f32 { self.w } }",
+        );
         let body = add(&first, "impl Net { fn f(&self) -> f32 { self.w * 2.0 } }");
         assert_eq!(first.identity(1), body.identity(1));
         assert_eq!(body.unit(1).map(|unit| unit.pieces.len()), Some(2));
@@ -181,14 +201,18 @@ mod tests {
     fn units_that_need_each_other_are_merged() {
         let items = add(&Items::default(), "struct Dog;");
         let items = add(&items, "struct Kennel { dogs: Vec<Dog> }");
-        let items = add(&items, "impl Dog { fn home(self) -> Kennel { Kennel { dogs: vec![self] } } }");
+        let items =
+            add(&items, "impl Dog { fn home(self) -> Kennel { Kennel { dogs: vec![self] } } }");
         assert_eq!(items.units().count(), 1);
     }
 
     #[test]
     fn a_method_call_brings_its_trait() {
         let items = add(&Items::default(), "struct Dog;");
-        let items = add(&items, "trait Speak { fn speak(&self); } impl Speak for Dog { fn speak(&self) {} }");
+        let items = add(
+            &items,
+            "trait Speak { fn speak(&self); } impl Speak for Dog { fn speak(&self) {} }",
+        );
         let identifiers = ["rex", "speak"].into_iter().map(ToOwned::to_owned).collect();
         let needs = items.needs(&identifiers, &["oxi_u1::Dog"]);
         assert_eq!(needs.units, [1, 2]);

@@ -51,8 +51,29 @@ macro_rules! known {
 }
 
 known!(
-    bool, char, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, f32, f64, &'static str,
-    DataFrame, LazyFrame, Series, Column, Expr, Tensor,
+    bool,
+    char,
+    i8,
+    i16,
+    i32,
+    i64,
+    i128,
+    isize,
+    u8,
+    u16,
+    u32,
+    u64,
+    u128,
+    usize,
+    f32,
+    f64,
+    &'static str,
+    DataFrame,
+    LazyFrame,
+    Series,
+    Column,
+    Expr,
+    Tensor,
 );
 
 /// More elements or bytes than this are not copied behind the user's back.

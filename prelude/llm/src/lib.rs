@@ -6,6 +6,15 @@
 //! * [`Embedder`] turns sentences into vectors and searches a frame by meaning.
 //! * [`weights`], [`model`], [`text`], [`tune`]: the parts.
 
+#![allow(
+    clippy::doc_markdown,
+    clippy::many_single_char_names,
+    clippy::redundant_closure_for_method_calls,
+    clippy::similar_names,
+    clippy::struct_field_names,
+    reason = "names of papers and products stand in the prose as they are written; the rest is style, to be worked off file by file"
+)]
+
 pub mod embed;
 pub mod error;
 mod files;

@@ -130,7 +130,7 @@ impl Sampler {
         let settings = &self.settings;
         let log_sum = log_sum_exp(logits);
         let mut scores = logits.to_vec();
-        if settings.repetition_penalty > 1.0 || settings.repetition_penalty < 1.0 {
+        if (settings.repetition_penalty - 1.0).abs() > f64::EPSILON {
             let penalty = settings.repetition_penalty as f32;
             let mut tokens = seen.to_vec();
             tokens.sort_unstable();

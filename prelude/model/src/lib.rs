@@ -12,6 +12,25 @@
 //!
 //! Everything random has a seed; the same seed gives the same model on any number of threads.
 
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::doc_markdown,
+    clippy::float_cmp,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::into_iter_without_iter,
+    clippy::manual_checked_ops,
+    clippy::many_single_char_names,
+    clippy::needless_for_each,
+    clippy::needless_pass_by_value,
+    clippy::option_option,
+    clippy::redundant_closure_for_method_calls,
+    clippy::semicolon_if_nothing_returned,
+    clippy::similar_names,
+    clippy::zero_sized_map_values,
+    reason = "formulas keep the letters of their papers; the rest is style, to be worked off file by file"
+)]
+
 mod bar;
 mod baseline;
 mod bayes;

@@ -7,6 +7,14 @@
 //! * [`layers`] that candle cannot differentiate or seed; [`gradcheck`] to test your own.
 //! * [`nets`]: perceptrons for tensors and for frames.
 
+#![allow(
+    clippy::doc_markdown,
+    clippy::manual_checked_ops,
+    clippy::needless_for_each,
+    clippy::redundant_closure_for_method_calls,
+    reason = "names of papers and products stand in the prose as they are written; the rest is style, to be worked off file by file"
+)]
+
 mod chart;
 mod checkpoint;
 pub mod error;

@@ -257,7 +257,7 @@ fn like(text: &str, pattern: &str) -> bool {
 ///
 /// # Errors
 /// If the order cannot be read.
-pub fn sort(runs: &mut [RunRecord], order: &str) -> Result<()> {
+pub(crate) fn sort(runs: &mut [RunRecord], order: &str) -> Result<()> {
     let mut keys = Vec::new();
     for part in order.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let upper = part.to_uppercase();

@@ -7,6 +7,11 @@
 //!   server that is down loses nothing.
 //! * [`Queue`] takes writing off the caller's thread.
 
+#![expect(
+    clippy::format_collect,
+    reason = "a few short pieces read better as formats than as a fold"
+)]
+
 mod artifact;
 mod error;
 mod filter;

@@ -170,10 +170,10 @@ impl Writer {
                 Message::Flush(patience, reply) => flushes.push((patience, reply)),
                 Message::Metric(run, metric) => records.push((batch(run), Record::Metric(metric))),
                 Message::Param(run, key, value) => {
-                    records.push((batch(run), Record::Param(key, value)))
+                    records.push((batch(run), Record::Param(key, value)));
                 }
                 Message::Tag(run, key, value) => {
-                    records.push((batch(run), Record::Tag(key, value)))
+                    records.push((batch(run), Record::Tag(key, value)));
                 }
             }
         }

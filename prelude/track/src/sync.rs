@@ -14,7 +14,7 @@ use crate::tracker::Tracker;
 use crate::{Result, TrackError};
 
 /// The tag with the identifier that a run has in the journal.
-pub const KEY: &str = "oxilab.key";
+pub(crate) const KEY: &str = "oxilab.key";
 
 /// MLflow's limits for one batch.
 const METRICS: usize = 1000;

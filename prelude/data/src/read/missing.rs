@@ -47,6 +47,10 @@ fn search(mut file: impl Read) -> bool {
 /// Whether a whole field of the text is one of the spellings.
 fn has_field(text: &[u8]) -> bool {
     // Blocks in which no two bytes begin a spelling are passed over at the speed of memory.
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "without branches the compiler takes many bytes at once"
+    )]
     let starts = |(this, next): (&u8, &u8)| {
         let upper = (*this == b'N') & ((*next == b'A') | (*next == b'/') | (*next == b'U'));
         let lower = (*this == b'n') & ((*next == b'/') | (*next == b'u'));

@@ -12,6 +12,10 @@ const NOT_SUPPORTED: c_int = 95;
 /// nanoarrow's `ArrowSchemaViewInit`, which always refuses.
 #[expect(unsafe_code, reason = "the name is what LightGBM's object files ask the linker for")]
 #[unsafe(no_mangle)]
-pub extern "C" fn ArrowSchemaViewInit(_view: *mut c_void, _schema: *const c_void, _error: *mut c_void) -> c_int {
+extern "C" fn ArrowSchemaViewInit(
+    _view: *mut c_void,
+    _schema: *const c_void,
+    _error: *mut c_void,
+) -> c_int {
     NOT_SUPPORTED
 }

@@ -153,7 +153,6 @@ pub(crate) fn code_both(
     }
 }
 
-#[expect(clippy::type_complexity, reason = "names and codes of both sides")]
 fn code_sorted<'a, T: Ord>(
     metric: &'static str,
     a: &'a [T],

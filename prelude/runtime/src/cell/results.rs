@@ -43,7 +43,9 @@ pub fn keep_result(value: Box<dyn Any>) {
 #[must_use]
 #[track_caller]
 pub fn recall<T: Clone + 'static>(count: u32) -> T {
-    let found = RESULTS.with_borrow(|results| results.values.get(&count).and_then(|value| value.downcast_ref::<T>().cloned()));
+    let found = RESULTS.with_borrow(|results| {
+        results.values.get(&count).and_then(|value| value.downcast_ref::<T>().cloned())
+    });
     let Some(value) = found else {
         panic!(
             "the result of In [{count}] is not kept: only numbers, texts, frames, tensors and short lists of the last \

@@ -11,7 +11,7 @@ use crate::{Result, TrackError};
 
 /// How long a request may take to connect, and to answer.
 const CONNECT: Duration = Duration::from_secs(3);
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// The longest answer that is read.
 const LONGEST: u64 = 256 << 20;
 
