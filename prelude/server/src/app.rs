@@ -1,6 +1,5 @@
 //! What the routes share: [`App`], and one [`Slot`] per model.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -41,10 +40,10 @@ impl App {
     /// Loads all models.
     pub(crate) fn load(args: Args, admin: Option<[u8; 32]>) -> Result<Self> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-        let mut slots: BTreeMap<&str, ()> = BTreeMap::new();
+        let mut names = std::collections::BTreeSet::new();
         let mut loaded = Vec::new();
         for (name, uri) in &args.models {
-            anyhow::ensure!(slots.insert(name, ()).is_none(), "two models are named {name}");
+            anyhow::ensure!(names.insert(name.as_str()), "two models are named {name}");
             let path = resolve(uri)?;
             let predictor =
                 Predictor::open(&path).with_context(|| format!("cannot load model {name}"))?;
