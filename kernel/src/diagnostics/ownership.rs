@@ -55,11 +55,24 @@ pub fn amend(
             _ => {
                 if let Some((name, _)) = put {
                     amended.borrowing.insert(name);
+                } else if let Some(statement) = borrower(message, map, file, cell) {
+                    let bindings = &cell.statements[statement].bindings;
+                    amended.borrowing.extend(bindings.iter().map(|binding| binding.name.clone()));
                 }
             }
         }
     }
     (amended != *ownership).then_some(amended)
+}
+
+/// The binding statement that a borrow error stands in: its value borrows from another variable.
+fn borrower(message: &Message, map: &SourceMap, file: &str, cell: &Cell) -> Option<usize> {
+    let (_, range) = map.locate(&message.primary()?.in_file(file)?)?;
+    cell.statements.iter().position(|statement| {
+        !statement.bindings.is_empty()
+            && statement.range.start <= range.start
+            && range.start < statement.range.end
+    })
 }
 
 /// The name in "use of moved value: `x`", if some statement assigns it: then a step may hand it back.
