@@ -61,7 +61,7 @@ fn cargo_tests(paths: &Paths, packages: &[&str], filter: Option<&str>) -> Result
     let mut command = cargo::command(paths);
     if process::answers("cargo-nextest") {
         command.args(["nextest", "run", "--release", "--locked", "--no-tests", "pass"]);
-        command.args(["--cargo-quiet", "--status-level", "slow"]);
+        command.args(["--cargo-quiet", "--status-level", "slow", "--no-fail-fast"]);
     } else {
         command.args(["test", "--release", "--locked", "--lib", "--bins", "--tests", "--quiet"]);
     }

@@ -12,7 +12,7 @@ pub(super) struct Run;
 
 impl Magic for Run {
     fn names(&self) -> &'static [&'static str] {
-        &["run", "load"]
+        &["run"]
     }
 
     fn summary(&self) -> &'static str {

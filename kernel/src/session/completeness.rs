@@ -216,6 +216,6 @@ mod tests {
     #[test]
     fn crossed_brackets_are_invalid() {
         assert_eq!(judge("let x = (1];"), Completeness::Invalid);
-        assert_eq!(judge("let 1x = 2;"), Completeness::Invalid);
+        assert_eq!(judge("let if = 2;"), Completeness::Invalid);
     }
 }
