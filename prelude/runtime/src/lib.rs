@@ -4,6 +4,7 @@
 //! * [`display`], [`progress`], [`input`], [`comm`]: talking to the front end.
 //! * [`cancel`]: the interrupt flag, its polls and hooks.
 //! * [`inspect`]: how `%who`, previews and the frame grid look into live values.
+//! * [`training`]: what learners and trainers tell about a fit, for whoever tracks it.
 //! * [`worker`]: the worker's main loop, called once by the executable.
 //!
 //! Outside a worker (tests, plain programs) everything works without a front end: displays print
@@ -15,6 +16,7 @@ pub mod comm;
 pub mod display;
 pub mod input;
 pub mod inspect;
+mod leaving;
 mod link;
 mod panics;
 pub mod progress;
@@ -22,9 +24,11 @@ mod signals;
 mod store;
 mod streams;
 pub mod tasks;
+pub mod training;
 pub mod worker;
 
 pub use inspect::{Inspection, PageRequest, register_inspector};
+pub use leaving::register_exit_hook;
 pub use oxilab_protocol::MimeBundle;
 #[doc(hidden)]
 pub use serde_json;

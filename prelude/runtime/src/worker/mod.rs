@@ -19,7 +19,7 @@ use std::time::Duration;
 use oxilab_protocol::{Event, Request, wire};
 
 use crate::streams::Streams;
-use crate::{cancel, input, link, panics, signals};
+use crate::{cancel, input, leaving, link, panics, signals};
 
 /// What the executable gives the runtime, all by number, because it has a standard library of its own.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,8 @@ pub struct Hooks {
 
 /// How long variables may take to be dropped at the end.
 const LAST_DROPS: Duration = Duration::from_secs(1);
+/// How long what libraries have to write may take after that.
+const LAST_HOOKS: Duration = Duration::from_millis(400);
 
 /// Runs the worker until the kernel ends it; then the process is gone. Returns only when the worker
 /// cannot start, with an exit status.
@@ -113,6 +115,7 @@ fn leave() -> ! {
         cancel::set();
     }
     queue::finish(LAST_DROPS);
+    leaving::run_hooks(LAST_HOOKS);
     if let Some(link) = link::get() {
         link.streams().flush();
     }
