@@ -12,7 +12,7 @@ pub use ::{
 };
 
 // oxilab's own modules.
-pub use crate::{data, llm, model, nn, plot, rows, serve, track, train};
+pub use crate::{data, hub, llm, model, nn, plot, rows, serve, track, train, widgets};
 
 // Showing, asking, waiting.
 pub use oxilab_display::canvas::Canvas;
@@ -30,8 +30,13 @@ pub use oxilab_runtime::progress::{Progress, progress};
 
 // Data: verbs on frames, preparation, splits. The rest is at `data::`.
 pub use oxilab_data::{
-    DataFrameExt, Imputer, KFold, MinMaxScaler, OneHotEncoder, OrdinalEncoder, Pipeline,
+    DataFrameExt, ExprExt as _, Imputer, KFold, MinMaxScaler, OneHotEncoder, OrdinalEncoder, Pipeline,
     StandardScaler, c, train_test_split,
+};
+
+// Controls with callbacks. The rest is at `widgets::`.
+pub use oxilab_widgets::{
+    Button, Checkbox, Dropdown, FloatSlider, HBox, IntSlider, VBox, interact,
 };
 
 // Plots: `df.plot()`.
@@ -115,7 +120,8 @@ pub use candle_nn::{
 };
 
 // Serialisation, errors.
-pub use anyhow::{Context, anyhow, bail, ensure};
+pub use crate::{bail, ensure};
+pub use anyhow::{Context, anyhow};
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::json;
 

@@ -23,6 +23,7 @@ class OxilabKernelTests(jupyter_kernel_test.KernelTests):
         {"code": 'display(&html("<b>bold</b>"));', "mime": "text/html"},
         {"code": 'display(&markdown("**bold**"));', "mime": "text/markdown"},
     ]
+    code_clear_output = "println!(\"gone\"); clear(false);"
     complete_code_samples = ["1 + 1", "let x = 1;", "fn f() -> u8 { 1 }", "// only a comment"]
     incomplete_code_samples = ["fn f() {", "let x = vec![1,", "if true {", '"open']
     invalid_code_samples = ["fn f() }", "let x = );"]
@@ -32,5 +33,4 @@ class OxilabKernelTests(jupyter_kernel_test.KernelTests):
 
 class OxilabIopubWelcomeTests(jupyter_kernel_test.IopubWelcomeTests):
     kernel_name = "oxilab"
-    # The kernel publishes on a PUB socket; the welcome needs XPUB.
-    support_iopub_welcome = False
+    support_iopub_welcome = True

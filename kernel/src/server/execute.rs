@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::server::Server;
 use crate::server::busy::Busy;
-use crate::server::handler::{CellError, ExecuteCell, ExecuteReply};
+use crate::server::handler::{CellError, CellFigures, ExecuteCell, ExecuteReply};
 use crate::server::message::error_content;
 use crate::server::output::{self, Origin};
 use crate::server::request::Parent;
@@ -69,7 +69,7 @@ async fn run_one(
         server.iopub.publish(Some(&parent), "execute_input", input);
     }
     let shown = cell.count;
-    let reply = execute(server, &parent, cell).await;
+    let (reply, figures) = execute(server, &parent, cell).await;
 
     let mut aborted = VecDeque::new();
     let reply = match reply {
@@ -89,6 +89,10 @@ async fn run_one(
                     content.remove("status");
                 }
                 server.iopub.publish(Some(&parent), "error", shown);
+                if let Some(html) = &error.html {
+                    let content = beside(&error.ename, html);
+                    server.iopub.publish(Some(&parent), "display_data", content);
+                }
             }
             let mut reply = error_content(&error);
             reply["execution_count"] = json!(shown);
@@ -99,15 +103,30 @@ async fn run_one(
         ExecuteReply::Aborted => aborted_content(shown),
     };
     // A front end that has gone was logged; the cell has run all the same.
-    let _ = server.shell.send(&parent, "execute_reply", reply).await;
+    let metadata = figures.map_or(Value::Null, |figures| json!({ "oxilab": figures }));
+    let _ = server.shell.send_with(&parent, "execute_reply", reply, metadata).await;
     aborted
 }
 
+/// The browser's form of an error, below the text that every front end shows.
+fn beside(ename: &str, html: &str) -> Value {
+    let code = ename.split(['[', ']']).nth(1);
+    let plain = code.map_or_else(
+        || "suggestions are in the HTML form of this output".to_owned(),
+        |code| format!("`rustc --explain {code}` explains this error"),
+    );
+    json!({"data": {"text/html": html, "text/plain": plain}, "metadata": {}, "transient": {}})
+}
+
 /// Runs the cell and waits until everything it has shown is on its way.
-async fn execute(server: &Arc<Server>, parent: &Arc<Parent>, cell: ExecuteCell) -> ExecuteReply {
+async fn execute(
+    server: &Arc<Server>,
+    parent: &Arc<Parent>,
+    cell: ExecuteCell,
+) -> (ExecuteReply, Option<CellFigures>) {
     let runner = match server.runner.get().await {
         Ok(runner) => runner,
-        Err(error) => return ExecuteReply::Error(error),
+        Err(error) => return (ExecuteReply::Error(error), None),
     };
     let origin = Origin {
         parent: Arc::clone(parent),
@@ -132,7 +151,8 @@ async fn execute(server: &Arc<Server>, parent: &Arc<Parent>, cell: ExecuteCell) 
         let result = origin.result.lock().unwrap_or_else(PoisonError::into_inner).take();
         remember(server, line, source, result).await;
     }
-    reply
+    let figures = matches!(reply, ExecuteReply::Ok { .. }).then(|| runner.figures()).flatten();
+    (reply, figures)
 }
 
 async fn remember(server: &Server, line: u32, source: String, result: Option<String>) {

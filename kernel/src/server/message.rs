@@ -60,7 +60,22 @@ impl Replies {
         msg_type: &str,
         content: Value,
     ) -> Result<(), String> {
-        self.send_message(message(Some(parent), parent.identities.clone(), msg_type, content)).await
+        self.send_with(parent, msg_type, content, Value::Null).await
+    }
+
+    /// [`Self::send`] with metadata.
+    pub(crate) async fn send_with(
+        &self,
+        parent: &Parent,
+        msg_type: &str,
+        content: Value,
+        metadata: Value,
+    ) -> Result<(), String> {
+        let mut reply = message(Some(parent), parent.identities.clone(), msg_type, content);
+        if !metadata.is_null() {
+            reply.metadata = metadata;
+        }
+        self.send_message(reply).await
     }
 
     /// Sends to whom the message's identities name; `Err` says why it was not sent.

@@ -51,7 +51,7 @@ impl MagicContext for Context<'_> {
                 show: !self.cell.silent,
                 cell: self.cell,
             };
-            let (timings, _) = self.core.run(&run, &output).await.map_err(MagicError::Cell)?;
+            let timings = self.core.run(&run, &output).await.map_err(MagicError::Cell)?;
             // A capture ends when its senders are gone; the worker must not keep one.
             if let Ok(link) = self.core.link() {
                 link.direct(self.output.clone());

@@ -1,7 +1,7 @@
 //! Running a cell: its magics and its Rust, in order.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use oxilab_protocol::{Outcome, Request};
@@ -9,7 +9,7 @@ use oxilab_protocol::{Outcome, Request};
 use super::context::Context;
 use super::interrupts::Interrupts;
 use super::link::{CellEnd, Link};
-use super::prepare::{self, Figures, PrepareError, Prepared, Source};
+use super::prepare::{self, PrepareError, Prepared, Source};
 use super::state::State;
 use super::{Config, ahead::Ahead, errors};
 use crate::child::{Exit, WorkerConfig};
@@ -17,7 +17,7 @@ use crate::compile::Compiler;
 use crate::dep::Dependency;
 use crate::install::InUse;
 use crate::magics::{self, Segment, Surroundings, Timings};
-use crate::server::handler::{CellError, ExecuteCell, OutputSender, StreamName};
+use crate::server::handler::{CellError, CellFigures, ExecuteCell, OutputSender, StreamName};
 
 /// What runs cells, one at a time.
 pub struct Core {
@@ -40,17 +40,11 @@ pub struct Core {
     link: Option<Arc<Link>>,
     /// Shared with the session, which interrupts and answers input past the running cell.
     current: super::CurrentLink,
-    sources: Vec<Source>,
+    /// Composed texts of the cells and items of this session, to place failures in.
+    pub(super) sources: Sources,
+    /// What the running cell has cost so far.
+    spent: CellFigures,
     _in_use: Option<InUse>,
-}
-
-/// Figures of a whole cell, for the reply's metadata.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CellFigures {
-    /// Compiles and their time.
-    pub compile: Figures,
-    /// Time in the cell's code.
-    pub run: Duration,
 }
 
 impl Core {
@@ -74,7 +68,8 @@ impl Core {
             interrupts,
             link: None,
             current,
-            sources: Vec::new(),
+            sources: Sources::default(),
+            spent: CellFigures::default(),
             _in_use: in_use,
         };
         // A worker that cannot start is reported by the first cell.
@@ -92,27 +87,36 @@ impl Core {
         output: &OutputSender,
     ) -> Result<(Vec<serde_json::Value>, CellFigures), CellError> {
         let mut payload = Vec::new();
-        let mut figures = CellFigures::default();
+        self.spent = CellFigures::default();
+        let started = Instant::now();
+        let interrupts = self.interrupts.clone();
+        tokio::select! {
+            () = interrupts.pressed() => return Err(errors::interrupted_compile()),
+            () = self.ahead.turn_of(&cell.code) => {}
+        }
         for segment in magics::split(&cell.code) {
             match segment {
                 Segment::Rust(text) => {
                     let run = Run { text: &text, opt_level: None, show: !cell.silent, cell };
-                    let (timings, used) = self.run(&run, output).await?;
-                    figures.compile.compiles += used.compiles;
-                    figures.compile.compile_millis += used.compile_millis;
-                    figures.run += timings.run;
+                    self.run(&run, output).await?;
                 }
                 Segment::Magic(invocation) => {
+                    let (begun, before) = (Instant::now(), self.spent);
                     let mut context = Context { core: self, cell, output };
                     let done = magics::run(&invocation, &mut context).await;
                     payload.extend(done.map_err(magics::MagicError::into_cell_error)?.payload);
+                    // What a magic does is the user's time, but for the compiles in it.
+                    self.spent.run_ms = before.run_ms + millis_since(begun)
+                        - (self.spent.compile_ms - before.compile_ms);
                 }
             }
         }
+        let mut figures = self.spent;
+        let known = figures.compile_ms + figures.run_ms;
+        figures.overhead_ms = (millis_since(started) - known).max(0.0);
         if self.timing {
-            let compile = figures.compile.compile_millis;
-            let line =
-                format!("compile {compile:.0} ms, run {:.1} ms\n", figures.run.as_secs_f64() * 1e3);
+            let CellFigures { compile_ms, run_ms, .. } = figures;
+            let line = format!("compile {compile_ms:.0} ms, run {run_ms:.1} ms\n");
             output.stream(StreamName::Stderr, line).await;
         }
         Ok((payload, figures))
@@ -126,9 +130,9 @@ impl Core {
         &mut self,
         run: &Run<'_>,
         output: &OutputSender,
-    ) -> Result<(Timings, Figures), CellError> {
+    ) -> Result<Timings, CellError> {
         if run.text.trim().is_empty() {
-            return Ok((Timings::default(), Figures::default()));
+            return Ok(Timings::default());
         }
         let prepared = self.prepare(run).await?;
         self.keep_sources(&prepared);
@@ -140,15 +144,18 @@ impl Core {
             compile: Duration::from_secs_f64(prepared.figures.compile_millis / 1e3),
             run: Duration::ZERO,
         };
+        self.spent.compiles += prepared.figures.compiles;
+        self.spent.compile_ms += prepared.figures.compile_millis;
         if prepared.run.is_some() {
             timings.run = self.run_prepared(run, &prepared, output).await?;
+            self.spent.run_ms += timings.run.as_secs_f64() * 1e3;
         } else {
             self.state.commit(&prepared, &[], &[]);
         }
         if !notes.is_empty() {
             output.stream(StreamName::Stderr, notes).await;
         }
-        Ok((timings, prepared.figures))
+        Ok(timings)
     }
 
     async fn prepare(&mut self, run: &Run<'_>) -> Result<Prepared, CellError> {
@@ -160,13 +167,10 @@ impl Core {
         state.opt_level = run.opt_level.or(state.opt_level);
         let label = format!("In [{}]", run.cell.count);
         let interrupts = self.interrupts.clone();
-        let preparing = async {
-            self.ahead.finish(run.text);
-            prepare::prepare(&compiler, &state, run.text, &label, run.show).await
-        };
+        let preparing = prepare::prepare(&compiler, &state, run.text, &label, run.show);
         tokio::select! {
             // Dropping the other branch kills rustc.
-            () = interrupts.pressed() => Err(errors::plain("KeyboardInterrupt", "interrupted while it was compiled")),
+            () = interrupts.pressed() => Err(errors::interrupted_compile()),
             prepared = preparing => prepared.map_err(|error: PrepareError| errors::of_prepare(&error)),
         }
     }
@@ -202,7 +206,7 @@ impl Core {
                         Ok(Duration::from_micros(micros))
                     }
                     Outcome::Failed(failure) => {
-                        let mut error = errors::of_failure(&failure, &self.sources);
+                        let mut error = errors::of_failure(&failure, &self.sources.get());
                         let gone: Vec<&str> = lost
                             .iter()
                             .filter(|name| !stored.iter().any(|s| s.name == **name))
@@ -299,7 +303,7 @@ impl Core {
             dependencies: self.state.dependencies.clone(),
             ..State::default()
         };
-        self.sources.clear();
+        self.sources.get().clear();
         self.link().map(|_| ())
     }
 
@@ -312,17 +316,22 @@ impl Core {
         }
     }
 
-    /// Where a file that a user names stands.
-    #[must_use]
-    pub fn directory(&self) -> PathBuf {
-        self.surroundings.directory.clone()
-    }
-
     fn keep_sources(&mut self, prepared: &Prepared) {
+        let mut sources = self.sources.get();
         for source in &prepared.maps {
-            self.sources.retain(|known| known.file != source.file);
-            self.sources.push(source.clone());
+            sources.retain(|known| known.file != source.file);
+            sources.push(source.clone());
         }
+    }
+}
+
+/// Composed texts, shared with the session, which reports failures of callbacks while no cell runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sources(Arc<Mutex<Vec<Source>>>);
+
+impl Sources {
+    pub(super) fn get(&self) -> MutexGuard<'_, Vec<Source>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -339,10 +348,13 @@ pub struct Run<'a> {
     pub cell: &'a ExecuteCell,
 }
 
-/// What the user should know of bindings that are not kept.
+/// What the user should know of items and bindings that are not kept.
 fn notes(prepared: &Prepared) -> String {
     let mut notes = String::new();
     let mut note = |text: String| notes.push_str(&format!("\u{1b}[1mnote\u{1b}[0m: {text}\n"));
+    for item in &prepared.gave_way {
+        note(format!("{item} does not fit the new definition and is gone: run its cell again"));
+    }
     for (name, reason) in &prepared.unnameable {
         note(format!("`{name}` cannot be used in later cells: {reason}"));
     }
@@ -354,8 +366,6 @@ fn notes(prepared: &Prepared) -> String {
     notes
 }
 
-/// Milliseconds since a moment.
-#[must_use]
-pub fn millis_since(start: Instant) -> f64 {
+fn millis_since(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }

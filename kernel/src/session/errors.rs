@@ -31,6 +31,12 @@ pub fn plain(ename: &str, evalue: &str) -> CellError {
     }
 }
 
+/// The reply to an interrupt before the cell ran.
+#[must_use]
+pub fn interrupted_compile() -> CellError {
+    plain("KeyboardInterrupt", "interrupted while it was compiled")
+}
+
 fn of_reports(reports: &[Report]) -> CellError {
     let errors: Vec<&Report> = reports.iter().filter(|report| report.error).collect();
     let (ename, evalue) = match errors.first() {
@@ -44,7 +50,8 @@ fn of_reports(reports: &[Report]) -> CellError {
     if errors.len() > 1 {
         traceback.push(format!("{BOLD_RED}{} errors{RESET}", errors.len()));
     }
-    CellError { ename, evalue, traceback, html: None }
+    let html: String = errors.iter().map(|report| report.html.as_str()).collect();
+    CellError { ename, evalue, traceback, html: (!html.is_empty()).then_some(html) }
 }
 
 /// The reply to a cell that failed while it ran.

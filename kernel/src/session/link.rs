@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use oxilab_protocol::{Event, Outcome, Query, Request, StoredVariable};
+use oxilab_protocol::{Event, Failure, Outcome, Query, Request, StoredVariable};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,8 +42,39 @@ struct Routes {
     output: Option<OutputSender>,
     done: Option<(u64, oneshot::Sender<CellEnd>)>,
     replies: HashMap<u64, oneshot::Sender<Result<Value, String>>>,
+    comms: Comms,
     exit: Option<Exit>,
     next: u64,
+}
+
+/// Where the output of comms goes.
+#[derive(Debug, Default)]
+struct Comms {
+    /// Comm → the output of the cell or callback that opened it.
+    openers: HashMap<String, OutputSender>,
+    /// Request → the output of the front end's message.
+    messages: HashMap<u64, OutputSender>,
+    /// The callback that runs.
+    running: Option<Callback>,
+}
+
+/// A callback: its comm messages belong to the message it answers, whatever else it shows to whoever
+/// opened the comm.
+#[derive(Clone, Debug)]
+struct Callback {
+    id: u64,
+    message: OutputSender,
+    shows: OutputSender,
+}
+
+impl Routes {
+    fn target(&self, output: &Output) -> Option<OutputSender> {
+        match (&self.comms.running, output) {
+            (Some(callback), Output::Comm(_)) => Some(callback.message.clone()),
+            (Some(callback), _) => Some(callback.shows.clone()),
+            (None, _) => self.output.clone(),
+        }
+    }
 }
 
 impl Link {
@@ -115,6 +146,41 @@ impl Link {
         reply_rx.await.unwrap_or_else(|_| Err("the worker ended before it answered".to_owned()))
     }
 
+    /// Hands over a comm message and waits until its callback has ended. Returns how the callback
+    /// failed, if it did, and where to say so.
+    pub async fn comm(
+        &self,
+        message: CommMessage,
+        output: OutputSender,
+    ) -> Option<(Failure, OutputSender)> {
+        use base64::Engine as _;
+        let encode = |bytes: &Bytes| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let comm_id = message.comm_id.clone();
+        let closes = message.kind == CommKind::Close;
+        let shows = lock(&self.routes).comms.openers.get(&comm_id).cloned();
+        let shows = shows.unwrap_or_else(|| output.clone());
+        let answer = self
+            .request(|id| {
+                lock(&self.routes).comms.messages.insert(id, output);
+                Request::Comm {
+                    id,
+                    kind: message.kind.as_str().to_owned(),
+                    comm_id: message.comm_id,
+                    target: message.target,
+                    data: message.data,
+                    buffers: message.buffers.iter().map(encode).collect(),
+                }
+            })
+            .await;
+        if closes {
+            lock(&self.routes).comms.openers.remove(&comm_id);
+        }
+        // Everything the callback has shown is on its way before its message is done.
+        shows.barrier().await;
+        let failure = serde_json::from_value::<Option<Failure>>(answer.ok()?).ok()??;
+        Some((failure, shows))
+    }
+
     /// Sends a request that is not answered.
     pub fn tell(&self, request: &Request) {
         if let Err(error) = self.worker.send(request) {
@@ -165,6 +231,7 @@ async fn dispatch(mut outputs_rx: mpsc::Receiver<ChildOutput>, routes: Arc<Mutex
             }
             ChildOutput::Event(event) => handle(event, &routes).await,
             ChildOutput::Exited(exit) => {
+                close_comms(&routes).await;
                 let mut routes = lock(&routes);
                 routes.exit = Some(exit);
                 // Dropping the senders wakes everyone who waits.
@@ -172,6 +239,17 @@ async fn dispatch(mut outputs_rx: mpsc::Receiver<ChildOutput>, routes: Arc<Mutex
                 routes.replies.clear();
             }
         }
+    }
+}
+
+/// The worker's ends of its comms are gone: the front end is told, so that its widgets show it.
+async fn close_comms(routes: &Mutex<Routes>) {
+    let comms = std::mem::take(&mut lock(routes).comms);
+    for (comm_id, opener) in comms.openers {
+        let data = Value::Object(serde_json::Map::new());
+        let (kind, target, metadata) = (CommKind::Close, String::new(), data.clone());
+        let close = CommMessage { kind, comm_id, target, data, metadata, buffers: Vec::new() };
+        opener.send(Output::Comm(close)).await;
     }
 }
 
@@ -192,6 +270,7 @@ async fn handle(event: Event, routes: &Mutex<Routes>) {
                 _ => CommKind::Message,
             };
             let buffers = buffers.iter().filter_map(|text| decode(text)).collect();
+            note_opener(&mut lock(routes), kind, &comm_id);
             show(
                 routes,
                 Output::Comm(CommMessage { kind, comm_id, target, data, metadata, buffers }),
@@ -207,7 +286,15 @@ async fn handle(event: Event, routes: &Mutex<Routes>) {
                 let _ = done_tx.send(CellEnd { outcome, stored, lost, micros });
             }
         }
+        Event::Callback { id, comm_id } => {
+            let mut routes = lock(routes);
+            if let Some(message) = routes.comms.messages.remove(&id) {
+                let shows = routes.comms.openers.get(&comm_id).unwrap_or(&message).clone();
+                routes.comms.running = Some(Callback { id, message, shows });
+            }
+        }
         Event::Replied { id, answer } => {
+            lock(routes).comms.running.take_if(|callback| callback.id == id);
             if let Some(reply_tx) = lock(routes).replies.remove(&id) {
                 let _ = reply_tx.send(answer);
             }
@@ -217,8 +304,25 @@ async fn handle(event: Event, routes: &Mutex<Routes>) {
     }
 }
 
+/// Remembers who opened a comm. A comm that a callback opens belongs to the callback's cell.
+fn note_opener(routes: &mut Routes, kind: CommKind, comm_id: &str) {
+    match kind {
+        CommKind::Open => {
+            let running = routes.comms.running.as_ref();
+            let opener = running.map(|callback| callback.shows.clone()).or(routes.output.clone());
+            if let Some(opener) = opener {
+                routes.comms.openers.insert(comm_id.to_owned(), opener);
+            }
+        }
+        CommKind::Message => {}
+        CommKind::Close => {
+            routes.comms.openers.remove(comm_id);
+        }
+    }
+}
+
 async fn show(routes: &Mutex<Routes>, output: Output) {
-    let sender = lock(routes).output.clone();
+    let sender = lock(routes).target(&output);
     if let Some(sender) = sender {
         sender.send(output).await;
     } else {

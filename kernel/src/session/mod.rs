@@ -6,25 +6,26 @@
 //! - [`link`]: the worker's answers and output.
 //! - [`ahead`]: queued cells compiled while another runs.
 //! - [`errors`]: failures as Jupyter's error replies.
+//! - [`panels`]: what the JupyterLab extension asks.
 //!
 //! [`Session`] is the [`CellRunner`] that the server and the notebook runner drive.
 
 mod ahead;
 mod assist;
-mod completeness;
+pub(crate) mod completeness;
 mod context;
 pub mod core;
 mod dependencies;
 pub mod errors;
 mod interrupts;
 mod link;
+mod panels;
 pub mod prepare;
 pub mod state;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine as _;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use oxilab_protocol::{MimeBundle, Request};
@@ -33,11 +34,11 @@ use serde_json::{Map, Value, json};
 use crate::compile::{Cache, Compiler};
 use crate::install::{InUse, Prelude, data_dir};
 use crate::server::handler::{
-    CellError, CellRunner, CommKind, CommMessage, Completeness, Completions, ExecuteCell,
-    ExecuteReply, Output, OutputSender,
+    CellError, CellFigures, CellRunner, CommKind, CommMessage, Completeness, Completions,
+    ExecuteCell, ExecuteReply, Output, OutputSender,
 };
 
-use self::core::{CellFigures, Core, Run};
+use self::core::{Core, Run};
 use interrupts::Interrupts;
 use link::Link;
 
@@ -71,7 +72,9 @@ pub struct Session {
     current: CurrentLink,
     queue: ahead::Queue,
     assist: assist::Assist,
-    figures: Mutex<CellFigures>,
+    figures: Mutex<Option<CellFigures>>,
+    sources: core::Sources,
+    panels: panels::Panels,
 }
 
 impl std::fmt::Debug for Session {
@@ -103,24 +106,22 @@ impl Session {
         let current = CurrentLink::default();
         let core = Core::new(config, interrupts.clone(), current.clone());
         let queue = core.ahead.queue();
+        let sources = core.sources.clone();
         Self {
             core: Arc::new(tokio::sync::Mutex::new(core)),
             interrupts,
             current,
             queue,
             assist: assist::Assist::default(),
-            figures: Mutex::new(CellFigures::default()),
+            figures: Mutex::default(),
+            sources,
+            panels: panels::Panels::default(),
         }
-    }
-
-    /// What the last cell cost.
-    #[must_use]
-    pub fn last_figures(&self) -> CellFigures {
-        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run_cell(&self, cell: ExecuteCell, output: OutputSender) -> ExecuteReply {
         self.interrupts.reset();
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut core = self.core.lock().await;
         let ended = core.execute(&cell, &output).await;
         self.assist.update(&core.state);
@@ -131,7 +132,7 @@ impl Session {
                 return ExecuteReply::Error(error);
             }
         };
-        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = Some(figures);
         let mut user_expressions = Map::new();
         for (name, expression) in &cell.user_expressions {
             let answer = evaluate(&mut core, &cell, expression.as_str().unwrap_or_default()).await;
@@ -176,6 +177,10 @@ impl CellRunner for Session {
         self.run_cell(cell, output).boxed()
     }
 
+    fn figures(&self) -> Option<CellFigures> {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn upcoming(&self, code: &str) {
         self.queue.push(code);
     }
@@ -210,26 +215,25 @@ impl CellRunner for Session {
         }
     }
 
+    fn answers_comm(&self, message: &CommMessage) -> bool {
+        self.panels.owns(message)
+    }
+
     fn comm(&self, message: CommMessage, output: OutputSender) -> BoxFuture<'_, ()> {
         async move {
-            let Some(link) = self.current.get() else {
-                // Nobody is there to take it: an open is answered by a close.
-                if message.kind == CommKind::Open {
-                    let close =
-                        CommMessage { kind: CommKind::Close, target: String::new(), ..message };
-                    output.send(Output::Comm(close)).await;
+            if self.panels.owns(&message) {
+                self.panels.handle(message, output, self.current.get());
+            } else if let Some(link) = self.current.get() {
+                if let Some((failure, place)) = link.comm(message, output).await {
+                    let error = errors::of_failure(&failure, &self.sources.get());
+                    place.send(Output::Error(error)).await;
+                    place.barrier().await;
                 }
-                return;
-            };
-            let encode =
-                |bytes: &bytes::Bytes| base64::engine::general_purpose::STANDARD.encode(bytes);
-            link.tell(&Request::Comm {
-                kind: message.kind.as_str().to_owned(),
-                comm_id: message.comm_id,
-                target: message.target,
-                data: message.data,
-                buffers: message.buffers.iter().map(encode).collect(),
-            });
+            } else if message.kind == CommKind::Open {
+                // Nobody is there to take it: an open is answered by a close.
+                let close = CommMessage { kind: CommKind::Close, target: String::new(), ..message };
+                output.send(Output::Comm(close)).await;
+            }
         }
         .boxed()
     }

@@ -37,6 +37,8 @@ pub struct Prepared {
     pub consumed: Vec<String>,
     /// The type of its tail expression.
     pub result: Option<String>,
+    /// Items of earlier cells that no longer fit what this cell defines, each with the reason.
+    pub gave_way: Vec<String>,
     /// Warnings to show.
     pub warnings: Vec<Report>,
     /// Maps of the sources that may be named in a panic, by file name.
@@ -134,7 +136,7 @@ pub async fn prepare(
         folder: None,
     };
     if !cell.items.is_empty() {
-        preparation.build_new_items(label).await?;
+        preparation.build_fitting_items(label).await?;
     }
     if !cell.statements.is_empty() {
         preparation.build_statements(&cell, &origin, show).await?;
@@ -153,6 +155,39 @@ struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
+    /// The new items, and those of earlier cells that stand in the same units and still fit: an `impl`
+    /// that uses a field which is no longer there gives way to the new definition, and is named.
+    async fn build_fitting_items(&mut self, label: &str) -> Result<(), PrepareError> {
+        loop {
+            match self.build_new_items(label).await {
+                Err(PrepareError::Code(reports)) if self.give_way(&reports) => {}
+                built => return built,
+            }
+        }
+    }
+
+    /// Takes out the earlier items that the errors stand in; false when an error is the cell's own.
+    fn give_way(&mut self, reports: &[Report]) -> bool {
+        let mut items = self.prepared.items.clone();
+        let mut gave_way = Vec::new();
+        for report in reports {
+            let Some((label, range)) = &report.place else { return false };
+            if *label == self.prepared.label {
+                return false;
+            }
+            let Some(removed) = items.take(label, range) else { continue };
+            gave_way.push(format!("{} of {label} ({})", removed.headline(), report.title));
+        }
+        if gave_way.is_empty() {
+            return false;
+        }
+        self.prepared.items = items;
+        self.prepared.gave_way.append(&mut gave_way);
+        self.libraries.clear();
+        self.folder = None;
+        true
+    }
+
     /// Units that hold items of this cell.
     async fn build_new_items(&mut self, label: &str) -> Result<(), PrepareError> {
         let touched: Vec<UnitId> = self
@@ -684,7 +719,7 @@ async fn explain_syntax(
             code: String::new(),
             title: error.message.clone(),
             ansi: format!("\u{1b}[1;91merror\u{1b}[0m: {} ({label})", error.message),
-            explanation: None,
+            html: String::new(),
             place: Some((label, error.range.clone())),
         }]),
     }

@@ -15,6 +15,7 @@ mod graph;
 mod placing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -35,6 +36,20 @@ pub struct Piece {
     pub text: Arc<str>,
     /// Later definitions win over earlier ones.
     pub sequence: u64,
+}
+
+impl Piece {
+    /// `impl Net`, `fn area`: how a note names it.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let name = self.item.names.iter().next().map_or("", String::as_str);
+        match &self.item.kind {
+            ItemKind::Impl { header, .. } => format!("`{header}`"),
+            ItemKind::Function => format!("`fn {name}`"),
+            ItemKind::Trait { .. } => format!("`trait {name}`"),
+            _ => format!("`{name}`"),
+        }
+    }
 }
 
 /// Items that are one crate.
@@ -86,6 +101,19 @@ impl Items {
     /// Every piece, for listing and for showing the source of a name.
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
         self.units.values().flat_map(|unit| &unit.pieces).chain(&self.pasted)
+    }
+
+    /// Takes out the item of a unit in which a place of a cell's text stands.
+    pub fn take(&mut self, label: &str, place: &Range<usize>) -> Option<Piece> {
+        let stands = |piece: &Piece| {
+            let range = &piece.item.range;
+            piece.label == label && range.start <= place.start && place.end <= range.end
+        };
+        let pieces = self.units.values_mut().map(|unit| &mut unit.pieces);
+        let found =
+            pieces.filter_map(|pieces| Some(pieces.remove(pieces.iter().position(stands)?))).next();
+        self.units.retain(|_, unit| !unit.pieces.is_empty());
+        found
     }
 
     /// Whether there are none.

@@ -12,11 +12,27 @@ use crate::inspect::{self, Inspection, PageRequest};
 /// How generated code describes a value whose type no inspector knows.
 pub(crate) type Preview = Box<dyn Fn(&dyn Any) -> MimeBundle>;
 
-struct Entry {
-    value: Box<dyn Any>,
+/// What is known of a type once it is erased.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
     type_name: &'static str,
     needs_drop: bool,
     size: usize,
+}
+
+impl Facts {
+    pub(crate) fn of<T>() -> Self {
+        Self {
+            type_name: type_name::<T>(),
+            needs_drop: std::mem::needs_drop::<T>(),
+            size: size_of::<T>(),
+        }
+    }
+}
+
+struct Entry {
+    value: Box<dyn Any>,
+    facts: Facts,
     order: u64,
     preview: Option<Preview>,
 }
@@ -62,47 +78,32 @@ impl Store {
         self.taken.clear();
     }
 
-    pub(crate) fn take<T: 'static>(&mut self, name: &str) -> Result<T, TakeError> {
+    /// Takes a value of just this type; another is left where it is.
+    pub(crate) fn take(&mut self, name: &str, id: TypeId) -> Result<Box<dyn Any>, TakeError> {
         let Some(entry) = self.entries.get(name) else { return Err(TakeError::Absent) };
-        if (*entry.value).type_id() != TypeId::of::<T>() {
-            return Err(TakeError::OtherType { stored: entry.type_name });
+        if (*entry.value).type_id() != id {
+            return Err(TakeError::OtherType { stored: entry.facts.type_name });
         }
         let Some(entry) = self.entries.remove(name) else { return Err(TakeError::Absent) };
-        let order = entry.order;
-        match entry.value.downcast::<T>() {
-            Ok(value) => {
-                self.taken.push(name.to_owned());
-                Ok(*value)
-            }
-            Err(value) => {
-                let stored = entry.type_name;
-                self.entries.insert(name.to_owned(), Entry { value, order, ..entry });
-                Err(TakeError::OtherType { stored })
-            }
-        }
+        self.taken.push(name.to_owned());
+        Ok(entry.value)
     }
 
     /// Stores a value; the newest of a cell is put first, so a second of the same name is older.
     /// Returns what is to be dropped.
-    pub(crate) fn put<T: 'static>(
+    pub(crate) fn put(
         &mut self,
         name: &str,
-        value: T,
+        value: Box<dyn Any>,
+        facts: Facts,
         preview: Option<Preview>,
     ) -> Option<Box<dyn Any>> {
         if self.put.iter().any(|put| put == name) {
-            return Some(Box::new(value));
+            return Some(value);
         }
         self.put.push(name.to_owned());
         self.next += 1;
-        let entry = Entry {
-            value: Box::new(value),
-            type_name: type_name::<T>(),
-            needs_drop: std::mem::needs_drop::<T>(),
-            size: size_of::<T>(),
-            order: self.next,
-            preview,
-        };
+        let entry = Entry { value, facts, order: self.next, preview };
         self.entries.insert(name.to_owned(), entry).map(|old| old.value)
     }
 
@@ -114,8 +115,8 @@ impl Store {
                 let entry = self.entries.get(name)?;
                 Some(StoredVariable {
                     name: name.clone(),
-                    type_name: entry.type_name.to_owned(),
-                    needs_drop: entry.needs_drop,
+                    type_name: entry.facts.type_name.to_owned(),
+                    needs_drop: entry.facts.needs_drop,
                 })
             })
             .collect()
@@ -157,9 +158,10 @@ impl Store {
                 };
                 VariableInfo {
                     name: name.clone(),
-                    type_name: entry.type_name.to_owned(),
+                    type_name: entry.facts.type_name.to_owned(),
                     shape: seen.as_ref().and_then(|seen| seen.shape.clone()),
-                    bytes: seen.and_then(|seen| seen.bytes).unwrap_or(entry.size as u64),
+                    pages: seen.as_ref().is_some_and(|seen| seen.page.is_some()),
+                    bytes: seen.and_then(|seen| seen.bytes).unwrap_or(entry.facts.size as u64),
                     preview,
                 }
             })
@@ -172,7 +174,7 @@ impl Store {
             (Some(Inspection { bundle: Some(bundle), .. }), _) => Ok(bundle()),
             (_, Some(preview)) => Ok(preview(&*entry.value)),
             (Some(seen), None) => Ok(MimeBundle::text(seen.preview)),
-            (None, None) => Ok(MimeBundle::text(entry.type_name)),
+            (None, None) => Ok(MimeBundle::text(entry.facts.type_name)),
         }
     }
 
@@ -180,7 +182,7 @@ impl Store {
         let entry = self.entry(name)?;
         match entry.inspect().and_then(|seen| seen.columns) {
             Some(columns) => Ok(json!(columns())),
-            None => Err(format!("`{name}` has no columns: it is a `{}`", entry.type_name)),
+            None => Err(format!("`{name}` has no columns: it is a `{}`", entry.facts.type_name)),
         }
     }
 
@@ -188,7 +190,7 @@ impl Store {
         let entry = self.entry(name)?;
         match entry.inspect().and_then(|seen| seen.page) {
             Some(pages) => pages(page),
-            None => Err(format!("`{name}` is not a frame: it is a `{}`", entry.type_name)),
+            None => Err(format!("`{name}` is not a frame: it is a `{}`", entry.facts.type_name)),
         }
     }
 
@@ -209,19 +211,30 @@ mod tests {
 
     use super::*;
 
+    impl Store {
+        fn put_value<T: 'static>(&mut self, name: &str, value: T) -> Option<Box<dyn Any>> {
+            self.put(name, Box::new(value), Facts::of::<T>(), None)
+        }
+
+        fn take_value<T: 'static>(&mut self, name: &str) -> Result<T, TakeError> {
+            let value = self.take(name, TypeId::of::<T>())?;
+            Ok(*value.downcast::<T>().expect("the type was compared"))
+        }
+    }
+
     #[test]
     fn a_mismatch_leaves_the_value_and_names_its_type() {
         let mut store = Store::default();
         store.begin();
-        assert!(store.put("x", vec![1_i32], None).is_none());
+        assert!(store.put_value("x", vec![1_i32]).is_none());
         store.begin();
         assert_eq!(
-            store.take::<String>("x").expect_err("other type"),
+            store.take_value::<String>("x").expect_err("other type"),
             TakeError::OtherType { stored: "alloc::vec::Vec<i32>" }
         );
-        assert_eq!(store.take::<u8>("y").expect_err("absent"), TakeError::Absent);
+        assert_eq!(store.take_value::<u8>("y").expect_err("absent"), TakeError::Absent);
         assert!(store.lost().is_empty());
-        assert_eq!(store.take::<Vec<i32>>("x").expect("same type"), [1]);
+        assert_eq!(store.take_value::<Vec<i32>>("x").expect("same type"), [1]);
         assert_eq!(store.lost(), ["x"]);
     }
 
@@ -230,27 +243,27 @@ mod tests {
         let mut store = Store::default();
         let old = Rc::new("old cell");
         store.begin();
-        store.put("x", Rc::clone(&old), None);
+        store.put_value("x", Rc::clone(&old));
         store.begin();
-        let dropped = store.put("x", "newest".to_owned(), None);
+        let dropped = store.put_value("x", "newest".to_owned());
         assert!(dropped.is_some_and(|value| value.is::<Rc<&str>>()));
-        let dropped = store.put("x", 5_u8, None);
+        let dropped = store.put_value("x", 5_u8);
         assert!(dropped.is_some_and(|value| value.is::<u8>()));
         let stored = store.stored();
         assert_eq!(stored.len(), 1);
         assert_eq!(stored[0].type_name, "alloc::string::String");
         assert!(stored[0].needs_drop);
-        assert_eq!(store.take::<String>("x").expect("newest"), "newest");
+        assert_eq!(store.take_value::<String>("x").expect("newest"), "newest");
     }
 
     #[test]
     fn removal_is_newest_first() {
         let mut store = Store::default();
         store.begin();
-        store.put("a", 1_u8, None);
-        store.put("b", 2_u8, None);
+        store.put_value("a", 1_u8);
+        store.put_value("b", 2_u8);
         store.begin();
-        store.put("c", 3_u8, None);
+        store.put_value("c", 3_u8);
         let values: Vec<u8> = store
             .remove(&[])
             .into_iter()
@@ -264,9 +277,10 @@ mod tests {
         struct Opaque(#[expect(dead_code, reason = "only its size counts")] u64);
         let mut store = Store::default();
         store.begin();
-        store.put("xs", vec![1_i64, 2], None);
-        store.put("o", Opaque(1), None);
-        store.put("p", Opaque(2), Some(Box::new(|_| MimeBundle::text("Opaque(2)"))));
+        store.put_value("xs", vec![1_i64, 2]);
+        store.put_value("o", Opaque(1));
+        let preview: Preview = Box::new(|_| MimeBundle::text("Opaque(2)"));
+        store.put("p", Box::new(Opaque(2)), Facts::of::<Opaque>(), Some(preview));
         let listed = store.variables();
         assert_eq!(listed.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["xs", "o", "p"]);
         assert_eq!(listed[0].shape.as_deref(), Some("len 2"));

@@ -45,6 +45,14 @@ impl CellError {
     }
 }
 
+/// How `bail!` and `ensure!` end a cell.
+impl From<anyhow::Error> for CellError {
+    #[track_caller]
+    fn from(error: anyhow::Error) -> Self {
+        Self::new("anyhow::Error", &*error, Location::caller())
+    }
+}
+
 /// The Display chain `a: b: c`, and its causes one by one. A cause that the text before it already
 /// ends with is not repeated.
 fn chain(error: &dyn Error) -> (String, Vec<String>) {
@@ -110,6 +118,14 @@ mod tests {
             assert_eq!(message, "reading the age: invalid digit found in string");
             assert_eq!(causes.len(), usize::from(!repeats));
         }
+    }
+
+    #[test]
+    fn an_error_of_anyhow_is_placed_where_it_was_raised() {
+        let line = line!() + 1;
+        let failure = CellError::from(anyhow::anyhow!("no rows")).into_failure().expect("failed");
+        assert_eq!((failure.name.as_str(), failure.message.as_str()), ("Error", "no rows"));
+        assert_eq!(failure.location.map(|(_, line, _)| line), Some(line));
     }
 
     #[test]

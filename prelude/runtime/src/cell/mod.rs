@@ -14,7 +14,7 @@ mod error;
 mod question;
 mod results;
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -27,7 +27,7 @@ pub use error::CellError;
 pub use question::{Question, QuestionSend};
 pub use results::{begin_results, keep_result, recall};
 
-use crate::store::{self, TakeError};
+use crate::store::{self, Facts, TakeError};
 use crate::{cancel, display, panics};
 
 /// Runs the body of a step inside a library's own catcher, for example polars' for aborted queries.
@@ -69,6 +69,19 @@ static EXCHANGE: Mutex<Exchange> =
 
 /// Runs a cell's code. Nothing unwinds out of it.
 pub fn run(code: impl FnOnce(&Cell)) {
+    let mut code = Some(code);
+    run_erased(&mut |cell| {
+        if let Some(code) = code.take() {
+            code(cell);
+        }
+    });
+}
+
+// What is generic is compiled in every cell, so it only erases its types: catching, locks and tables
+// stand in functions that are compiled here, once.
+
+#[inline(never)]
+fn run_erased(code: &mut dyn FnMut(&Cell)) {
     let cell = {
         let mut exchange = exchange();
         exchange.ran = true;
@@ -96,10 +109,16 @@ impl Cell {
     /// name and type.
     #[must_use]
     pub fn take<T: 'static>(&self, name: &str) -> Option<T> {
-        match store::with(|store| store.take::<T>(name)) {
+        let value = self.take_erased(name, TypeId::of::<T>(), std::any::type_name::<T>())?;
+        value.downcast::<T>().ok().map(|value| *value)
+    }
+
+    #[inline(never)]
+    fn take_erased(&self, name: &str, id: TypeId, expected: &str) -> Option<Box<dyn Any>> {
+        match store::with(|store| store.take(name, id)) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.fail(load_failure(name, std::any::type_name::<T>(), &error));
+                self.fail(load_failure(name, expected, &error));
                 None
             }
         }
@@ -108,7 +127,7 @@ impl Cell {
     /// Stores a variable. The newest of a name comes first: what comes later under the same name in
     /// the same cell is dropped.
     pub fn put<T: 'static>(&self, name: &str, value: T) {
-        self.discard(store::with(|store| store.put(name, value, None)));
+        self.put_erased(name, Box::new(value), Facts::of::<T>(), None);
     }
 
     /// As [`Cell::put`], with a way to show the value, for types that no inspector knows.
@@ -116,42 +135,60 @@ impl Cell {
         let preview: store::Preview = Box::new(move |value| {
             value.downcast_ref::<T>().map_or_else(|| MimeBundle::text(""), preview)
         });
-        self.discard(store::with(|store| store.put(name, value, Some(preview))));
+        self.put_erased(name, Box::new(value), Facts::of::<T>(), Some(preview));
+    }
+
+    #[inline(never)]
+    fn put_erased(
+        &self,
+        name: &str,
+        value: Box<dyn Any>,
+        facts: Facts,
+        preview: Option<store::Preview>,
+    ) {
+        self.discard(store::with(|store| store.put(name, value, facts, preview)));
     }
 
     /// Runs a part of the cell. `None` when it failed, was interrupted or ended the cell, and when an
     /// earlier part did.
     pub fn step<T>(&self, body: impl FnOnce() -> Result<T, CellError>) -> Option<T> {
+        let mut body = Some(body);
+        let mut value = None;
+        self.step_erased(&mut || {
+            if let Some(body) = body.take() {
+                value = Some(body()?);
+            }
+            Ok(())
+        });
+        value
+    }
+
+    #[inline(never)]
+    fn step_erased(&self, body: &mut dyn FnMut() -> Result<(), CellError>) {
         if !self.goes_on() {
-            return None;
+            return;
         }
         if cancel::requested() {
             self.fail(interrupted());
-            return None;
+            return;
         }
         let wrappers = WRAPPERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut outcome = None;
-        let mut body = Some(body);
         let unwound = catch_unwind(AssertUnwindSafe(|| {
-            wrap(&wrappers, &mut || {
-                if let Some(body) = body.take() {
-                    outcome = Some(body());
-                }
-            })
+            wrap(&wrappers, &mut || outcome = Some(body()));
         }));
         match (unwound, outcome) {
             (Err(payload), _) => self.caught(payload),
-            (Ok(_), Some(Ok(value))) => return Some(value),
-            (Ok(_), Some(Err(error))) => {
+            (Ok(()), Some(Ok(()))) => {}
+            (Ok(()), Some(Err(error))) => {
                 if cancel::requested() {
                     self.fail(interrupted());
                 } else {
                     self.ended(error);
                 }
             }
-            (Ok(_), None) => self.fail(interrupted()),
+            (Ok(()), None) => self.fail(interrupted()),
         }
-        None
     }
 
     /// Whether no part has failed or ended the cell.
@@ -188,7 +225,7 @@ impl Cell {
             self.fail(panics::failure(&*payload));
         }
         // The destructor of a payload is user code too.
-        self.discard(Some(payload));
+        self.discard(Some(payload as Box<dyn Any>));
     }
 
     /// The first failure counts.
@@ -200,7 +237,7 @@ impl Cell {
     }
 
     /// Drops a value whose destructor may panic.
-    fn discard<T>(&self, value: Option<T>) {
+    fn discard(&self, value: Option<Box<dyn Any>>) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
             self.fail(panics::failure(&*payload));
             std::mem::forget(payload);
@@ -304,7 +341,11 @@ mod tests {
         assert_eq!(failure.message, "invalid digit found in string");
         let (file, line, _) = failure.location.expect("location");
         assert!(file.ends_with("cell/mod.rs") && line > 0);
-        assert_eq!(store::with(|s| s.take::<Option<i32>>("kept")), Ok(Some(5)));
+        assert_eq!(
+            store::with(|s| s.take("kept", TypeId::of::<Option<i32>>()))
+                .map(|value| value.downcast::<Option<i32>>().ok().map(|value| *value)),
+            Ok(Some(Some(5)))
+        );
     }
 
     #[test]
