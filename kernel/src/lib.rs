@@ -15,6 +15,8 @@ pub mod compose;
 pub mod dep;
 pub mod diagnostics;
 pub mod doctor;
+#[cfg(feature = "evcxr")]
+pub mod evcxr;
 pub mod history;
 pub mod install;
 pub mod magics;

@@ -57,6 +57,19 @@ impl Shown {
     }
 }
 
+/// A cell that showed something else than its spec says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The heading it stands under.
+    pub heading: String,
+    /// The cell.
+    pub code: String,
+    /// Text and error of the spec.
+    pub expected: String,
+    /// Text and error that came.
+    pub shown: String,
+}
+
 const KINDS: [&str; 3] = ["text", "html", "error"];
 
 impl Spec {
@@ -95,6 +108,46 @@ impl Spec {
                     indented(wanted),
                     indented(shown.of(kind)),
                 ));
+            }
+        }
+        Ok(differences)
+    }
+
+    /// Runs all notebooks with another runner: for each cell under its heading, its code and what it
+    /// showed, where that is not what the spec says.
+    ///
+    /// # Errors
+    /// When a runner does not start.
+    pub async fn differences(
+        &self,
+        start: impl AsyncFn() -> anyhow::Result<Arc<dyn CellRunner>>,
+    ) -> anyhow::Result<Vec<Difference>> {
+        let mut differences = Vec::new();
+        let mut heading = String::new();
+        for (piece, shown) in self.run(start).await? {
+            let (code, expected) = match piece {
+                Piece::Prose { heading: found, .. } => {
+                    heading = found.clone().unwrap_or(heading);
+                    continue;
+                }
+                Piece::Cell { code, expected, .. } => (code, expected),
+            };
+            let expected = |kind: &str| {
+                expected.iter().find(|b| b.kind == kind).map_or("", |block| block.text.as_str())
+            };
+            // Errors are worded by each engine; that a cell fails, and as what, is compared.
+            let failed = |text: &str| text.split(": ").next().unwrap_or_default().to_owned();
+            let same = matches(expected("text"), &shown.text)
+                && failed(expected("error")) == failed(&shown.error);
+            if !same {
+                let shown = [shown.text.trim_end(), shown.error.as_str()].join("\n");
+                let expected = [expected("text"), expected("error")].join("\n");
+                differences.push(Difference {
+                    heading: heading.clone(),
+                    code: code.clone(),
+                    expected: expected.trim().to_owned(),
+                    shown: shown.trim().to_owned(),
+                });
             }
         }
         Ok(differences)
@@ -215,6 +268,9 @@ impl Shown {
             Output::Input { prompt, .. } => {
                 self.text.push_str(&prompt);
                 self.text.push('\n');
+            }
+            Output::Error(error) => {
+                let _ = writeln!(self.error, "{}: {}", error.ename, error.evalue);
             }
             Output::Comm(message) => {
                 // Writing to a String cannot fail.

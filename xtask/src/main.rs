@@ -11,6 +11,8 @@ mod lint;
 mod models;
 mod node;
 mod paths;
+mod peers;
+mod postgres;
 mod process;
 mod python;
 mod setup;
@@ -34,6 +36,9 @@ cargo xtask <chore>
   lint                  clippy on every package, warnings are errors
   fmt [--check]         rustfmt on every package
   bench cells [--peers] latency of cells against ipykernel (and evcxr), into benches/results/
+  bench data [--megabytes N] [--runs N] [--wide ROWS]
+                        reading, grouping, joining, profiling, checking against pandas and Python polars
+  peers                 the cell specs on evcxr, and why they differ, into docs/EVCXR.md
   docs                  the API pages of every package
 
 The target directory is cargo's: CARGO_TARGET_DIR, or ./target. Nothing else is configured.
@@ -74,6 +79,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ("fmt", []) => lint::format(&paths, false),
         ("fmt", ["--check"]) => lint::format(&paths, true),
         ("bench", ["cells", options @ ..]) => bench::cells(&paths, options),
+        ("bench", ["data", options @ ..]) => bench::data(&paths, options),
+        ("peers", []) => peers::run(&paths),
         ("docs", []) => cargo::run(&paths, &["doc", "--release", "--workspace", "--no-deps"]),
         _ => bail!("`{}` is no chore I know\n\n{HELP}", words.join(" ")),
     }

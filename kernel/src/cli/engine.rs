@@ -6,7 +6,9 @@ use clap::ValueEnum;
 
 use crate::install::{self, Prelude};
 use crate::server::Started;
-use crate::session::{Config, Session, errors};
+#[cfg(not(feature = "evcxr"))]
+use crate::session::errors;
+use crate::session::{Config, Session};
 use crate::toolchain::Toolchain;
 
 /// What runs the cells.
@@ -34,11 +36,21 @@ pub fn start(engine: Engine) -> Started {
 pub fn start_with(engine: Engine, config: &Config) -> Started {
     match engine {
         Engine::Oxilab => Ok(Arc::new(Session::start(config))),
-        Engine::Evcxr => Err(errors::plain(
-            "StartError",
-            "evcxr is not part of this build: build with `--features evcxr`",
-        )),
+        Engine::Evcxr => evcxr(),
     }
+}
+
+#[cfg(feature = "evcxr")]
+fn evcxr() -> Started {
+    crate::evcxr::Evcxr::start().map(|runner| Arc::new(runner) as _)
+}
+
+#[cfg(not(feature = "evcxr"))]
+fn evcxr() -> Started {
+    Err(errors::plain(
+        "StartError",
+        "evcxr is not part of this build: `cargo build --release -p oxilab-kernel --features evcxr`",
+    ))
 }
 
 /// Version of the compiler that runs the cells, `1.95.0`: from the record of the installation, which
