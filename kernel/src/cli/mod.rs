@@ -1,4 +1,4 @@
-//! The command line: `install`, `uninstall`, `doctor`, `kernel`, `run`.
+//! The command line: `install`, `uninstall`, `doctor`, `kernel`, `run`, `serve`, `track`.
 //!
 //! One file per group of commands; errors are printed with their causes and end with status 1.
 
@@ -6,7 +6,10 @@ pub mod engine;
 mod kernel;
 mod manage;
 mod run;
+mod serve;
+mod track;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,8 +35,29 @@ enum Command {
     Doctor,
     /// Run a notebook without Jupyter.
     Run(RunArgs),
+    /// Serve models over HTTP; list, stop, push, retrain (`oxilab serve --help`).
+    #[command(disable_help_flag = true)]
+    Serve(ServeArgs),
+    /// Send tracked runs and models to a server.
+    #[command(subcommand)]
+    Track(TrackCommand),
     /// Serve a connection file; Jupyter calls this.
     Kernel(KernelArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum TrackCommand {
+    /// Send a journal's runs and models to an MLflow server; again sends what is new.
+    Sync(SyncArgs),
+}
+
+#[derive(Debug, Args)]
+struct SyncArgs {
+    /// The server, `http://HOST:PORT`; else MLFLOW_TRACKING_URI.
+    uri: Option<String>,
+    /// The journal.
+    #[arg(long, value_name = "FILE", default_value = ".oxilab/track.sqlite")]
+    journal: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +81,9 @@ struct InstallArgs {
     /// Build from this checkout instead of the one this program was built from.
     #[arg(long, value_name = "FOLDER")]
     source: Option<PathBuf>,
+    /// Install the JupyterLab extension as well: variables, frames, formatting.
+    #[arg(long)]
+    lab: bool,
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +116,13 @@ struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+struct ServeArgs {
+    /// What `oxilab-server` is given.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
 struct KernelArgs {
     /// The connection file that Jupyter wrote.
     #[arg(short = 'f', long, value_name = "FILE")]
@@ -115,6 +149,11 @@ pub fn main() -> ExitCode {
         Command::Run(args) => {
             log_to_stderr("warn");
             run::run(&args)
+        }
+        Command::Serve(args) => serve::run(&args),
+        Command::Track(TrackCommand::Sync(args)) => {
+            log_to_stderr("warn");
+            track::sync(&args)
         }
         Command::Kernel(args) => {
             log_to_stderr("warn,oxilab_kernel=info,zeromq=error");

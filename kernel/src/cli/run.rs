@@ -26,6 +26,11 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     // As in Jupyter, cells find files beside their notebook.
     let folder = absolute(&args.notebook)?;
+    // SAFETY: this process has one thread until the runtime is built below.
+    #[expect(unsafe_code, reason = "the worker learns from its environment which notebook it runs")]
+    unsafe {
+        std::env::set_var("OXILAB_NOTEBOOK", &folder);
+    }
     if let Some(folder) = folder.parent() {
         std::env::set_current_dir(folder)
             .with_context(|| format!("could not enter the folder {}", folder.display()))?;

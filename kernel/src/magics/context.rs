@@ -59,6 +59,12 @@ pub trait MagicContext: Send {
     /// Ends when the user interrupts this cell.
     fn interrupted(&self) -> BoxFuture<'static, ()>;
 
+    /// After an interrupt: what the magic has to do all the same can run.
+    fn forget_interrupt(&mut self);
+
+    /// The notebook's identifier of the cell; empty where the front end does not say it.
+    fn cell_id(&self) -> String;
+
     /// What this kernel is, for `%version`: label and value.
     fn about(&self) -> Vec<(String, String)>;
 }

@@ -1,11 +1,14 @@
-//! `%run`: runs a Rust file as if it stood in the cell.
+//! `%run`: runs a Rust file as if it stood in the cell. `%%run`: the rest of the cell as a run of the
+//! tracker, which [`super::track`] carries out.
 
 use std::fs;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Done, Invocation, Magic, MagicContext, MagicError, MagicResult, RustCode, usage};
+use super::{
+    Done, Invocation, Magic, MagicContext, MagicError, MagicResult, RustCode, track, usage,
+};
 
 /// `%run`.
 pub(super) struct Run;
@@ -16,11 +19,15 @@ impl Magic for Run {
     }
 
     fn summary(&self) -> &'static str {
-        "runs a Rust file as if it stood in the cell, and its main function if it has one"
+        "runs a Rust file as if it stood in the cell; with %%, logs the rest of the cell as a run"
     }
 
     fn usage(&self) -> &'static str {
-        "%run FILE.rs"
+        "%run FILE.rs\n%%run [NAME] [--tag NAME=TEXT]… [--nested]"
+    }
+
+    fn takes_body(&self) -> bool {
+        true
     }
 
     fn run<'a>(
@@ -29,6 +36,9 @@ impl Magic for Run {
         context: &'a mut dyn MagicContext,
     ) -> BoxFuture<'a, MagicResult<Done>> {
         async move {
+            if let Some(body) = &call.body {
+                return track::run_cell(self, call, body, context).await;
+            }
             let path = call.arguments.trim_matches(['"', '\'']);
             if path.is_empty() {
                 return Err(usage(self, "no file"));

@@ -161,6 +161,12 @@ impl MagicContext for Script {
         async move { interrupt.notified().await }.boxed()
     }
 
+    fn forget_interrupt(&mut self) {}
+
+    fn cell_id(&self) -> String {
+        String::new()
+    }
+
     fn about(&self) -> Vec<(String, String)> {
         vec![("prelude".to_owned(), "abc".to_owned())]
     }

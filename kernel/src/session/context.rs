@@ -123,6 +123,14 @@ impl MagicContext for Context<'_> {
         async move { interrupts.pressed().await }.boxed()
     }
 
+    fn forget_interrupt(&mut self) {
+        self.core.interrupts.reset();
+    }
+
+    fn cell_id(&self) -> String {
+        self.cell.cell_id.clone().unwrap_or_default()
+    }
+
     fn about(&self) -> Vec<(String, String)> {
         let mut about = vec![("oxilab".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
         if let Ok(compiler) = &self.core.compiler {

@@ -1,8 +1,14 @@
-//! Tracking and registry: `%experiment`, `%runs`, `%best`, `%compare`, `%register`, `%models`,
-//! `%promote`, `%load`, `%track`.
+//! Tracking and registry, one file per family: here what concerns runs, in [`registry`] what concerns
+//! models, in [`cell`] `%%run`.
 //!
 //! Each is a line that stands for a line of Rust, which calls a function of `oxilab::track` that does the
 //! same without a magic.
+
+mod cell;
+mod registry;
+
+pub(super) use cell::run_cell;
+pub(super) use registry::{LINEAGE, LOAD, MODELS, PROMOTE, REGISTER};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -28,6 +34,84 @@ pub(super) static EXPERIMENT: Face = Face {
     },
 };
 
+pub(super) static LOG: Face = Face {
+    names: &["log"],
+    summary: "logs metrics, parameters, tags or files to the active run",
+    usage: "%log METRIC=EXPRESSION … [--step N]\n%log param NAME=EXPRESSION …\n\
+            %log tag NAME=TEXT …\n%log artifact PATH",
+    compose: compose_log,
+};
+
+fn compose_log(arguments: &str, _: &[String]) -> Result<String, String> {
+    let (kind, rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
+    match kind {
+        "artifact" => {
+            let path = literal(required(rest.trim(), "the path")?);
+            Ok(format!("oxilab::track::log_artifact({path})?;"))
+        }
+        "param" => pairs(rest, |key, value| {
+            format!("oxilab::track::log_param({key}, {})?;", text_or_expression(value))
+        }),
+        "tag" => {
+            pairs(rest, |key, value| format!("oxilab::track::set_tag({key}, {})?;", literal(value)))
+        }
+        _ => {
+            let (metrics, step) = match arguments.rsplit_once("--step") {
+                Some((metrics, step)) => (metrics, required(step.trim(), "the step")?),
+                None => (arguments, "0"),
+            };
+            pairs(metrics, |key, value| {
+                format!("oxilab::track::log_metric({key}, ({value}) as f64, ({step}) as i64)?;")
+            })
+        }
+    }
+}
+
+/// One statement for each `NAME=VALUE`.
+fn pairs(text: &str, statement: impl Fn(&str, &str) -> String) -> Result<String, String> {
+    let words = words(text)?;
+    if words.is_empty() {
+        return Err("`NAME=VALUE` is missing".to_owned());
+    }
+    let each = words.iter().map(|word| match word.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+            Ok(statement(&literal(key), value))
+        }
+        _ => Err(format!("`{word}` is not NAME=VALUE")),
+    });
+    Ok(each.collect::<Result<Vec<_>, _>>()?.join(" "))
+}
+
+/// A value that is Rust stays, any other is text.
+fn text_or_expression(value: &str) -> String {
+    if syn::parse_str::<syn::Expr>(value).is_ok() {
+        format!("({value}).to_string()")
+    } else {
+        literal(value)
+    }
+}
+
+/// Words between blanks; quotes keep blanks within and go.
+fn words(text: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err("a quote is not closed".to_owned());
+    }
+    words.extend(word);
+    Ok(words)
+}
+
 pub(super) static RUNS: Face = Face {
     names: &["runs"],
     summary: "shows the runs of the experiment as a frame, with MLflow's filter syntax",
@@ -52,96 +136,56 @@ pub(super) static BEST: Face = Face {
 
 pub(super) static COMPARE: Face = Face {
     names: &["compare"],
-    summary: "shows runs side by side: parameters and metrics",
-    usage: "%compare RUN RUN …",
+    summary: "shows runs side by side: parameters, metrics, charts",
+    usage: "%compare RUN RUN …\n(a run: its identifier, the beginning of it, or its name in quotes)",
     compose: |arguments, _| {
-        let ids: Vec<String> = arguments.split_whitespace().map(literal).collect();
+        let ids: Vec<String> = words(arguments)?.iter().map(|run| literal(run)).collect();
         if ids.is_empty() {
-            return Err("the runs' identifiers are missing".to_owned());
+            return Err("the runs are missing".to_owned());
         }
         Ok(show(&format!("oxilab::track::compare(&[{}])?", ids.join(", "))))
     },
 };
 
-pub(super) static REGISTER: Face = Face {
-    names: &["register"],
-    summary: "registers a model (a variable, a file or a folder) as the next version of a name",
-    usage: "%register VARIABLE as NAME [@ALIAS]\n%register PATH as NAME [@ALIAS]",
-    compose: |arguments, variables| {
-        let (what, rest) = arguments.rsplit_once(" as ").ok_or("`as NAME` is missing")?;
-        let (name, alias) = match rest.split_once('@') {
-            Some((name, alias)) => (name.trim(), Some(alias.trim())),
-            None => (rest.trim(), None),
-        };
-        let what = required(what.trim(), "the model")?;
-        let name = literal(required(name, "the model's name")?);
-        let register = if variables.iter().any(|variable| variable == what) {
-            format!("oxilab::track::register_with({name}, |path| {what}.save(path))?")
-        } else {
-            format!("oxilab::track::register({}, {name})?", literal(what))
-        };
-        let promote = alias.map_or_else(String::new, |alias| {
-            let alias = literal(alias);
-            format!(" oxilab::track::promote({name}, version.version, {alias})?;")
-        });
-        let shown = show(&format!(
-            "oxilab::track::resolve(&format!(\"models:/{{}}/{{}}\", {name}, version.version))?"
-        ));
-        Ok(format!("{{ let version = {register};{promote} {shown} }}"))
+pub(super) static ARTIFACTS: Face = Face {
+    names: &["artifacts"],
+    summary: "shows the files of a run: of the active one, or the newest",
+    usage: "%artifacts\n%artifacts RUN",
+    compose: |run, _| {
+        let run = words(run)?.join(" ");
+        Ok(show(&format!("oxilab::track::artifacts({})?", literal(&run))))
     },
 };
 
-pub(super) static MODELS: Face = Face {
-    names: &["models"],
-    summary: "shows the registered models with versions and aliases",
-    usage: "%models",
-    compose: |arguments, _| {
-        none(arguments)?;
-        Ok(show("oxilab::track::models()?"))
-    },
-};
-
-pub(super) static PROMOTE: Face = Face {
-    names: &["promote"],
-    summary: "points an alias at a version of a model, after its goals are met",
-    usage: "%promote NAME/VERSION @ALIAS",
-    compose: |arguments, _| {
-        let (model, alias) = arguments.rsplit_once('@').ok_or("`@ALIAS` is missing")?;
-        let (name, version) = model.trim().rsplit_once('/').ok_or("`NAME/VERSION` is missing")?;
-        let version: u32 =
-            version.parse().map_err(|_| format!("{version:?} is no version: 1, 2, …"))?;
-        let (name, alias) = (literal(name), literal(alias.trim()));
-        Ok(format!("oxilab::track::promote({name}, {version}, {alias})?;"))
-    },
-};
-
-pub(super) static LOAD: Face = Face {
-    names: &["load"],
-    summary: "loads a registered model into a variable",
-    usage: "%load NAME@ALIAS into VARIABLE\n%load NAME/VERSION into VARIABLE",
-    compose: |arguments, _| {
-        let (model, variable) =
-            arguments.rsplit_once(" into ").ok_or("`into VARIABLE` is missing")?;
-        let variable = variable.trim();
-        if syn::parse_str::<syn::Ident>(variable).is_err() {
-            return Err(format!("{variable:?} is no name of a variable"));
-        }
-        let model = literal(required(model.trim(), "the model's address")?);
-        Ok(format!("let {variable} = oxilab::model::load(oxilab::track::load_path({model})?)?;"))
+pub(super) static AUTOLOG: Face = Face {
+    names: &["autolog"],
+    summary: "logs every fit of a learner or trainer by itself: parameters, metrics, data, model",
+    usage: "%autolog\n%autolog off",
+    compose: |arguments, _| match arguments {
+        "" | "on" => Ok("oxilab::track::autolog(true);".to_owned()),
+        "off" => Ok("oxilab::track::autolog(false);".to_owned()),
+        other => Err(format!("`{other}` is neither `on` nor `off`")),
     },
 };
 
 pub(super) static TRACK: Face = Face {
     names: &["track"],
-    summary: "shows or sets where runs go, or sends the journal's runs to an MLflow server",
-    usage: "%track\n%track uri http://HOST:PORT | journal:PATH | memory:\n%track sync http://HOST:PORT",
+    summary: "shows or sets where runs go; starts MLflow's server, shows it, sends the journal to one",
+    usage: "%track\n%track uri http://HOST:PORT | journal:PATH | memory:\n%track start\n%track ui\n\
+            %track stop\n%track sync http://HOST:PORT",
     compose: |arguments, _| match arguments.split_once(char::is_whitespace) {
-        None if arguments.is_empty() => Ok("println!(\"{}\", oxilab::track::uri()?);".to_owned()),
+        None => match arguments {
+            "" => Ok("println!(\"{}\", oxilab::track::uri()?);".to_owned()),
+            "start" => Ok(show("oxilab::track::start_server()?")),
+            "ui" => Ok(show("oxilab::track::ui()?")),
+            "stop" => Ok("oxilab::track::stop_server()?;".to_owned()),
+            other => Err(format!("`{other}` is not known")),
+        },
         Some(("uri", uri)) => Ok(format!("oxilab::track::set_uri({})?;", literal(uri.trim()))),
         Some(("sync", uri)) => {
             Ok(format!("println!(\"{{}}\", oxilab::track::sync({})?);", literal(uri.trim())))
         }
-        _ => Err("only `uri ADDRESS` and `sync ADDRESS` are known".to_owned()),
+        Some((word, _)) => Err(format!("`{word}` is not known")),
     },
 };
 
@@ -222,6 +266,14 @@ mod tests {
                 "%load fraud@champion into best",
                 "let best = oxilab::model::load(oxilab::track::load_path(\"fraud@champion\")?)?;",
             ),
+            (
+                "%log loss=x --step 3",
+                "oxilab::track::log_metric(\"loss\", (x) as f64, (3) as i64)?;",
+            ),
+            (
+                "%compare \"first run\" ab12",
+                "oxilab::display::display(&oxilab::track::compare(&[\"first run\", \"ab12\"])?);",
+            ),
             ("%track uri memory:", "oxilab::track::set_uri(\"memory:\")?;"),
             ("%track", "println!(\"{}\", oxilab::track::uri()?);"),
         ] {
@@ -234,6 +286,15 @@ mod tests {
             "%compare a b",
             "%models",
             "%track sync http://h:1",
+            "%track start",
+            "%track ui",
+            "%artifacts \"a run\"",
+            "%autolog",
+            "%lineage fraud@champion",
+            "%log loss=0.5 f1=1.0-loss --step epoch",
+            "%log param lr=0.1 name=some/path",
+            "%log tag team=\"the blue ones\"",
+            "%log artifact a b.txt",
         ] {
             let text = rust(magic).await.expect(magic);
             assert!(syn::parse_str::<syn::Block>(&format!("{{{text}}}")).is_ok(), "{text}");
@@ -254,6 +315,12 @@ mod tests {
             "%promote fraud/1",
             "%load a@b into 1x",
             "%track no",
+            "%log",
+            "%log x",
+            "%log x=\"1",
+            "%log artifact",
+            "%autolog maybe",
+            "%lineage",
         ] {
             let error = rust(magic).await.expect_err(magic);
             assert!(error.contains("usage: %"), "{error}");
