@@ -17,5 +17,6 @@ pub fn init() {
         oxilab_display::register_fonts();
         oxilab_runtime::register_inspector(inspect::inspector);
         interrupt::register();
+        oxilab_widgets::register();
     });
 }

@@ -5,10 +5,10 @@ use std::any::Any;
 use candle_core::{Tensor, Var};
 use oxilab_display::{Render, frame, table::cut};
 use oxilab_runtime::{Inspection, PageRequest};
-use polars::prelude::{
-    Column, DataFrame, DataType, IntoLazy, LazyFrame, Series, SortMultipleOptions,
-};
+use polars::prelude::{Column, DataFrame, DataType, LazyFrame, Series};
 use serde_json::{Value, json};
+
+use crate::order;
 
 /// Characters of a preview's line.
 const PREVIEW: usize = 80;
@@ -88,30 +88,20 @@ fn line(text: &str) -> String {
 /// A page of a frame as JSON: `{"columns", "dtypes", "rows", "height"}`. Numbers and truth values stay
 /// what they are; everything else is the text that a table shows.
 fn page(frame: &DataFrame, request: &PageRequest) -> Result<Value, String> {
+    let length = request.length.min(PAGE);
     let sorted;
-    let source = match &request.sort {
-        None => frame,
+    let (source, first) = match &request.sort {
+        None => (frame, request.offset),
         Some(column) => {
-            frame.column(column).map_err(|error| error.to_string())?;
-            let options = SortMultipleOptions::default()
-                .with_order_descending(request.descending)
-                .with_nulls_last(true)
-                .with_maintain_order(true);
-            sorted = frame
-                .clone()
-                .lazy()
-                .sort([column.as_str()], options)
-                .slice(
-                    i64::try_from(request.offset).unwrap_or(i64::MAX),
-                    u32::try_from(request.length.min(PAGE)).unwrap_or(u32::MAX),
-                )
-                .collect()
-                .map_err(|error| error.to_string())?;
-            &sorted
+            let column = frame.column(column).map_err(|error| error.to_string())?;
+            let rows = order::rows(column.as_materialized_series(), request.descending);
+            let page = rows.slice(i64::try_from(request.offset).unwrap_or(i64::MAX), length);
+            sorted = frame.take(&page).map_err(|error| error.to_string())?;
+            (&sorted, 0)
         }
     };
-    let first = if request.sort.is_some() { 0 } else { request.offset.min(source.height()) };
-    let last = first.saturating_add(request.length.min(PAGE)).min(source.height());
+    let first = first.min(source.height());
+    let last = first.saturating_add(length).min(source.height());
     let rows: Vec<Vec<Value>> = (first..last)
         .map(|row| source.columns().iter().map(|column| grid_cell(column, row)).collect())
         .collect();

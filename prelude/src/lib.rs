@@ -12,6 +12,7 @@ mod failing;
 mod init;
 mod inspect;
 mod interrupt;
+mod order;
 pub mod prelude;
 pub mod rows;
 

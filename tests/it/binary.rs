@@ -8,7 +8,7 @@ use oxilab_tests::frontend::{Channel, Frontend};
 use serde_json::json;
 
 /// The program beside this test: both lie in the target directory.
-fn oxilab() -> PathBuf {
+pub(crate) fn oxilab() -> PathBuf {
     let test = std::env::current_exe().expect("this test has a path");
     let folder = test.parent().and_then(Path::parent).expect("a target directory");
     let program = folder.join("oxilab");

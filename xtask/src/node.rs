@@ -1,7 +1,7 @@
-//! Node packages: the browser tests' own, from their lock file.
+//! Node packages of the browser tests and of the JupyterLab extension, each from its lock file.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,32 +12,42 @@ use crate::process::{self, run};
 
 const LIMIT: Duration = Duration::from_mins(10);
 
-/// The folder of the browser tests.
-pub(crate) fn browser_tests(paths: &Paths) -> PathBuf {
+/// `npm ci` in the browser tests' folder; does nothing if its lock file was installed already.
+pub(crate) fn setup_browser(paths: &Paths) -> Result<()> {
+    setup(&browser(paths))
+}
+
+/// Runs every `*.test.mjs` of the browser tests.
+pub(crate) fn test_browser(paths: &Paths, limit: Duration) -> Result<()> {
+    run(npm().current_dir(browser(paths)).args(["test", "--silent"]), limit)
+}
+
+/// The JupyterLab extension: its types, that its committed build is of its sources, and Jest.
+pub(crate) fn test_extension(paths: &Paths, limit: Duration) -> Result<()> {
+    let folder = paths.root.join("extensions/jupyterlab");
+    setup(&folder)?;
+    run(npm().current_dir(&folder).args(["run", "--silent", "check"]), limit)?;
+    run(npm().current_dir(&folder).args(["test", "--silent"]), limit)
+}
+
+fn browser(paths: &Paths) -> PathBuf {
     paths.root.join("tests/browser")
 }
 
-/// `npm ci` in the browser tests' folder; does nothing if its lock file was installed already.
-pub(crate) fn setup(paths: &Paths) -> Result<()> {
+fn setup(folder: &Path) -> Result<()> {
     ensure!(process::answers("node"), "node is not installed: the browser tests need Node 20");
-    let folder = browser_tests(paths);
-    let lock = fs::read_to_string(folder.join("package-lock.json"))
-        .context("could not read tests/browser/package-lock.json")?;
+    let lock = folder.join("package-lock.json");
+    let lock =
+        fs::read_to_string(&lock).with_context(|| format!("could not read {}", lock.display()))?;
     let stamp = folder.join("node_modules/.installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
     let mut npm = npm();
-    npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+    npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
     run(&mut npm, LIMIT)?;
     fs::write(&stamp, lock)?;
     Ok(())
-}
-
-/// Runs every `*.test.mjs` of the browser tests.
-pub(crate) fn test(paths: &Paths, limit: Duration) -> Result<()> {
-    let mut npm = npm();
-    run(npm.current_dir(browser_tests(paths)).args(["test", "--silent"]), limit)
 }
 
 fn npm() -> Command {

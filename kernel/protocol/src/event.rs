@@ -28,6 +28,8 @@ pub enum Event {
         metadata: Value,
         buffers: Vec<String>,
     },
+    /// The callback of the [`crate::Request::Comm`] with this `id` begins.
+    Callback { id: u64, comm_id: String },
     /// A log line for the kernel's log, not for the user.
     Log { message: String },
     /// A cell has ended; its output has been flushed and read.
@@ -110,4 +112,7 @@ pub struct VariableInfo {
     pub bytes: u64,
     /// One line of the value.
     pub preview: String,
+    /// Whether [`crate::Query::Slice`] gives pages of it.
+    #[serde(default)]
+    pub pages: bool,
 }

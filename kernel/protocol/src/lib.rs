@@ -9,6 +9,7 @@
 
 pub mod event;
 pub mod mime;
+pub mod panel;
 pub mod request;
 pub mod wire;
 

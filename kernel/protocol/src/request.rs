@@ -37,7 +37,16 @@ pub enum Request {
     /// The front end cannot answer.
     InputRefused { reason: String },
     /// A comm message from the front end (`comm_open`, `comm_msg`, `comm_close` as Jupyter names them).
-    Comm { kind: String, comm_id: String, target: String, data: Value, buffers: Vec<String> },
+    /// Announced by [`crate::Event::Callback`] when its callback begins; answered by
+    /// [`crate::Event::Replied`] when it has ended, with the [`crate::Failure`] if it failed.
+    Comm {
+        id: u64,
+        kind: String,
+        comm_id: String,
+        target: String,
+        data: Value,
+        buffers: Vec<String>,
+    },
     /// Drop the named variables; all of them when `names` is empty.
     Forget { id: u64, names: Vec<String> },
     /// Set (or with `None` unset) an environment variable.

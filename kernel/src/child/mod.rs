@@ -13,6 +13,7 @@ mod pump;
 mod spawn;
 mod text;
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -99,8 +100,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The cell that runs.
-    running: Option<u64>,
+    /// Cells and callbacks that the worker has been given and has not ended, in its order.
+    jobs: VecDeque<u64>,
     exited: bool,
     /// Why we killed it.
     reason: Option<String>,
@@ -130,26 +131,25 @@ impl Worker {
     /// # Errors
     /// When the process is gone; [`ChildOutput::Exited`] tells why.
     pub fn send(&self, request: &Request) -> Result<(), ChildError> {
-        if let Request::Run { cell, .. } = request {
-            self.shared.lock().running = Some(*cell);
-        }
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Request::Run { cell: job, .. } | Request::Comm { id: job, .. } = request {
+            self.shared.lock().jobs.push_back(*job);
+        }
         wire::write_frame(&mut *requests, request).map_err(|source| ChildError::Send { source })
     }
 
-    /// Interrupts the running cell: by the cancel flag, then by parking its thread, both inside the
-    /// worker; when neither ends the cell in time, by killing the process. Does nothing when no cell
-    /// runs.
+    /// Interrupts the running cell or callback: by the cancel flag, then by parking its thread, both inside the
+    /// worker; when neither ends it in time, by killing the process. Does nothing when none runs.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn interrupt(&self) -> Result<(), ChildError> {
-        let Some(cell) = self.shared.lock().running else { return Ok(()) };
+        let Some(&job) = self.shared.lock().jobs.front() else { return Ok(()) };
         self.send(&Request::Interrupt)?;
         let shared = Arc::clone(&self.shared);
         std::thread::Builder::new()
             .name("oxilab-watchdog".to_owned())
-            .spawn(move || shared.kill_unless_ended(cell))
+            .spawn(move || shared.kill_unless_ended(job))
             .map_err(|source| ChildError::Thread { source })?;
         Ok(())
     }
@@ -192,10 +192,10 @@ impl Worker {
         self.pid
     }
 
-    /// Whether a cell runs.
+    /// Whether a cell or a callback runs.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.shared.lock().running.is_some()
+        !self.shared.lock().jobs.is_empty()
     }
 
     /// Whether the process still runs.
@@ -246,10 +246,10 @@ impl Shared {
         }
     }
 
-    fn kill_unless_ended(&self, cell: u64) {
+    fn kill_unless_ended(&self, job: u64) {
         let deadline = Instant::now() + INTERRUPT_DEADLINE;
         let mut state = self.lock();
-        while state.running == Some(cell) && !state.exited {
+        while state.jobs.contains(&job) && !state.exited {
             if Instant::now() >= deadline {
                 self.kill_locked(&mut state, "the cell did not stop when it was interrupted");
                 return;
@@ -258,20 +258,22 @@ impl Shared {
         }
     }
 
-    /// The pump has seen the end of a cell.
-    fn cell_ended(&self, cell: u64) {
-        let mut state = self.lock();
-        if state.running == Some(cell) {
-            state.running = None;
-        }
+    /// The pump has seen the end of a cell or a callback.
+    fn job_ended(&self, job: u64) {
+        self.lock().jobs.retain(|running| *running != job);
         self.changed.notify_all();
+    }
+
+    /// Whether the worker has this to do.
+    fn is_job(&self, id: u64) -> bool {
+        self.lock().jobs.contains(&id)
     }
 
     /// The pump has seen the end of the process. Returns why we killed it, if we did.
     fn exited(&self) -> Option<String> {
         let mut state = self.lock();
         state.exited = true;
-        state.running = None;
+        state.jobs.clear();
         self.changed.notify_all();
         state.reason.clone()
     }

@@ -240,7 +240,12 @@ impl Pump {
         match event {
             Event::Done { cell, .. } => {
                 self.finish_text()?;
-                self.shared.cell_ended(cell);
+                self.shared.job_ended(cell);
+                self.send(ChildOutput::Event(event))
+            }
+            Event::Replied { id, .. } if self.shared.is_job(id) => {
+                self.finish_text()?;
+                self.shared.job_ended(id);
                 self.send(ChildOutput::Event(event))
             }
             Event::Input { prompt, password } => {

@@ -41,12 +41,16 @@ impl Place {
     /// # Errors
     /// When there is no active Python environment to ask for, or no home folder.
     pub fn folder(&self) -> Result<PathBuf, InstallError> {
-        let kernels = match self {
-            Self::User => user_folder()?.join("kernels"),
+        Ok(self.jupyter()?.join("kernels").join(NAME))
+    }
+
+    /// Jupyter's data folder.
+    pub(super) fn jupyter(&self) -> Result<PathBuf, InstallError> {
+        Ok(match self {
+            Self::User => user_folder()?,
             Self::SysPrefix => below(&sys_prefix()?),
             Self::Prefix(prefix) => below(prefix),
-        };
-        Ok(kernels.join(NAME))
+        })
     }
 }
 
@@ -76,8 +80,9 @@ pub(crate) fn installed() -> Vec<(PathBuf, PathBuf)> {
         folders.extend(env::split_paths(&path).map(|folder| folder.join("kernels").join(NAME)));
     }
     folders.extend(Place::User.folder());
-    folders.extend(active_environment().map(|prefix| below(&prefix).join(NAME)));
-    folders.extend(["/usr/local", "/usr"].map(|prefix| below(Path::new(prefix)).join(NAME)));
+    let prefixes = active_environment().into_iter();
+    let prefixes = prefixes.chain(["/usr/local", "/usr"].map(PathBuf::from));
+    folders.extend(prefixes.map(|prefix| below(&prefix).join("kernels").join(NAME)));
     folders
         .into_iter()
         .filter_map(|folder| {
@@ -105,7 +110,7 @@ fn spec(program: &Path, data_dir: Option<OsString>) -> Value {
 }
 
 fn below(prefix: &Path) -> PathBuf {
-    prefix.join("share").join("jupyter").join("kernels")
+    prefix.join("share").join("jupyter")
 }
 
 /// As `jupyter --data-dir` says.

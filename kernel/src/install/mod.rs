@@ -8,6 +8,7 @@ pub(crate) mod check;
 mod collect;
 mod error;
 pub(crate) mod kernelspec;
+mod lab;
 mod prelude;
 pub(crate) mod store;
 
@@ -21,9 +22,9 @@ pub use prelude::{InUse, Package, Prelude, Stamp};
 
 use crate::toolchain::Toolchain;
 
-/// Folders in the cache that hold what was compiled against a build, one folder for each build: cells
-/// and the libraries of `%dep`.
-pub(crate) const CACHES: [&str; 2] = ["cells", "deps"];
+/// Folders in the cache that hold what was made for a build: cells and the libraries of `%dep`, one
+/// folder for each build, and what completion knows.
+pub(crate) const CACHES: [&str; 3] = ["cells", "deps", "assist"];
 
 /// What to install, and where.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,7 @@ pub struct InstallOptions {
     source: Option<PathBuf>,
     data_dir: Option<PathBuf>,
     target_directory: Option<PathBuf>,
+    lab: bool,
 }
 
 impl InstallOptions {
@@ -45,6 +47,13 @@ impl InstallOptions {
     #[must_use]
     pub fn with_source(mut self, source: Option<PathBuf>) -> Self {
         self.source = source;
+        self
+    }
+
+    /// Installs the JupyterLab extension as well.
+    #[must_use]
+    pub fn with_lab(mut self, lab: bool) -> Self {
+        self.lab = lab;
         self
     }
 
@@ -107,9 +116,14 @@ pub fn install(
             let _ = store::remove(&cache);
         }
     }
+    crate::assist::layers::install(&prelude, &cache_dir(), report);
     let program = data_dir.join(prelude::CURRENT).join("bin").join("oxilab");
     let kernelspec = kernelspec::write_spec(&options.place, &program)?;
     report(&format!("Kernel \"{DISPLAY_NAME}\" in {}", kernelspec.display()));
+    if options.lab {
+        let folder = lab::install(&options.place, &source)?;
+        report(&format!("JupyterLab extension in {}", folder.display()));
+    }
     Ok(Installed { prelude, kernelspec, first_cell, pruned })
 }
 
@@ -121,6 +135,7 @@ pub fn install(
 pub fn uninstall(place: &Place, all: bool) -> Result<Vec<PathBuf>, InstallError> {
     let mut removed = Vec::new();
     removed.extend(kernelspec::remove_spec(place)?);
+    removed.extend(lab::uninstall(place)?);
     if all {
         let data_dir = data_dir();
         removed.extend(store::remove_all(&data_dir)?);

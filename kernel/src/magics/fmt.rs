@@ -62,7 +62,7 @@ impl Magic for Fmt {
 }
 
 /// A cell as rustfmt writes it: its statements as the body of a function, moved back to the margin.
-async fn format_cell(code: &str) -> MagicResult<String> {
+pub(crate) async fn format_cell(code: &str) -> MagicResult<String> {
     let rustfmt = toolchain::find_program("rustfmt").ok_or_else(|| {
         MagicError::Failed("rustfmt was not found: run `rustup component add rustfmt`".to_owned())
     })?;

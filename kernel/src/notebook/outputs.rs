@@ -63,6 +63,7 @@ impl Outputs {
                     }
                 }
             }
+            Output::Error(error) => self.error(index, &error),
             Output::Input { .. } | Output::Comm(_) => {}
         }
     }

@@ -20,6 +20,11 @@ pub trait CellRunner: Send + Sync + 'static {
     /// while another cell runs. A clone of `output` may outlive the cell, for its background threads.
     fn execute(&self, cell: ExecuteCell, output: OutputSender) -> BoxFuture<'_, ExecuteReply>;
 
+    /// What the last cell cost, if it ran to its end; goes into its reply's metadata.
+    fn figures(&self) -> Option<CellFigures> {
+        None
+    }
+
     /// A cell was queued behind the running one and can be compiled ahead. Must not block.
     fn upcoming(&self, code: &str);
 
@@ -40,9 +45,16 @@ pub trait CellRunner: Send + Sync + 'static {
     /// The answer to the last [`Output::Input`]; `Err` says why there is none. Must not block.
     fn input_reply(&self, reply: Result<String, String>);
 
+    /// Whether the runner answers this comm by itself, at once and also while a cell runs. Must not
+    /// block.
+    fn answers_comm(&self, _message: &CommMessage) -> bool {
+        false
+    }
+
     /// A comm message from the front end. `output` belongs to this message: what a callback shows
-    /// goes there. Ends when the message has been handled or queued. An open for an unknown target
-    /// is answered by an [`Output::Comm`] that closes it.
+    /// goes there, or to the cell that opened the comm. Ends when the message has been handled, or
+    /// queued where [`Self::answers_comm`] holds. An open for an unknown target is answered by an
+    /// [`Output::Comm`] that closes it.
     fn comm(&self, message: CommMessage, output: OutputSender) -> BoxFuture<'_, ()>;
 
     /// Ends the worker; nothing is called afterwards unless `restart` is set.
@@ -100,6 +112,19 @@ impl ExecuteReply {
     }
 }
 
+/// What a cell cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CellFigures {
+    /// Calls of rustc.
+    pub compiles: u32,
+    /// Milliseconds in rustc.
+    pub compile_ms: f64,
+    /// Milliseconds in the cell's own code.
+    pub run_ms: f64,
+    /// Milliseconds of everything else.
+    pub overhead_ms: f64,
+}
+
 /// Why a cell failed, ready to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellError {
@@ -151,6 +176,8 @@ pub enum Output {
     },
     /// A comm message to the front end.
     Comm(CommMessage),
+    /// A failure that ends no cell: of a widget's callback.
+    Error(CellError),
 }
 
 /// Name of a standard stream.

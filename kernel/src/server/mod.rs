@@ -170,13 +170,15 @@ pub async fn serve(
 
     let (cells_tx, cells_rx) = mpsc::unbounded_channel();
     let (comms_tx, comms_rx) = mpsc::unbounded_channel();
+    let (panels_tx, panels_rx) = mpsc::unbounded_channel();
     // Tasks end with the set.
     let mut tasks = JoinSet::new();
     tasks.spawn(heartbeat::run(heartbeat));
     tasks.spawn(iopub::run(iopub, server.iopub.clone()));
     tasks.spawn(execute::run(Arc::clone(&server), cells_rx));
     tasks.spawn(shell::run_comms(Arc::clone(&server), comms_rx));
-    tasks.spawn(shell::run(Arc::clone(&server), shell_rx, cells_tx, comms_tx));
+    tasks.spawn(shell::run_comms(Arc::clone(&server), panels_rx));
+    tasks.spawn(shell::run(Arc::clone(&server), shell_rx, cells_tx, comms_tx, panels_tx));
     tasks.spawn(control::run(Arc::clone(&server), control_rx));
     tasks.spawn({
         let server = Arc::clone(&server);

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::server::Server;
 use crate::server::comms;
-use crate::server::handler::{CommMessage, Output, OutputReceiver, OutputSender};
+use crate::server::handler::{CellError, CommMessage, Output, OutputReceiver, OutputSender};
+use crate::server::message::error_content;
 use crate::server::request::Parent;
 
 /// What output belongs to.
@@ -81,6 +82,7 @@ async fn publish(server: &Server, origin: &Origin, output: Output) {
             }
         }
         Output::Comm(message) => publish_comm(server, parent, message).await,
+        Output::Error(error) => server.iopub.publish(Some(parent), "error", shown_error(&error)),
     }
 }
 
@@ -89,6 +91,15 @@ async fn publish_comm(server: &Server, parent: &Parent, message: CommMessage) {
     let content = comms::content(&message);
     let metadata = message.metadata.is_object().then_some(message.metadata);
     server.iopub.output(parent, message.kind.as_str(), content, metadata, message.buffers).await;
+}
+
+/// Content of an `error` message: that of a reply without its status.
+fn shown_error(error: &CellError) -> Value {
+    let mut shown = error_content(error);
+    if let Some(content) = shown.as_object_mut() {
+        content.remove("status");
+    }
+    shown
 }
 
 /// `data` and `metadata` of a bundle; text/plain is added where a foreign bundle has none.

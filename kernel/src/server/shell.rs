@@ -30,6 +30,7 @@ pub(crate) async fn run(
     mut connection: RouterRecvConnection,
     cells_tx: UnboundedSender<Execution>,
     comms_tx: UnboundedSender<Comm>,
+    panels_tx: UnboundedSender<Comm>,
 ) {
     loop {
         let Incoming { parent, request } = match receive(&mut connection, "shell").await {
@@ -50,7 +51,9 @@ pub(crate) async fn run(
                 let _ = cells_tx.send(Execution { parent, content, cell_id });
             }
             Request::Comm(message) => {
-                let _ = comms_tx.send((parent, message));
+                let runner = server.runner.ready();
+                let answers = runner.is_some_and(|runner| runner.answers_comm(&message));
+                let _ = if answers { &panels_tx } else { &comms_tx }.send((parent, message));
             }
             // Old clients send these here.
             Request::Shutdown(request) => {
@@ -67,7 +70,9 @@ pub(crate) async fn run(
     }
 }
 
-/// Handles comm messages in order, beside the cells.
+/// Handles comm messages in order, beside the cells. A message to the worker is handled when its
+/// callback has ended: a front end that waits for idle, as ipywidgets does, sends no more than the
+/// callbacks take.
 pub(crate) async fn run_comms(server: Arc<Server>, mut comms_rx: UnboundedReceiver<Comm>) {
     while let Some((parent, message)) = comms_rx.recv().await {
         let _busy = Busy::start(&server.iopub, &parent);

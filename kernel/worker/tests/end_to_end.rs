@@ -362,6 +362,7 @@ fn progress_bars_and_comms_reach_the_kernel() {
     let [Shown::Comm(kind, id, data)] = ran.shown.as_slice() else { panic!("{:?}", ran.shown) };
     assert_eq!((kind.as_str(), &data["a"]), ("comm_open", &json!(1)));
     lab.send(&Request::Comm {
+        id: 1 << 40,
         kind: "comm_msg".into(),
         comm_id: id.clone(),
         target: String::new(),

@@ -1,6 +1,7 @@
 //! Comms: two-way channels between cell code and the front end, as widgets use them.
 //!
-//! Callbacks run on the cell thread while no cell runs; messages that arrive during a cell wait.
+//! Callbacks run on the cell thread while no cell runs; messages that arrive during a cell wait. A
+//! callback that panics, reports an error or is interrupted fails alone: its comm goes on.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,10 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oxilab_protocol::Event;
+use oxilab_protocol::{Event, Failure, FailureKind};
 use serde_json::Value;
 
-use crate::{display, link};
+use crate::worker::critical;
+use crate::{cancel, cell, display, link, panics};
 
 /// A message that came from the front end.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +43,8 @@ struct Registry {
 }
 
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
+/// What the running callback has reported.
+static REPORTED: Mutex<Option<Failure>> = Mutex::new(None);
 
 impl Comm {
     /// Opens a comm at a target of the front end, for example `jupyter.widget`.
@@ -94,21 +98,33 @@ pub fn register_target(name: impl Into<String>, target: fn(&Comm, &Message)) {
     registry(|registry| registry.targets.insert(name.into(), target));
 }
 
-/// Delivers a message on the cell thread. A comm that nobody knows is closed, as Jupyter asks.
-pub(crate) fn deliver(comm: String, target: &str, message: &Message) {
+/// Says from inside a callback that it failed; the person sees it as an error below the cell that opened
+/// the comm. The first report of a callback counts. `name` is the error's type, `message` what it says.
+pub fn report(name: impl Into<String>, message: impl Into<String>) {
+    reported().get_or_insert(Failure {
+        kind: FailureKind::Error,
+        name: name.into(),
+        message: message.into(),
+        details: Vec::new(),
+        location: None,
+        frames: Vec::new(),
+    });
+}
+
+/// Delivers a message on the cell thread and says how its callback failed. A comm that nobody knows is
+/// closed, as Jupyter asks.
+pub(crate) fn deliver(comm: String, target: &str, message: &Message) -> Option<Failure> {
     let comm = Comm { id: comm };
     if message.kind == "comm_open" {
         match registry(|registry| registry.targets.get(target).copied()) {
-            Some(target) => guarded(|| target(&comm, message)),
+            Some(target) => return guarded(|| target(&comm, message)),
             None => comm.close(Value::Object(serde_json::Map::new())),
         }
-        return;
+        return None;
     }
     // The callback is out of the registry while it runs: it may open, close or replace comms.
-    let Some(mut callback) = registry(|registry| registry.callbacks.remove(&comm.id)) else {
-        return;
-    };
-    guarded(|| callback(&comm, message));
+    let mut callback = registry(|registry| registry.callbacks.remove(&comm.id))?;
+    let failure = guarded(|| callback(&comm, message));
     if message.kind != "comm_close" {
         let unused = registry(|registry| {
             if registry.callbacks.contains_key(&comm.id) {
@@ -119,22 +135,27 @@ pub(crate) fn deliver(comm: String, target: &str, message: &Message) {
         });
         drop(unused);
     }
+    failure
 }
 
-fn guarded(callback: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-        let failure = crate::panics::failure(&*payload);
-        let place = failure
-            .location
-            .map(|(file, line, column)| format!(" at {file}:{line}:{column}"))
-            .unwrap_or_default();
-        if crate::cancel::is_interrupt(&*payload) {
-            eprintln!("A widget's callback was interrupted.");
-        } else {
-            eprintln!("A widget's callback panicked{place}: {}", failure.message);
-        }
-        std::mem::forget(payload);
-    }
+fn guarded(callback: impl FnOnce()) -> Option<Failure> {
+    *reported() = None;
+    // A callback is the user's code: it may be parked when it does not answer an interrupt.
+    critical::release();
+    let ended = catch_unwind(AssertUnwindSafe(callback));
+    critical::hold();
+    let report = reported().take();
+    let Err(payload) = ended else {
+        return if cancel::requested() { Some(cell::interrupted()) } else { report };
+    };
+    let interrupted = cancel::requested() || cancel::is_interrupt(&*payload);
+    let failure = if interrupted { cell::interrupted() } else { panics::failure(&*payload) };
+    std::mem::forget(payload);
+    Some(failure)
+}
+
+fn reported() -> MutexGuard<'static, Option<Failure>> {
+    REPORTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn registry<T>(work: impl FnOnce(&mut Registry) -> T) -> T {
@@ -163,12 +184,18 @@ mod tests {
 
     use super::*;
 
+    /// Callbacks run one at a time in a worker.
+    fn turn() -> MutexGuard<'static, ()> {
+        crate::cancel::tests::turn()
+    }
+
     fn message(kind: &str) -> Message {
         Message { kind: kind.to_owned(), data: json!({}), buffers: Vec::new() }
     }
 
     #[test]
     fn a_callback_gets_messages_until_the_close_and_survives_a_panic() {
+        let _turn = turn();
         let calls = Arc::new(AtomicUsize::new(0));
         let comm = Comm::open("test", json!({}), json!({}), &[]);
         let counted = Arc::clone(&calls);
@@ -176,15 +203,34 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
             assert!(message.data.is_object(), "not an object");
         });
-        deliver(comm.id().to_owned(), "", &message("comm_msg"));
-        deliver(comm.id().to_owned(), "", &Message { data: json!(1), ..message("comm_msg") });
+        assert_eq!(deliver(comm.id().to_owned(), "", &message("comm_msg")), None);
+        let bad = Message { data: json!(1), ..message("comm_msg") };
+        let failure = deliver(comm.id().to_owned(), "", &bad).expect("failed");
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Panic, "not an object"));
         deliver(comm.id().to_owned(), "", &message("comm_close"));
         deliver(comm.id().to_owned(), "", &message("comm_msg"));
         assert_eq!(calls.load(Ordering::Relaxed), 3);
     }
 
     #[test]
+    fn a_report_is_the_callbacks_failure_and_is_not_kept() {
+        let _turn = turn();
+        let comm = Comm::open("test", json!({}), json!({}), &[]);
+        comm.on_message(|_, message| {
+            if message.data.is_null() {
+                report("ShapeError", "2 is not 3");
+                report("Second", "is not heard");
+            }
+        });
+        let bad = Message { data: json!(null), ..message("comm_msg") };
+        let failure = deliver(comm.id().to_owned(), "", &bad).expect("failed");
+        assert_eq!((failure.name.as_str(), failure.message.as_str()), ("ShapeError", "2 is not 3"));
+        assert_eq!(deliver(comm.id().to_owned(), "", &message("comm_msg")), None);
+    }
+
+    #[test]
     fn a_callback_may_replace_itself_and_unknown_comms_are_ignored() {
+        let _turn = turn();
         let comm = Comm::open("test", json!({}), json!({}), &[]);
         let second = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&second);

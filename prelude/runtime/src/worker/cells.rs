@@ -9,7 +9,8 @@ use oxilab_protocol::{Event, Failure, FailureKind, Outcome, Query, Request};
 use serde_json::{Value, json};
 
 use super::queue::{self, Job};
-use super::{critical, libraries, take_over};
+use super::take_over::{self, Work};
+use super::{critical, libraries};
 use crate::inspect::PageRequest;
 use crate::link::{self, Link};
 use crate::{cancel, cell, comm, input, panics, signals, store, tasks};
@@ -61,20 +62,24 @@ fn answer(link: &'static Link, number: u64, request: Request) {
             store::with(store::Store::begin);
             panics::forget();
             queue::begin(number);
-            take_over::running(number, cell);
+            take_over::running(number, Work::Cell(cell));
             let (outcome, micros) = run(&library, &libraries);
             link.settle();
             input::allow(false);
             queue::end(number);
             done(link, cell, outcome, micros);
         }
-        Request::Comm { kind, comm_id, target, data, buffers } => {
-            store::with(store::Store::begin);
+        Request::Comm { id, kind, comm_id, target, data, buffers } => {
+            input::allow(false);
+            panics::forget();
             queue::begin(number);
+            take_over::running(number, Work::Callback(id));
+            link.send(&Event::Callback { id, comm_id: comm_id.clone() });
             let message = comm::Message { kind, data, buffers: comm::decode(&buffers) };
-            comm::deliver(comm_id, &target, &message);
+            let failure = comm::deliver(comm_id, &target, &message);
             link.settle();
             queue::end(number);
+            callback_ended(link, id, failure.as_ref());
         }
         Request::Load { id, libraries } => {
             let result = libraries.iter().try_for_each(|path| libraries::load(path));
@@ -105,6 +110,11 @@ fn answer(link: &'static Link, number: u64, request: Request) {
 pub(super) fn done(link: &Link, cell: u64, outcome: Outcome, micros: u64) {
     let (stored, lost) = store::with(|store| (store.stored(), store.lost()));
     link.send(&Event::Done { cell, outcome, stored, lost, micros });
+}
+
+/// Reports the end of a comm's callback; also by the thread that took over from one that was parked.
+pub(super) fn callback_ended(link: &Link, id: u64, failure: Option<&Failure>) {
+    reply(link, id, Ok(json!(failure)));
 }
 
 fn run(library: &Path, libraries: &[PathBuf]) -> (Outcome, u64) {

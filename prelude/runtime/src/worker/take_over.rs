@@ -21,6 +21,9 @@ const NUDGE: Duration = Duration::from_millis(50);
 const TRIES: Duration = Duration::from_secs(2);
 const PROOF: Duration = Duration::from_secs(1);
 
+/// What is said of a callback whose thread was parked.
+const LOST: &str = "The widget's callback did not stop by itself and is lost: run its cell again.";
+
 /// What the next signal asks of the cell thread.
 const NOTHING: u32 = 0;
 const PARK_IN_CODE: u32 = 1;
@@ -29,9 +32,10 @@ const PARK_IN_CALL: u32 = 2;
 static WANTED: AtomicU32 = AtomicU32::new(NOTHING);
 static PARKED: AtomicBool = AtomicBool::new(false);
 static THREAD: AtomicI32 = AtomicI32::new(0);
-/// The job and the cell that run.
+/// The job that runs, what it is, and the kernel's number of it.
 static JOB: AtomicU64 = AtomicU64::new(0);
-static CELL: AtomicU64 = AtomicU64::new(0);
+static IS_CELL: AtomicBool = AtomicBool::new(true);
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 /// The job that is being watched, so that a second press does not start a second watch.
 static WATCHED: AtomicU64 = AtomicU64::new(0);
 
@@ -75,8 +79,22 @@ pub(super) fn this_is_the_cell_thread() {
     THREAD.store(thread, Ordering::SeqCst);
 }
 
-pub(super) fn running(job: u64, cell: u64) {
-    CELL.store(cell, Ordering::SeqCst);
+/// User code that can be interrupted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work {
+    /// A cell, by its number.
+    Cell(u64),
+    /// A comm's callback, by its request's id.
+    Callback(u64),
+}
+
+pub(super) fn running(job: u64, work: Work) {
+    let (is_cell, number) = match work {
+        Work::Cell(cell) => (true, cell),
+        Work::Callback(id) => (false, id),
+    };
+    NUMBER.store(number, Ordering::SeqCst);
+    IS_CELL.store(is_cell, Ordering::SeqCst);
     JOB.store(job, Ordering::SeqCst);
 }
 
@@ -100,7 +118,6 @@ fn escalate(job: u64) {
             return;
         }
     }
-    // Only cells have variables to account for; a comm's callback waits for its end or step (c).
     if JOB.load(Ordering::SeqCst) != job {
         return;
     }
@@ -237,12 +254,19 @@ fn replace(job: u64) {
     critical::hold();
     link.settle();
     input::allow(false);
-    let cell = CELL.load(Ordering::SeqCst);
+    let number = NUMBER.load(Ordering::SeqCst);
+    let is_cell = IS_CELL.load(Ordering::SeqCst);
     if cells::start(None).is_err() {
         end_process();
     }
     if queue::end(job) {
-        cells::done(link, cell, Outcome::Failed(cell::interrupted()), 0);
+        if is_cell {
+            cells::done(link, number, Outcome::Failed(cell::interrupted()), 0);
+        } else {
+            let mut failure = cell::interrupted();
+            failure.details.push(LOST.to_owned());
+            cells::callback_ended(link, number, Some(&failure));
+        }
     }
 }
 

@@ -1,0 +1,174 @@
+"""Interrupts: how soon a cell ends beside ipykernel, what polls cost, how soon a widget answers.
+
+    cargo xtask bench interrupt [--runs N]
+
+The cost of polls is that of the same loop with polls (in a cell) and without (in a macro's body, which
+gets none), alternately in one worker whose flag has been stored to by a real interrupt before. The
+tables go to `benches/results/interrupt.md`.
+"""
+
+import argparse
+import statistics
+import time
+
+from kernels import ROOT, Kernel
+from report import machine, today
+
+# What a cell is busy with: in Rust, in Python (None where it has no like).
+BUSY = {
+    "an endless loop": ("println!(\"go\");\nloop {}", "print('go')\nwhile True: pass"),
+    "a sleep": (
+        "println!(\"go\");\nstd::thread::sleep(Duration::from_secs(100));",
+        "print('go')\nimport time; time.sleep(100)",
+    ),
+    "an await": (
+        "println!(\"go\");\nstd::future::pending::<()>().await;",
+        "print('go')\nimport asyncio; await asyncio.Event().wait()",
+    ),
+    "a function of an earlier cell": ("println!(\"go\");\nspin(u64::MAX)", "print('go')\nspin(10**18)"),
+    "a channel, by take-over": (
+        "let (_tx, rx) = std::sync::mpsc::channel::<u8>();\nprintln!(\"go\");\nrx.recv()?",
+        None,
+    ),
+}
+SETUP = (
+    "fn spin(n: u64) -> u64 { let mut s = 0; while s < n { s = std::hint::black_box(s + 1); } s }",
+    "def spin(n):\n    s = 0\n    while s < n: s += 1\n    return s",
+)
+# Loops that have a poll: each iteration does as much as is written. `{}` is how often.
+LOOPS = {
+    "while, a table of 256": "let mut i = 0u64; while i < n { sum += table[(i & 255) as usize] ^ i; i += 1; }",
+    "for with a call": "for i in 0..n { sum = sum.wrapping_add(std::hint::black_box(i)); }",
+    "for over a sum of 64": "for i in 0..n / 64 { sum += table[(i & 3) as usize..64].iter().sum::<u64>(); }",
+    "loop that hashes": "let mut i = 0u64; loop { if i == n { break; } sum = (sum ^ i).wrapping_mul(0x9E3779B97F4A7C15).rotate_left(5); i += 1; }",
+    "for that pushes": "let mut v = Vec::new(); for i in 0..n { v.push(i); if v.len() == 4096 { sum += v.iter().sum::<u64>(); v.clear(); } }",
+}
+ITERATIONS = 100_000_000
+
+
+def interrupted(kernel, code):
+    """Seconds from the request to the reply, and of the next cell."""
+    client = kernel.client
+    message = client.execute(code)
+    while True:
+        shown = client.get_iopub_msg(timeout=60)
+        if shown["parent_header"].get("msg_id") == message and shown["msg_type"] == "stream":
+            break
+    time.sleep(0.1)
+    start = time.perf_counter()
+    kernel.manager.interrupt_kernel()
+    reply = client.get_shell_msg(timeout=60)
+    took = time.perf_counter() - start
+    assert reply["content"]["ename"] in ("KeyboardInterrupt", "CancelledError"), reply["content"]
+    start = time.perf_counter()
+    kernel.must("1 + 1")
+    return took, time.perf_counter() - start
+
+
+def latencies(runs):
+    rows = []
+    with Kernel("oxilab") as rust, Kernel("python3") as python:
+        rust.must(SETUP[0])
+        python.must(SETUP[1])
+        for name, cells in BUSY.items():
+            times = {"rust": [], "python": []}
+            few = runs if cells[1] else max(3, runs // 4)
+            for _ in range(few):
+                times["rust"].append(interrupted(rust, cells[0]))
+                if cells[1]:
+                    times["python"].append(interrupted(python, cells[1]))
+            rows.append((name, times["rust"], times["python"]))
+            print(name, quantiles([t for t, _ in times["rust"]]), flush=True)
+    return rows
+
+
+def quantiles(times):
+    if not times:
+        return "—"
+    ordered = sorted(times)
+    high = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+    return f"{1000 * statistics.median(ordered):.1f} / {1000 * high:.1f} ms"
+
+
+def polls(runs):
+    rows = []
+    with Kernel("oxilab") as kernel:
+        # The flag has been stored to: nothing may treat it as a constant.
+        interrupted(kernel, BUSY["an endless loop"][0])
+        for name, loop in LOOPS.items():
+            body = f"let n = std::hint::black_box({ITERATIONS}u64); let mut sum = 0u64;"
+            body += " let table: Vec<u64> = (0..256u64).map(std::hint::black_box).collect();"
+            timed = f"let start = Instant::now(); {body} {loop} std::hint::black_box(sum);"
+            print_it = 'println!("{}", start.elapsed().as_secs_f64());'
+            macro = f"macro_rules! unpolled {{ () => {{{{ {timed} {print_it} }}}} }}\nunpolled!()"
+            with_polls, without = [], []
+            for _ in range(runs):
+                with_polls.append(float(kernel.must(f"{{ {timed} {print_it} }}").text))
+                without.append(float(kernel.must(macro).text))
+            rows.append((name, statistics.median(with_polls), statistics.median(without)))
+            print(name, rows[-1], flush=True)
+    return rows
+
+
+def callbacks(runs):
+    """Seconds from a slider's message to the update of what it shows."""
+    times = []
+    with Kernel("oxilab") as kernel:
+        client = kernel.client
+        message = client.execute('interact(("n", 0..=1000), |n: i32| html(format!("<b>{n}</b>")));')
+        slider = None
+        while True:
+            shown = client.get_iopub_msg(timeout=60)
+            content = shown["content"]
+            if shown["msg_type"] == "comm_open" and content["data"]["state"]["_model_name"] == "IntSliderModel":
+                slider = content["comm_id"]
+            if shown["parent_header"].get("msg_id") == message and content.get("execution_state") == "idle":
+                break
+        for value in range(10 * runs):
+            data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+            moved = client.session.msg("comm_msg", {"comm_id": slider, "data": data})
+            start = time.perf_counter()
+            client.shell_channel.send(moved)
+            while client.get_iopub_msg(timeout=60)["msg_type"] != "update_display_data":
+                pass
+            times.append(time.perf_counter() - start)
+            while client.get_iopub_msg(timeout=60)["content"].get("execution_state") != "idle":
+                pass
+    return times
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=10)
+    runs = parser.parse_args().runs
+    slider = callbacks(runs)
+    costs = polls(runs)
+    ends = latencies(runs)
+    lines = [
+        "# Interrupts and widgets",
+        "",
+        f"`cargo xtask bench interrupt`, {today()}, {machine()}. 50th / 95th percentile of {runs} runs.",
+        "",
+        "| a cell is busy with | ends after | ipykernel | the next cell after | ipykernel |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, rust, python in ends:
+        figures = [quantiles([pair[part] for pair in times]) for part in (0, 1) for times in (rust, python)]
+        lines.append("| " + " | ".join([name, *figures]) + " |")
+    lines += [
+        "",
+        f"Loops of {ITERATIONS:,} iterations, medians of {runs} runs, alternately:",
+        "",
+        "| loop | with polls | without | cost |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, polled, plain in costs:
+        lines.append(f"| {name} | {1000 * polled:.0f} ms | {1000 * plain:.0f} ms | {100 * (polled / plain - 1):+.1f} % |")
+    lines += ["", f"From a slider's message to the update of what it shows: {quantiles(slider)}.", ""]
+    path = ROOT / "benches/results/interrupt.md"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

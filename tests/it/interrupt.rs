@@ -1,0 +1,249 @@
+//! One press of the button against everything a cell can be busy with, through the protocol: the cell
+//! ends with `KeyboardInterrupt`, variables survive, the next cell is taken soon.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use oxilab_tests::engine;
+use oxilab_tests::frontend::{Channel, Frontend, execute_content};
+use serde_json::{Value, json};
+
+/// The bar for what a poll, a hook or a signal ends; the machine is shared with other tests, so a
+/// second is added to what a person may wait.
+const SOON: Duration = Duration::from_secs(2);
+/// The bar where the thread has to be parked: two seconds of nudging, then the take-over.
+const PARKED: Duration = Duration::from_secs(6);
+
+/// What the interrupt brought.
+struct Ended {
+    reply: Value,
+    took: Duration,
+}
+
+/// What tells that a cell is where the interrupt is meant to find it.
+enum Ready {
+    /// It has printed.
+    Printed,
+    /// It has asked for input.
+    Asked,
+    /// So much time has gone by.
+    After(Duration),
+}
+
+/// Runs a cell, interrupts it once, and reads everything of it.
+async fn interrupt(frontend: &mut Frontend, code: &str, ready: Ready) -> Ended {
+    let mut content = execute_content(code);
+    content["allow_stdin"] = json!(true);
+    let cell = frontend.send(Channel::Shell, "execute_request", content).await;
+    frontend.expect_status(&cell, "busy").await;
+    frontend.expect(&cell, "execute_input").await;
+    match ready {
+        Ready::Printed => {
+            frontend.expect(&cell, "stream").await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ready::Asked => {
+            let request = frontend.reply(Channel::Stdin, &cell).await;
+            assert_eq!(request.msg_type, "input_request");
+        }
+        Ready::After(time) => tokio::time::sleep(time).await,
+    }
+    let pressed = Instant::now();
+    let press = frontend.send(Channel::Control, "interrupt_request", json!({})).await;
+    let reply = frontend.reply(Channel::Control, &press).await;
+    assert_eq!(reply.content, json!({"status": "ok"}));
+    let reply = frontend.reply(Channel::Shell, &cell).await.content;
+    let took = pressed.elapsed();
+    let mut idle = 0;
+    while idle < 2 {
+        let message = frontend.iopub().await;
+        idle += usize::from(message.content["execution_state"] == "idle");
+    }
+    assert_eq!(reply["status"], "error", "{code}: {reply}");
+    assert_eq!(reply["ename"], "KeyboardInterrupt", "{code}: {reply}");
+    Ended { reply, took }
+}
+
+/// The next cell runs, within a second, and `kept` is what it was.
+async fn survives(frontend: &mut Frontend, what: &str) {
+    let start = Instant::now();
+    let done = frontend.execute("kept.iter().sum::<i32>()").await;
+    assert_eq!(done.result(), "42", "{what}: {}", done.reply);
+    let took = start.elapsed();
+    assert!(took < SOON, "{what}: the next cell took {took:?}");
+}
+
+async fn session() -> Frontend {
+    let mut frontend = engine::start().await;
+    let setup = [
+        "use std::sync::atomic::{AtomicU64, Ordering::Relaxed};\n\
+         static TICKS: AtomicU64 = AtomicU64::new(0);\n\
+         fn spin(n: u64) -> u64 {\n\
+             fn inner(n: u64) -> u64 {\n\
+                 let mut sum = 0;\n\
+                 while sum < n { sum = std::hint::black_box(sum + 1); }\n\
+                 sum\n\
+             }\n\
+             inner(n)\n\
+         }",
+        "let kept = vec![40, 1, 1];",
+        "std::thread::spawn(|| loop {\n\
+             TICKS.fetch_add(1, Relaxed);\n\
+             std::thread::sleep(Duration::from_millis(5));\n\
+         });",
+    ];
+    for code in setup {
+        let done = frontend.execute(code).await;
+        assert_eq!(done.reply["status"], "ok", "{}", done.reply);
+    }
+    frontend
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_press_ends_whatever_runs() {
+    let mut frontend = session().await;
+    let cells = [
+        ("loop {}", "println!(\"go\");\nloop {}"),
+        (
+            "a long for",
+            "println!(\"go\");\nlet mut sum = 0u64;\n\
+             for i in 0..u64::MAX { sum = sum.wrapping_add(std::hint::black_box(i)); }\nsum",
+        ),
+        ("a nested function of an earlier cell", "println!(\"go\");\nspin(u64::MAX)"),
+        ("a sleep", "println!(\"go\");\nstd::thread::sleep(Duration::from_secs(100));"),
+        (
+            "a polars query",
+            "let many = df!(\"x\" => (0..40_000i64).collect::<Vec<_>>())?.lazy();\n\
+             println!(\"go\");\n\
+             many.clone().cross_join(many, None)\n\
+                 .select([(col(\"x\") * col(\"x_right\")).sum()]).collect()?",
+        ),
+        (
+            "candle",
+            "let w = Var::randn(0f32, 1f32, (256, 256), &Device::Cpu)?;\n\
+             let mut optimiser = SGD::new(vec![w.clone()], 1e-6)?;\n\
+             println!(\"go\");\n\
+             for step in 0..10_000_000 {\n\
+                 let loss = w.matmul(w.as_tensor())?.sqr()?.mean_all()?;\n\
+                 optimiser.backward_step(&loss)?;\n\
+                 if step == 0 { println!(\"trains\"); }\n\
+             }",
+        ),
+        ("an await", "println!(\"go\");\nstd::future::pending::<()>().await;"),
+        ("a progress bar", "println!(\"go\");\nfor _ in progress(0..u64::MAX) {}"),
+        ("what it borrows", "println!(\"go\");\nloop { std::hint::black_box(&kept); }"),
+    ];
+    for (what, code) in cells {
+        let ended = interrupt(&mut frontend, code, Ready::Printed).await;
+        println!("{what}: {:?}", ended.took);
+        assert!(ended.took < SOON, "{what}: {:?}", ended.took);
+        survives(&mut frontend, what).await;
+    }
+    let first = frontend.execute("TICKS.load(Relaxed)").await.result().to_owned();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let second = frontend.execute("TICKS.load(Relaxed)").await.result().to_owned();
+    assert_ne!(first, second, "the background thread has ended");
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_press_ends_what_is_not_a_cells_code() {
+    let mut frontend = session().await;
+    let cells = [
+        ("input", "let name = input(\"name? \")?;", Ready::Asked),
+        (
+            "std's stdin",
+            "let mut line = String::new();\nstd::io::stdin().read_line(&mut line)?;",
+            Ready::Asked,
+        ),
+        ("a shell command", "!sleep 100", Ready::After(Duration::from_millis(400))),
+        ("a %%bash cell", "%%bash\nsleep 100", Ready::After(Duration::from_millis(400))),
+        (
+            "rustc",
+            "#[allow(long_running_const_eval)]\n\
+             const N: u64 = { let mut i = 0; while i < 4_000_000_000 { i += 1; } i };\n\
+             N",
+            Ready::After(Duration::from_millis(800)),
+        ),
+    ];
+    for (what, code, ready) in cells {
+        let ended = interrupt(&mut frontend, code, ready).await;
+        println!("{what}: {:?}", ended.took);
+        assert!(ended.took < SOON, "{what}: {:?}", ended.took);
+        survives(&mut frontend, what).await;
+    }
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_answers_nothing_is_parked_and_only_its_variables_are_lost() {
+    let mut frontend = session().await;
+    let cells = [
+        (
+            "a channel",
+            "let (_tx, rx) = std::sync::mpsc::channel::<u8>();\nprintln!(\"go\");\nrx.recv()?",
+        ),
+        (
+            "arithmetic without a poll",
+            "println!(\"go\");\nlet mut x = 1u64;\n\
+             for i in 0..u64::MAX { x ^= (x << 13) ^ (x >> 7) ^ i; }\nx",
+        ),
+    ];
+    for (what, code) in cells {
+        let ended = interrupt(&mut frontend, code, Ready::Printed).await;
+        println!("{what}: {:?}", ended.took);
+        assert!(ended.took < PARKED, "{what}: {:?}", ended.took);
+        survives(&mut frontend, what).await;
+    }
+    frontend.execute("let mut mine = vec![1u8];").await;
+    let code = "println!(\"go\");\nlet (_tx, rx) = std::sync::mpsc::channel::<u8>();\n\
+                mine.push(2);\nrx.recv()?";
+    let ended = interrupt(&mut frontend, code, Ready::Printed).await;
+    assert!(ended.reply["traceback"].to_string().contains("mine"), "{}", ended.reply);
+    survives(&mut frontend, "a variable that was taken").await;
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queued_cells_are_aborted_and_later_ones_run() {
+    let mut frontend = session().await;
+    let running = frontend.send_cell("println!(\"go\");\nloop {}").await;
+    let queued = frontend.send_cell("let never = 1;").await;
+    frontend.expect_status(&running, "busy").await;
+    frontend.expect(&running, "execute_input").await;
+    frontend.expect(&running, "stream").await;
+    let press = frontend.send(Channel::Control, "interrupt_request", json!({})).await;
+    frontend.reply(Channel::Control, &press).await;
+    assert_eq!(frontend.reply(Channel::Shell, &running).await.content["status"], "error");
+    assert_eq!(frontend.reply(Channel::Shell, &queued).await.content["status"], "aborted");
+    let mut idle = 0;
+    while idle < 3 {
+        idle += usize::from(frontend.iopub().await.content["execution_state"] == "idle");
+    }
+    survives(&mut frontend, "an aborted queue").await;
+    let done = frontend.execute("never").await;
+    assert_eq!(done.reply["status"], "error", "a cell of the queue ran");
+    // A press while nothing runs is meant for nobody.
+    let reply = frontend.ask(Channel::Control, "interrupt_request", json!({})).await;
+    assert_eq!(reply, json!({"status": "ok"}));
+    survives(&mut frontend, "a press for nobody").await;
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigint_is_a_press() {
+    let mut frontend = Frontend::spawn(&crate::binary::oxilab(), &[]).await;
+    frontend.execute("let kept = vec![40, 1, 1];").await;
+    let cell = frontend.send_cell("println!(\"go\");\nloop {}").await;
+    frontend.expect_status(&cell, "busy").await;
+    frontend.expect(&cell, "execute_input").await;
+    frontend.expect(&cell, "stream").await;
+    let process = frontend.process_id().expect("has a process").to_string();
+    let sent = Command::new("kill").args(["-INT", &process]).status().expect("kill starts");
+    assert!(sent.success());
+    let reply = frontend.reply(Channel::Shell, &cell).await.content;
+    assert_eq!(reply["ename"], "KeyboardInterrupt", "{reply}");
+    while frontend.iopub().await.content["execution_state"] != "idle" {}
+    survives(&mut frontend, "SIGINT").await;
+    frontend.shut_down().await;
+}
