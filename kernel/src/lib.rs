@@ -6,6 +6,7 @@
     reason = "composed code is written once per cell; the pieces read better as formats than as folds"
 )]
 
+mod assist;
 mod cargo;
 pub mod cell;
 pub mod child;

@@ -138,7 +138,10 @@ async fn metadata_stands_beside_the_matches(front: &mut Frontend) {
     assert_eq!(types[0]["text"], "height");
     assert_eq!(types[0]["type"], "method");
     assert_eq!(types[0]["signature"], "fn height(&self) -> usize");
-    assert_eq!((reply["cursor_start"].as_u64(), reply["cursor_end"].as_u64()), (Some(18), Some(21)));
+    assert_eq!(
+        (reply["cursor_start"].as_u64(), reply["cursor_end"].as_u64()),
+        (Some(18), Some(21))
+    );
     assert_eq!((types[0]["start"].as_u64(), types[0]["end"].as_u64()), (Some(18), Some(21)));
     let reply = complete(front, "pric|").await;
     assert_eq!(reply["metadata"]["_jupyter_types_experimental"][0]["signature"], "DataFrame");
@@ -159,7 +162,10 @@ async fn everything_is_inspected(front: &mut Frontend) {
         assert_eq!(reply["found"], true, "{text}");
         let plain = reply["data"]["text/plain"].as_str().expect("text");
         assert!(plain.contains(expected), "{text}: {plain}");
-        assert!(reply["data"]["text/markdown"].as_str().expect("markdown").contains("```rust"), "{text}");
+        assert!(
+            reply["data"]["text/markdown"].as_str().expect("markdown").contains("```rust"),
+            "{text}"
+        );
         assert!(reply["data"]["text/html"].as_str().expect("html").contains("<pre>"), "{text}");
     }
     let reply = inspect(front, "prices|", 0).await;

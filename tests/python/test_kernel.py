@@ -24,6 +24,14 @@ class OxilabKernelTests(jupyter_kernel_test.KernelTests):
         {"code": 'display(&markdown("**bold**"));', "mime": "text/markdown"},
     ]
     code_clear_output = "println!(\"gone\"); clear(false);"
+    completion_samples = [
+        {"text": "std::collections::Hash", "matches": {"HashMap", "HashSet"}},
+        {"text": "df!(\"a\" => [1])?.hei", "matches": {"height"}},
+        {"text": "train_test_sp", "matches": {"train_test_split"}},
+        {"text": "%tim", "matches": {"time", "timeit", "timing"}},
+    ]
+    code_inspect_sample = "DataFrame"
+    code_page_something = "DataFrame?"
     complete_code_samples = ["1 + 1", "let x = 1;", "fn f() -> u8 { 1 }", "// only a comment"]
     incomplete_code_samples = ["fn f() {", "let x = vec![1,", "if true {", '"open']
     invalid_code_samples = ["fn f() }", "let x = );"]

@@ -127,6 +127,31 @@ impl Compiler {
         Ok(Built { library, key, messages, millis, cached: false })
     }
 
+    /// Compiles code that has an error, for its messages; nothing is kept.
+    ///
+    /// # Errors
+    /// When rustc cannot be run or a file cannot be written.
+    pub async fn check(
+        &self,
+        source: &str,
+        externs: Vec<(String, PathBuf)>,
+        search: Vec<PathBuf>,
+    ) -> Result<Vec<Message>, CompileError> {
+        let folder = tempfile::Builder::new()
+            .prefix(".check-")
+            .tempdir_in(self.cache.folder())
+            .map_err(|source| CompileError::File {
+                action: "make a folder in",
+                path: self.cache.folder().to_owned(),
+                source,
+            })?;
+        let crate_name = "oxi_check";
+        let job = Job { crate_name, source, kind: Kind::Cell, opt_level: 0, externs, search };
+        let output = folder.path().join("checked");
+        let (messages, ..) = self.call(&job, "check", folder.path(), &output).await?;
+        Ok(messages)
+    }
+
     async fn call(
         &self,
         job: &Job<'_>,

@@ -3,6 +3,7 @@
 //! - [`state`]: items, variables, settings; a value that is replaced when a cell has succeeded.
 //! - [`prepare`]: text → library, through `cell`, `units`, `compose`, `compile`, `diagnostics`.
 //! - [`core`]: magics and Rust of a cell in order; the worker's life.
+//! - [`assist`], [`probe`]: what completion and inspection are told.
 //! - [`link`]: the worker's answers and output.
 //! - [`ahead`]: queued cells compiled while another runs.
 //! - [`errors`]: failures as Jupyter's error replies.
@@ -21,6 +22,7 @@ mod interrupts;
 mod link;
 mod panels;
 pub mod prepare;
+mod probe;
 pub mod state;
 
 use std::path::PathBuf;
@@ -105,6 +107,7 @@ impl Session {
         let interrupts = Interrupts::default();
         let current = CurrentLink::default();
         let core = Core::new(config, interrupts.clone(), current.clone());
+        let assist = assist::Assist::new(&core, current.clone());
         let queue = core.ahead.queue();
         let sources = core.sources.clone();
         Self {
@@ -112,7 +115,7 @@ impl Session {
             interrupts,
             current,
             queue,
-            assist: assist::Assist::default(),
+            assist,
             figures: Mutex::default(),
             sources,
             panels: panels::Panels::default(),
@@ -122,10 +125,13 @@ impl Session {
     async fn run_cell(&self, cell: ExecuteCell, output: OutputSender) -> ExecuteReply {
         self.interrupts.reset();
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let help = self.assist.help(&cell.code).await;
+        let code = help.as_ref().map_or(&cell.code, |help| &help.before);
+        let cell = ExecuteCell { code: code.clone(), ..cell };
         let mut core = self.core.lock().await;
         let ended = core.execute(&cell, &output).await;
-        self.assist.update(&core.state);
-        let (payload, figures) = match ended {
+        self.assist.update(&core);
+        let (mut payload, figures) = match ended {
             Ok(ended) => ended,
             Err(error) => {
                 core.ahead.clear();
@@ -133,12 +139,28 @@ impl Session {
             }
         };
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = Some(figures);
+        if let Some(help) = help {
+            payload.extend(self.page(&help, &output).await);
+        }
         let mut user_expressions = Map::new();
         for (name, expression) in &cell.user_expressions {
             let answer = evaluate(&mut core, &cell, expression.as_str().unwrap_or_default()).await;
             user_expressions.insert(name.clone(), answer);
         }
         ExecuteReply::Ok { user_expressions, payload }
+    }
+}
+
+impl Session {
+    /// The answer to `name?` for the front end's pager; where there is none, a line says so.
+    async fn page(&self, help: &crate::assist::Help, output: &OutputSender) -> Option<Value> {
+        let end = help.subject.chars().count();
+        if let Some(bundle) = self.assist.inspect(&help.subject, end, help.detail).await {
+            return Some(json!({"source": "page", "data": bundle.data, "start": 0}));
+        }
+        let text = format!("Object `{}` not found.\n", help.subject);
+        output.stream(crate::server::handler::StreamName::Stdout, text).await;
+        None
     }
 }
 
@@ -190,13 +212,13 @@ impl CellRunner for Session {
     }
 
     fn complete(&self, code: &str, cursor: usize) -> BoxFuture<'_, Completions> {
-        let completions = self.assist.complete(code, cursor);
-        async move { completions }.boxed()
+        let code = code.to_owned();
+        async move { self.assist.complete(&code, cursor).await }.boxed()
     }
 
     fn inspect(&self, code: &str, cursor: usize, detail: u8) -> BoxFuture<'_, Option<MimeBundle>> {
-        let found = self.assist.inspect(code, cursor, detail);
-        async move { found }.boxed()
+        let code = code.to_owned();
+        async move { self.assist.inspect(&code, cursor, detail).await }.boxed()
     }
 
     fn interrupt(&self) {

@@ -144,6 +144,42 @@ pub async fn prepare(
     Ok(preparation.prepared)
 }
 
+/// What code that is compiled beside a cell's finds, and where.
+pub(super) struct Outside {
+    /// Imports and macros, one line of code.
+    pub(super) code: String,
+    /// Crates usable by name.
+    pub(super) externs: Vec<(String, PathBuf)>,
+    /// Folders in which crates of crates are found.
+    pub(super) search: Vec<PathBuf>,
+    /// One of those folders; it goes with this value.
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// What code with these identifiers and types needs of the session; units come out of the cache.
+pub(super) async fn outside(
+    compiler: &Compiler,
+    state: &State,
+    identifiers: &BTreeSet<String>,
+    types: &[&str],
+) -> Result<Outside, PrepareError> {
+    let mut preparation = Preparation {
+        compiler,
+        state,
+        prepared: Prepared { items: state.items.clone(), ..Prepared::default() },
+        libraries: BTreeMap::new(),
+        folder: None,
+    };
+    let needs = state.items.needs(identifiers, types);
+    preparation.build_units(needs.units.clone()).await?;
+    let added = preparation.added_crates(&identifiers.iter().map(String::as_str).collect());
+    let mut externs = preparation.externs(&needs.units);
+    externs.extend(compiler.crates_named(types));
+    let search = preparation.search()?;
+    let code = added + &needs.imports + &needs.macros;
+    Ok(Outside { code, externs, search, _folder: preparation.folder })
+}
+
 struct Preparation<'a> {
     compiler: &'a Compiler,
     state: &'a State,

@@ -116,6 +116,12 @@ impl Items {
         found
     }
 
+    /// A number that grows with every definition.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
