@@ -179,14 +179,15 @@ fn of_members(world: &World, ty: &Ty, word: &str) -> Vec<Completion> {
         let matches = |one: &&Reached| one.member.name.to_lowercase().contains(&lower);
         found = reached.iter().filter(matches).filter(|one| !one.member.unstable).collect();
     }
-    // Fields, then the type's own methods, then those of traits; the unsafe last.
+    // Fields, then the type's own methods, then those of traits; the unsafe and the half-hidden last.
     found.sort_by_key(|one| {
         let rank = match (one.member.kind.as_str(), one.of_trait.is_empty()) {
             ("field", _) => 0,
             (_, true) => 1,
             (_, false) => 2,
         };
-        (one.member.signature.contains("unsafe fn"), rank, one.member.name.clone())
+        let last = one.member.signature.contains("unsafe fn") || one.member.name.starts_with('_');
+        (last, rank, one.member.name.clone())
     });
     let mut items: Vec<Completion> = found
         .into_iter()

@@ -46,7 +46,8 @@ pub(super) fn clean(fragment: &str) -> String {
                 if skip_anchor {
                     skip_anchor = name != "/a";
                 } else if name == "a" {
-                    skip_anchor = tag.has_class("doc-anchor") || tag.has_class("anchor");
+                    skip_anchor =
+                        ["doc-anchor", "anchor", "tooltip"].iter().any(|one| tag.has_class(one));
                     if !skip_anchor {
                         let target = tag.attribute("href").filter(|url| url.starts_with("http"));
                         links.push(target.is_some());
@@ -252,7 +253,7 @@ mod tests {
 see <a href="https://e.org/x">there</a>.</p>
 <h5 id="panics"><a class="doc-anchor" href="#panics">§</a>Panics</h5>
 <ul><li>if <em>full</em></li><li>never else</li></ul>
-<div class="example-wrap"><pre class="rust rust-example-rendered"><code><span class="kw">let </span>a = <span class="macro">vec!</span>[<span class="number">1</span>];
+<div class="example-wrap"><a href="#" class="tooltip">ⓘ</a><pre class="rust rust-example-rendered"><code><span class="kw">let </span>a = <span class="macro">vec!</span>[<span class="number">1</span>];
 a.len() &lt; 2;</code></pre></div>"##;
 
     #[test]
@@ -264,7 +265,7 @@ a.len() &lt; 2;</code></pre></div>"##;
             html.contains("<pre><code>let a = vec![1];\na.len() &lt; 2;</code></pre>"),
             "{html}"
         );
-        assert!(!html.contains("class") && !html.contains('§'), "{html}");
+        assert!(!html.contains("class") && !html.contains(['§', 'ⓘ']), "{html}");
     }
 
     #[test]
