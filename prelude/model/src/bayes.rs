@@ -42,7 +42,9 @@ impl Learner for GaussianNb {
         };
         let (x, features) = (&problem.x, problem.x.cols());
         let mut rows = vec![0.0; count];
-        codes.iter().for_each(|code| rows[*code as usize] += 1.0);
+        for code in codes {
+            rows[*code as usize] += 1.0;
+        }
         let (mut means, mut variances) = (vec![0.0; count * features], vec![0.0; count * features]);
         let mut largest = 0.0_f64;
         for feature in 0..features {
@@ -59,7 +61,9 @@ impl Learner for GaussianNb {
             }
         }
         let floor = (self.var_smoothing * largest).max(f64::MIN_POSITIVE);
-        variances.iter_mut().for_each(|variance| *variance += floor);
+        for variance in &mut variances {
+            *variance += floor;
+        }
         let priors = rows.iter().map(|n| (n / float(codes.len())).ln()).collect();
         Ok(Learned::new(BayesPredictor { features, priors, means, variances }))
     }
@@ -109,7 +113,9 @@ impl Predictor for BayesPredictor {
         }
         for p in out.chunks_exact_mut(classes.max(1)) {
             let log_sum = log_sum_exp(p);
-            p.iter_mut().for_each(|p| *p = (*p - log_sum).exp());
+            for p in p.iter_mut() {
+                *p = (*p - log_sum).exp();
+            }
         }
         Ok(Output::Probabilities(out))
     }

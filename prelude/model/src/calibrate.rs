@@ -3,6 +3,7 @@
 use oxilab_display::Render;
 use oxilab_display::table::{Heading, Table};
 use oxilab_model_format::Task;
+use oxilab_plot::Chart;
 use oxilab_runtime::MimeBundle;
 use polars::prelude::DataFrame;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::logistic::sigmoid;
 use crate::matrix::{Matrix, float};
 use crate::metrics::probability;
 use crate::predictor::{self, Output, Predictor, Reader, Sections, consistent};
+use crate::show::table_and_chart;
 use crate::target::Target;
 
 /// How probabilities are corrected.
@@ -87,7 +89,9 @@ fn platt(truth: &[bool], scores: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
             g[0] += (p - goal) * z;
             g[1] += p - goal;
         }
-        g.iter_mut().for_each(|g| *g /= n);
+        for g in g.iter_mut() {
+            *g /= n;
+        }
         loss / n
     })?;
     Ok((vec![found.point[0]], vec![found.point[1]]))
@@ -193,6 +197,10 @@ impl Predictor for CalibratedPredictor {
     fn importance(&self) -> Option<Vec<f64>> {
         self.inner.importance()
     }
+
+    fn library(&self) -> Option<(&'static str, String)> {
+        self.inner.library()
+    }
 }
 
 /// How well probabilities fit observed shares.
@@ -219,6 +227,18 @@ pub fn reliability(model: &FittedModel, df: &DataFrame) -> Result<Reliability> {
     Ok(Reliability { bins, error, brier: squares.sum::<f64>() / rows })
 }
 
+impl Reliability {
+    /// Observed shares over mean probabilities, beside the diagonal.
+    ///
+    /// # Errors
+    /// If there is no bin.
+    pub fn chart(&self) -> oxilab_plot::Result<Chart> {
+        let (probabilities, shares): (Vec<f64>, Vec<f64>) =
+            self.bins.iter().map(|(_, mean, share)| (*mean, *share)).unzip();
+        oxilab_plot::model::reliability(&probabilities, &shares)
+    }
+}
+
 impl Render for Reliability {
     fn render(&self) -> MimeBundle {
         let heads = ["mean probability", "observed share", "rows"];
@@ -228,27 +248,7 @@ impl Render for Reliability {
         for (rows, mean, share) in &self.bins {
             table.push(vec![Some(figure(*mean)), Some(figure(*share)), Some(rows.to_string())]);
         }
-        let points: Vec<_> = self
-            .bins
-            .iter()
-            .map(|(n, p, s)| serde_json::json!({"probability": p, "share": s, "rows": n}))
-            .collect();
-        let axis = |field: &str, title: &str| {
-            serde_json::json!({"field": field, "type": "quantitative",
-            "title": title, "scale": {"domain": [0, 1]}})
-        };
-        let spec = serde_json::json!({
-            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-            "width": 260, "height": 260,
-            "layer": [
-                {"data": {"values": [{"probability": 0, "share": 0}, {"probability": 1, "share": 1}]},
-                 "mark": {"type": "line", "strokeDash": [4, 4], "color": "gray"},
-                 "encoding": {"x": axis("probability", "mean probability"), "y": axis("share", "observed share")}},
-                {"data": {"values": points}, "mark": {"type": "line", "point": true},
-                 "encoding": {"x": axis("probability", "mean probability"), "y": axis("share", "observed share")}},
-            ],
-        });
-        table.render().with("application/vnd.vegalite.v5+json", spec)
+        table_and_chart(&table, self.chart())
     }
 }
 

@@ -62,8 +62,12 @@ impl Learner for Dummy {
         let predictor = match (&problem.y, self.season) {
             (Target::Classes(codes, count), _) => {
                 let mut shares = vec![0.0; *count];
-                codes.iter().for_each(|code| shares[*code as usize] += 1.0);
-                shares.iter_mut().for_each(|share| *share /= float(codes.len()));
+                for code in codes {
+                    shares[*code as usize] += 1.0;
+                }
+                for share in &mut shares {
+                    *share /= float(codes.len());
+                }
                 DummyPredictor { classes: true, values: shares }
             }
             (Target::Values(values), Some(period)) => {

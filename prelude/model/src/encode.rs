@@ -17,6 +17,9 @@ use crate::target::column_of;
 /// One-hot columns beyond this are a sign of an identifier.
 const MOST_ONE_HOT: usize = 1000;
 
+/// Frames up to this are encoded on the calling thread: waking others takes longer.
+const FEW_ROWS: usize = 64;
+
 /// How a learner wants frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -106,27 +109,26 @@ impl Encoder {
             encoder.mean.push(mean);
             encoder.scale.push(if constant { 1.0 } else { variance.sqrt() });
         }
-        let matrix = encoder.standardized(matrix);
+        let matrix = encoder.standardized(&matrix);
         Ok((encoder, matrix))
     }
 
     /// Encodes a frame that has the training frame's input columns, in any order.
     pub(crate) fn encode(&self, df: &DataFrame, unseen: Unseen) -> Result<Matrix> {
-        let blocks: Vec<Vec<f64>> = self
-            .columns
-            .par_iter()
-            .enumerate()
-            .map(|(index, schema)| self.encode_column(df, index, schema, unseen))
-            .collect::<Result<_>>()?;
+        let encode = |(index, schema)| self.encode_column(df, index, schema, unseen);
+        let blocks: Vec<Vec<f64>> = if df.height() <= FEW_ROWS && self.columns.len() <= 1000 {
+            self.columns.iter().enumerate().map(encode).collect::<Result<_>>()?
+        } else {
+            self.columns.par_iter().enumerate().map(encode).collect::<Result<_>>()?
+        };
         let total = blocks.iter().map(Vec::len).sum();
         let mut values = Vec::with_capacity(total);
         for block in blocks {
             values.extend_from_slice(&block);
         }
         let rows = df.height();
-        let matrix =
-            Matrix::new(rows, if rows == 0 { self.features() } else { total / rows }, values);
-        if self.mean.is_empty() { Ok(matrix) } else { Ok(self.standardized(matrix)) }
+        let matrix = Matrix::new(rows, total.checked_div(rows).unwrap_or(self.features()), values);
+        if self.mean.is_empty() { Ok(matrix) } else { Ok(self.standardized(&matrix)) }
     }
 
     /// How many features a row becomes.
@@ -165,7 +167,7 @@ impl Encoder {
         column.kind == ColumnKind::Categorical && self.encoding != Encoding::Codes
     }
 
-    fn standardized(&self, matrix: Matrix) -> Matrix {
+    fn standardized(&self, matrix: &Matrix) -> Matrix {
         let mut values = matrix.as_slice().to_vec();
         let rows = matrix.rows();
         for (col, chunk) in values.chunks_exact_mut(rows.max(1)).enumerate() {
@@ -246,15 +248,20 @@ fn plain_numbers(column: &Column, schema: &SchemaColumn) -> Result<Vec<f64>> {
 fn codes_of(column: &Column, schema: &SchemaColumn, unseen: Unseen) -> Result<Vec<Option<u32>>> {
     let text = column.cast(&DataType::String).doing("reading a column as categories")?;
     let text = text.str().doing("reading a column as categories")?;
-    let known: HashMap<&str, u32> = schema
-        .categories
-        .iter()
-        .zip(0..)
-        .map(|(category, code)| (category.as_str(), code))
-        .collect();
+    let named = || schema.categories.iter().map(String::as_str).zip(0_u32..);
+    // Categories are sorted; a table of them pays only for many rows.
+    let table: Option<HashMap<&str, u32>> = (text.len() > FEW_ROWS).then(|| named().collect());
+    let code_of = |value: &str| {
+        if let Some(table) = &table {
+            table.get(value).copied()
+        } else {
+            let place = schema.categories.binary_search_by(|known| known.as_str().cmp(value));
+            place.ok().and_then(|place| u32::try_from(place).ok())
+        }
+    };
     let mut codes = Vec::with_capacity(text.len());
     for (row, value) in text.iter().enumerate() {
-        let code = value.and_then(|value| known.get(value).copied());
+        let code = value.and_then(code_of);
         if let (Some(value), None, Unseen::Error) = (value, code, unseen) {
             let first: Vec<&str> = schema.categories.iter().take(10).map(String::as_str).collect();
             return Err(ModelError::column(

@@ -80,9 +80,11 @@ pub enum ModelError {
         /// What to do.
         hint: String,
     },
-    /// LightGBM refused.
-    #[error("LightGBM, {doing}: {message}")]
-    LightGbm {
+    /// LightGBM or XGBoost refused.
+    #[error("{library}, {doing}: {message}")]
+    Library {
+        /// Which of them.
+        library: &'static str,
         /// What was being done.
         doing: &'static str,
         /// Its message.
@@ -96,6 +98,9 @@ pub enum ModelError {
         /// The cause.
         source: PolarsError,
     },
+    /// A chart cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] oxilab_plot::PlotError),
     /// A model file cannot be read or written.
     #[error(transparent)]
     Format(#[from] FormatError),

@@ -54,6 +54,11 @@ impl Evaluation {
             self.metrics.iter().map(|(name, value)| (name.as_str(), *value)).unzip();
         df!("metric" => names, "value" => values).doing("making the frame of metrics")
     }
+
+    /// The metrics with their names.
+    pub fn iter(&self) -> std::iter::Cloned<std::slice::Iter<'_, (String, f64)>> {
+        self.metrics.iter().cloned()
+    }
 }
 
 impl<'a> IntoIterator for &'a Evaluation {
@@ -61,7 +66,7 @@ impl<'a> IntoIterator for &'a Evaluation {
     type IntoIter = std::iter::Cloned<std::slice::Iter<'a, (String, f64)>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.metrics.iter().cloned()
+        self.iter()
     }
 }
 

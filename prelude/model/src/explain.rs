@@ -1,10 +1,11 @@
-//! Why a model predicts what it does: [`permutation_importance`], [`partial_dependence`], and Shapley
-//! values ([`FittedModel::shap_values`]).
+//! Why a model predicts what it does: [`permutation_importance`], [`partial_dependence`].
 
 use crate::bar::Bar;
 use oxilab_display::Render;
 use oxilab_display::table::{Heading, Table};
 use oxilab_model_format::ColumnKind;
+use oxilab_plot::Chart;
+use oxilab_plot::model::Axes;
 use oxilab_runtime::MimeBundle;
 use polars::prelude::*;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use crate::matrix::float;
 use crate::metrics::bootstrap::quantile;
 use crate::predictor::Output;
 use crate::rng::Rng;
+use crate::show::table_and_chart;
 use crate::target::column_of;
 
 /// How much worse a model gets when the values of one column are shuffled.
@@ -85,6 +87,18 @@ impl PermutationImportance {
     }
 }
 
+impl PermutationImportance {
+    /// A bar per column, of the 30 most important.
+    ///
+    /// # Errors
+    /// If there is no column.
+    pub fn chart(&self) -> oxilab_plot::Result<Chart> {
+        let (names, losses): (Vec<&str>, Vec<f64>) =
+            self.columns.iter().take(30).map(|(name, loss, _)| (name.as_str(), *loss)).unzip();
+        oxilab_plot::model::ranking(&names, &losses, &format!("loss of {}", self.metric))
+    }
+}
+
 impl Render for PermutationImportance {
     fn render(&self) -> MimeBundle {
         let mut table = Table::new(vec![
@@ -96,21 +110,7 @@ impl Render for PermutationImportance {
         for (name, loss, spread) in &self.columns {
             table.push(vec![Some(name.clone()), Some(figure(*loss)), Some(figure(*spread))]);
         }
-        let values: Vec<_> = self
-            .columns
-            .iter()
-            .take(30)
-            .map(|(name, loss, _)| serde_json::json!({"column": name, "loss": loss}))
-            .collect();
-        let spec = serde_json::json!({
-            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-            "width": 360, "data": {"values": values}, "mark": "bar",
-            "encoding": {
-                "x": {"field": "loss", "type": "quantitative", "title": format!("loss of {}", self.metric)},
-                "y": {"field": "column", "type": "nominal", "sort": "-x", "title": null},
-            },
-        });
-        table.render().with("application/vnd.vegalite.v5+json", spec)
+        table_and_chart(&table, self.chart())
     }
 }
 
@@ -190,10 +190,29 @@ pub fn partial_dependence(
     })
 }
 
+impl PartialDependence {
+    fn what(&self) -> String {
+        self.class.as_ref().map_or("prediction".to_owned(), |c| format!("probability of {c}"))
+    }
+
+    /// The mean, over the curves of the first 50 rows.
+    ///
+    /// # Errors
+    /// If the grid is empty.
+    pub fn chart(&self) -> oxilab_plot::Result<Chart> {
+        let numbers: Option<Vec<f64>> = self.grid.iter().map(|label| label.parse().ok()).collect();
+        let axis = match &numbers {
+            Some(numbers) => Axes::Numbers(&self.column, numbers),
+            None => Axes::Classes(&self.column, &self.grid),
+        };
+        let curves = &self.rows[..self.rows.len().min(50)];
+        Ok(oxilab_plot::model::dependence(&axis, &self.mean, curves)?.with_y_title(&self.what()))
+    }
+}
+
 impl Render for PartialDependence {
     fn render(&self) -> MimeBundle {
-        let what =
-            self.class.as_ref().map_or("prediction".to_owned(), |c| format!("probability of {c}"));
+        let what = self.what();
         let mut table = Table::new(vec![
             Heading::new(self.column.as_str()),
             Heading::new(format!("mean {what}")).numeric(),
@@ -201,76 +220,6 @@ impl Render for PartialDependence {
         for (label, value) in self.grid.iter().zip(&self.mean) {
             table.push(vec![Some(label.clone()), Some(figure(*value))]);
         }
-        let parsed: Vec<Option<f64>> = self.grid.iter().map(|label| label.parse().ok()).collect();
-        let numeric = parsed.iter().all(Option::is_some);
-        let point = |place: usize, value: f64, row: Option<usize>| {
-            let x = if numeric {
-                serde_json::json!(parsed[place])
-            } else {
-                serde_json::json!(self.grid[place])
-            };
-            serde_json::json!({"x": x, "y": value, "row": row})
-        };
-        let curves: Vec<_> = self
-            .rows
-            .iter()
-            .take(50)
-            .enumerate()
-            .flat_map(|(row, curve)| curve.iter().enumerate().map(move |(p, v)| (p, *v, row)))
-            .map(|(place, value, row)| point(place, value, Some(row)))
-            .collect();
-        let centre: Vec<_> =
-            self.mean.iter().enumerate().map(|(p, v)| point(p, *v, None)).collect();
-        let kind = if numeric { "quantitative" } else { "nominal" };
-        let x = serde_json::json!({"field": "x", "type": kind, "title": self.column});
-        let y = serde_json::json!({"field": "y", "type": "quantitative", "title": what});
-        let spec = serde_json::json!({
-            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-            "width": 360, "height": 240,
-            "layer": [
-                {"data": {"values": curves}, "mark": {"type": "line", "opacity": 0.15},
-                 "encoding": {"x": x, "y": y, "detail": {"field": "row"}}},
-                {"data": {"values": centre}, "mark": {"type": "line", "strokeWidth": 3},
-                 "encoding": {"x": x, "y": y}},
-            ],
-        });
-        table.render().with("application/vnd.vegalite.v5+json", spec)
-    }
-}
-
-impl FittedModel {
-    /// Exact Shapley values of tree models (TreeSHAP; Lundberg et al., 2020): one column per feature and
-    /// `expected_value`; a row sums to the raw prediction (log-odds for classes). For several classes,
-    /// columns are named `class:feature`.
-    ///
-    /// # Errors
-    /// As [`FittedModel::predict`]; and if the learner is not [`crate::LightGbm`].
-    pub fn shap_values(&self, df: &DataFrame) -> Result<DataFrame> {
-        let x = self.encode(df)?;
-        let Some(values) = self.predictor().contributions(&x) else {
-            return Err(self.unsupported(
-                "give Shapley values",
-                "use a LightGbm model, or `permutation_importance`",
-            ));
-        };
-        let values = values?;
-        let mut names = self.encoder().feature_names();
-        names.push("expected_value".to_owned());
-        let outputs = if self.classes().len() > 2 { self.classes().len() } else { 1 };
-        let width = names.len() * outputs;
-        let mut columns = Vec::with_capacity(width);
-        for output in 0..outputs {
-            for (feature, name) in names.iter().enumerate() {
-                let place = output * names.len() + feature;
-                let column: Vec<f64> = values.iter().skip(place).step_by(width).copied().collect();
-                let name = if outputs > 1 {
-                    format!("{}:{name}", self.classes()[output])
-                } else {
-                    name.clone()
-                };
-                columns.push(Column::new(name.into(), column));
-            }
-        }
-        DataFrame::new(x.rows(), columns).doing("making the frame of Shapley values")
+        table_and_chart(&table, self.chart())
     }
 }

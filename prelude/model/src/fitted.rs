@@ -141,8 +141,35 @@ impl FittedModel {
     /// # Errors
     /// If a column is missing, has another type, an infinite value or an unseen category.
     pub fn predict(&self, df: &DataFrame) -> Result<Series> {
-        let name = PlSmallStr::from_static("prediction");
+        self.values(self.output(df)?)
+    }
+
+    /// The probability of every class, in a column named as the class.
+    ///
+    /// # Errors
+    /// As [`FittedModel::predict`]; and if the model is no classifier.
+    pub fn predict_proba(&self, df: &DataFrame) -> Result<DataFrame> {
+        self.class_frame(&self.probabilities(df)?, df.height())
+    }
+
+    /// What [`FittedModel::predict`] and, for classifiers, [`FittedModel::predict_proba`] give, from one
+    /// pass over the model.
+    ///
+    /// # Errors
+    /// As [`FittedModel::predict`].
+    pub fn predict_both(&self, df: &DataFrame) -> Result<(Series, Option<DataFrame>)> {
         match self.output(df)? {
+            Output::Probabilities(p) => {
+                let frame = self.class_frame(&p, df.height())?;
+                Ok((self.values(Output::Probabilities(p))?, Some(frame)))
+            }
+            output => Ok((self.values(output)?, None)),
+        }
+    }
+
+    fn values(&self, output: Output) -> Result<Series> {
+        let name = PlSmallStr::from_static("prediction");
+        match output {
             Output::Probabilities(p) => self.reader()?.classes_to_series(&self.decide(&p)),
             Output::Values(values) if self.task() == Task::Anomaly => {
                 let anomalies: Vec<bool> = values.iter().map(|score| *score > 0.5).collect();
@@ -154,14 +181,8 @@ impl FittedModel {
         }
     }
 
-    /// The probability of every class, in a column named as the class.
-    ///
-    /// # Errors
-    /// As [`FittedModel::predict`]; and if the model is no classifier.
-    pub fn predict_proba(&self, df: &DataFrame) -> Result<DataFrame> {
-        let p = self.probabilities(df)?;
+    fn class_frame(&self, p: &[f64], rows: usize) -> Result<DataFrame> {
         let classes = self.classes();
-        let rows = df.height();
         let columns = classes.iter().enumerate().map(|(class, name)| {
             let values: Vec<f64> = p.iter().skip(class).step_by(classes.len()).copied().collect();
             Column::new(name.as_str().into(), values)
@@ -265,13 +286,17 @@ impl FittedModel {
     }
 
     /// The model in the format of the library that made it: for [`crate::LightGbm`], the text that
-    /// Python's `lightgbm.Booster(model_str=…)` loads.
+    /// Python's `lightgbm.Booster(model_str=…)` loads; for [`crate::XgBoost`], the JSON that Python's
+    /// `xgboost.Booster().load_model(…)` loads.
     ///
     /// # Errors
     /// If the learner is our own.
     pub fn native(&self) -> Result<&str> {
         self.predictor.native().ok_or_else(|| {
-            self.unsupported("be written in a foreign format", "use `save`; LightGBM models can")
+            self.unsupported(
+                "be written in a foreign format",
+                "use `save`; LightGBM and XGBoost models can",
+            )
         })
     }
 
@@ -336,6 +361,7 @@ impl FittedModel {
     }
 
     /// The chosen class of every row of probabilities.
+    #[expect(clippy::float_cmp, reason = "0.5 is what a threshold is that nobody set")]
     pub(crate) fn decide(&self, probabilities: &[f64]) -> Vec<u32> {
         let count = self.classes().len().max(1);
         if count == 2 {

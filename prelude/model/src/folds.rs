@@ -1,13 +1,10 @@
-//! How rows are parted into training and test rows: [`Folds`].
-
-use std::collections::BTreeMap;
+//! How rows are parted into training and test rows: [`Folds`], on top of [`oxilab_data::KFold`].
 
 use oxilab_data::{Fold, KFold};
 use polars::prelude::*;
 
-use crate::error::{ModelError, Result, While, require};
-use crate::rng::Rng;
-use crate::target::{Goal, Target, TargetReader, column_of};
+use crate::error::{ModelError, Result, While};
+use crate::target::{Goal, Target, TargetReader};
 
 /// Row numbers to train on and to test on.
 pub type Split = (Vec<u32>, Vec<u32>);
@@ -25,7 +22,7 @@ pub struct Folds {
 #[derive(Clone, Debug)]
 enum Rule {
     Auto(usize),
-    KFold(usize),
+    Shuffled(usize),
     Stratified(usize),
     Groups(usize, String),
     Time(usize),
@@ -67,7 +64,7 @@ impl Folds {
     /// Shuffled folds of about the same size.
     #[must_use]
     pub fn k_fold(folds: usize) -> Self {
-        Self { rule: Rule::KFold(folds), seed: 0 }
+        Self { rule: Rule::Shuffled(folds), seed: 0 }
     }
 
     /// Shuffled folds with about the same shares of the classes.
@@ -129,117 +126,40 @@ impl Folds {
                 }
                 Ok(splits.clone())
             }
-            Rule::Auto(folds) => match TargetReader::of(df, target, Goal::Any(None))? {
-                (_, Target::Classes(codes, _)) => self.stratify(*folds, &codes),
-                _ => self.shuffled(*folds, rows),
-            },
-            Rule::KFold(folds) => self.shuffled(*folds, rows),
-            Rule::Data(folds) => {
-                let folds = folds
-                    .folds(df)
-                    .map_err(|error| ModelError::data(error.to_string(), "change the `KFold`"))?;
-                Ok(folds.into_iter().map(|fold| (fold.train, fold.test)).collect())
+            Rule::Auto(folds) => {
+                let folds = self.shuffled(*folds);
+                match TargetReader::of(df, target, Goal::Any(None))? {
+                    (_, Target::Classes(..)) => made(&folds.with_stratify(target), df),
+                    _ => made(&folds, df),
+                }
             }
-            Rule::Stratified(folds) => match TargetReader::of(df, target, Goal::Classification)? {
-                (_, Target::Classes(codes, _)) => self.stratify(*folds, &codes),
-                _ => self.shuffled(*folds, rows),
-            },
-            Rule::Groups(folds, column) => self.grouped(*folds, df, column),
+            Rule::Shuffled(folds) => made(&self.shuffled(*folds), df),
+            Rule::Stratified(folds) => {
+                TargetReader::of(df, target, Goal::Classification)?;
+                made(&self.shuffled(*folds).with_stratify(target), df)
+            }
+            Rule::Groups(folds, column) => made(&self.shuffled(*folds).with_groups(column), df),
             Rule::Time(folds) => {
-                check(*folds, rows.saturating_sub(1), "rows")?;
-                let size = rows / (folds + 1);
-                Ok((0..*folds)
-                    .map(|fold| {
-                        let start = rows - (folds - fold) * size;
-                        let number = |row: usize| u32::try_from(row).unwrap_or(u32::MAX);
-                        (
-                            (0..number(start)).collect(),
-                            (number(start)..number(start + size)).collect(),
-                        )
-                    })
-                    .collect())
+                const ROW: &str = "row of the frame";
+                let rows: Vec<u32> = (0..u32::try_from(rows).unwrap_or(u32::MAX)).collect();
+                let order = DataFrame::new(rows.len(), vec![Column::new(ROW.into(), rows)])
+                    .doing("numbering rows")?;
+                made(&self.shuffled(*folds).with_time(ROW, 0.0), &order)
             }
+            Rule::Data(folds) => made(folds, df),
         }
     }
 
-    fn shuffled(&self, folds: usize, rows: usize) -> Result<Vec<Split>> {
-        check(folds, rows, "rows")?;
-        let mut fold_of = vec![0; rows];
-        for (place, row) in Rng::new(self.seed).permutation(rows).into_iter().enumerate() {
-            fold_of[row as usize] = place % folds;
-        }
-        Ok(parts(&fold_of, folds))
-    }
-
-    fn stratify(&self, folds: usize, codes: &[u32]) -> Result<Vec<Split>> {
-        check(folds, codes.len(), "rows")?;
-        let mut of_class: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for row in Rng::new(self.seed).permutation(codes.len()) {
-            of_class.entry(codes[row as usize]).or_default().push(row as usize);
-        }
-        if let Some(rows) = of_class.values().map(Vec::len).min().filter(|rows| *rows < folds) {
-            return Err(ModelError::data(
-                format!("the rarest class has {rows} rows, fewer than {folds} folds"),
-                "use fewer folds, `Folds::k_fold`, or drop the class",
-            ));
-        }
-        let mut fold_of = vec![0; codes.len()];
-        // Going on where the last class ended keeps the folds the same size.
-        let mut next = 0;
-        for rows in of_class.values() {
-            for row in rows {
-                fold_of[*row] = next % folds;
-                next += 1;
-            }
-        }
-        Ok(parts(&fold_of, folds))
-    }
-
-    fn grouped(&self, folds: usize, df: &DataFrame, column: &str) -> Result<Vec<Split>> {
-        let text = column_of(df, column)?.cast(&DataType::String).doing("reading the groups")?;
-        let text = text.str().doing("reading the groups")?;
-        let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
-        for value in text.iter() {
-            *sizes.entry(value.unwrap_or_default()).or_default() += 1;
-        }
-        check(folds, sizes.len(), "groups")?;
-        let mut groups: Vec<(&str, usize)> = sizes.into_iter().collect();
-        Rng::new(self.seed).shuffle(&mut groups);
-        groups.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-        let mut filled = vec![0; folds];
-        let mut fold_of_group = BTreeMap::new();
-        for (name, size) in groups {
-            let fold = (0..folds).min_by_key(|fold| filled[*fold]).unwrap_or(0);
-            filled[fold] += size;
-            fold_of_group.insert(name, fold);
-        }
-        let fold_of: Vec<usize> =
-            text.iter().map(|value| fold_of_group[value.unwrap_or_default()]).collect();
-        Ok(parts(&fold_of, folds))
+    fn shuffled(&self, folds: usize) -> KFold {
+        KFold::new(folds).with_seed(self.seed)
     }
 }
 
-fn check(folds: usize, rows: usize, what: &str) -> Result<()> {
-    require(folds > 1, "Folds", "folds", folds, "2 or more")?;
-    if rows < folds {
-        return Err(ModelError::data(
-            format!("there are {rows} {what}, fewer than {folds} folds"),
-            "use fewer folds",
-        ));
+fn made(folds: &KFold, df: &DataFrame) -> Result<Vec<Split>> {
+    match folds.folds(df) {
+        Ok(folds) => Ok(folds.into_iter().map(|fold| (fold.train, fold.test)).collect()),
+        Err(error) => Err(ModelError::data(error.to_string(), "use other folds")),
     }
-    Ok(())
-}
-
-fn parts(fold_of: &[usize], folds: usize) -> Vec<Split> {
-    (0..folds)
-        .map(|fold| {
-            let (mut train, mut test) = (Vec::new(), Vec::new());
-            for (row, of) in (0_u32..).zip(fold_of) {
-                if *of == fold { test.push(row) } else { train.push(row) }
-            }
-            (train, test)
-        })
-        .collect()
 }
 
 /// The rows of these numbers.
@@ -295,6 +215,6 @@ mod tests {
     fn too_few_rows_are_an_error() {
         let df = df!("x" => [1, 2], "y" => [1.0, 2.0]).unwrap();
         let error = Folds::k_fold(5).split(&df, "y").unwrap_err().to_string();
-        assert_eq!(error, "there are 2 rows, fewer than 5 folds; use fewer folds");
+        assert!(error.contains("5 folds need as many rows, there are 2"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use oxilab_model_format::Task;
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
 
+use crate::bar::Bar;
 use crate::encode::Encoding;
 use crate::error::{Result, check_interrupt, require};
 use crate::fitted::FittedModel;
@@ -52,6 +53,7 @@ impl IsolationForest {
         let samples = self.max_samples.min(x.rows());
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 64")]
         let depth = float(samples).log2().ceil() as usize;
+        let bar = Bar::new("trees", self.n_estimators);
         let trees: Vec<Vec<Cut>> = (0..self.n_estimators)
             .into_par_iter()
             .map(|tree| {
@@ -61,6 +63,7 @@ impl IsolationForest {
                 rows.truncate(samples);
                 let mut cuts = Vec::new();
                 isolate(x, &mut rows, depth, &mut rng, &mut cuts);
+                bar.step();
                 Ok(cuts)
             })
             .collect::<Result<_>>()?;

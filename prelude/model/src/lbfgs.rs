@@ -1,6 +1,7 @@
 //! Minimising a smooth function: [`minimise`], L-BFGS with a strong-Wolfe line search (Nocedal and
 //! Wright, Numerical Optimization, algorithms 7.5, 3.5 and 3.6).
 
+use crate::bar::Bar;
 use crate::error::{Result, check_interrupt};
 use crate::linalg::dot;
 
@@ -14,6 +15,7 @@ pub(crate) struct Minimum {
 
 /// Minimises `f`, which writes its gradient into its second argument and returns its value, until the
 /// largest part of the gradient is at most `tol`.
+#[expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 pub(crate) fn minimise(
     start: Vec<f64>,
     max_iter: usize,
@@ -26,6 +28,7 @@ pub(crate) fn minimise(
     // Steps, changes of the gradient, and 1 / (their product).
     let mut memory: Vec<(Vec<f64>, Vec<f64>, f64)> = Vec::new();
     let mut iterations = 0;
+    let bar = Bar::new("L-BFGS", max_iter);
     while iterations < max_iter && largest(&g) > tol {
         check_interrupt()?;
         let mut direction = two_loop(&g, &memory);
@@ -49,6 +52,8 @@ pub(crate) fn minimise(
         let stuck = step.value >= value && largest(&step.gradient) >= largest(&g);
         (x, g, value) = (step.point, step.gradient, step.value);
         iterations += 1;
+        bar.message(format!("loss {value:.6}"));
+        bar.step();
         if stuck {
             break;
         }
@@ -70,13 +75,17 @@ fn two_loop(g: &[f64], memory: &[(Vec<f64>, Vec<f64>, f64)]) -> Vec<f64> {
     }
     if let Some((_, y, rho)) = memory.last() {
         let gamma = 1.0 / (rho * dot(y, y));
-        q.iter_mut().for_each(|q| *q *= gamma);
+        for q in &mut q {
+            *q *= gamma;
+        }
     }
     for ((s, y, rho), alpha) in memory.iter().zip(alphas.iter().rev()) {
         let beta = rho * dot(y, &q);
         q.iter_mut().zip(s).for_each(|(q, s)| *q += (alpha - beta) * s);
     }
-    q.iter_mut().for_each(|q| *q = -*q);
+    for q in &mut q {
+        *q = -*q;
+    }
     q
 }
 

@@ -1,6 +1,7 @@
 //! From a config to a fitted model: the trait [`Estimator`], and what all learners share.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use oxilab_model_format::{Header, Schema, Task};
 use polars::prelude::*;
@@ -135,7 +136,7 @@ pub(crate) fn fit_supervised<L: Learner>(
     let (reader, y) = TargetReader::of(train, target, learner.goal())?;
     if let Target::Values(values) = &y
         && !learner.allows_constant_target()
-        && values.iter().all(|value| *value == values[0])
+        && values.iter().all(|value| value.total_cmp(&values[0]).is_eq())
     {
         return Err(crate::error::ModelError::target(
             target,
@@ -146,7 +147,7 @@ pub(crate) fn fit_supervised<L: Learner>(
     let (encoder, x) = Encoder::fit(train, Some(target), learner.encoding())?;
     let weights = class_weights(&learner.class_weight(), &y, &reader.classes);
     let problem = Problem { x, y, weights, encoder: &encoder, reader: &reader };
-    let learned = learner.learn(&problem)?;
+    let found = learner.learn(&problem)?;
     drop(problem);
     let schema = Schema {
         task: reader.task,
@@ -155,8 +156,8 @@ pub(crate) fn fit_supervised<L: Learner>(
         target_dtype: Some(reader.dtype.to_string()),
         classes: reader.classes.clone(),
     };
-    let header = header(L::NAME, params_of(learner), schema, train, &learned)?;
-    Ok(FittedModel::assemble(header, encoder, Some(reader), learned))
+    let header = header(L::NAME, params_of(learner), schema, train, &found)?;
+    Ok(FittedModel::assemble(header, encoder, Some(reader), found))
 }
 
 /// As [`fit_supervised`], for learners without a target.
@@ -181,32 +182,31 @@ pub(crate) fn fit_unsupervised(
     Ok(FittedModel::assemble(header, encoder, None, learned))
 }
 
-fn header(
+pub(crate) fn header(
     learner: &str,
     params: serde_json::Value,
     schema: Schema,
     df: &DataFrame,
-    learned: &Learned,
+    found: &Learned,
 ) -> Result<Header> {
     Ok(Header {
         learner: learner.to_owned(),
-        kind: learned.predictor.kind().to_owned(),
+        kind: found.predictor.kind().to_owned(),
         schema,
         params,
-        metrics: learned.metrics.clone(),
-        libraries: libraries(),
+        metrics: found.metrics.clone(),
+        libraries: libraries(found.predictor.as_ref()),
         training_rows: df.height() as u64,
         training_data: hash_frame(df)?,
     })
 }
 
 /// The versions of the libraries that decide what a model is.
-pub(crate) fn libraries() -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("oxilab-model".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("lightgbm".to_owned(), crate::lightgbm::LIBRARY_VERSION.to_owned()),
-        ("polars".to_owned(), polars::VERSION.to_owned()),
-    ])
+pub(crate) fn libraries(predictor: &dyn Predictor) -> BTreeMap<String, String> {
+    let ours = [("oxilab-model", env!("CARGO_PKG_VERSION")), ("polars", polars::VERSION)];
+    let ours = ours.map(|(name, version)| (name, version.to_owned()));
+    let all = ours.into_iter().chain(predictor.library());
+    all.map(|(name, version)| (name.to_owned(), version)).collect()
 }
 
 /// SHA-256 of a frame's names, types and values, in hexadecimal. The chunks of a frame do not matter.
@@ -221,7 +221,11 @@ pub fn hash_frame(df: &DataFrame) -> Result<String> {
     for part in parts {
         hash.update(part);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut text = String::with_capacity(64);
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
 }
 
 fn hash_column(column: &Column) -> Result<[u8; 32]> {
@@ -273,7 +277,9 @@ fn class_weights(rule: &ClassWeight, y: &Target, classes: &[String]) -> Option<V
         ClassWeight::Equal => return None,
         ClassWeight::Balanced => {
             let mut rows = vec![0_usize; *count];
-            codes.iter().for_each(|code| rows[*code as usize] += 1);
+            for code in codes {
+                rows[*code as usize] += 1;
+            }
             rows.iter()
                 .map(|rows| float(codes.len()) / (float(*count) * float((*rows).max(1))))
                 .collect()

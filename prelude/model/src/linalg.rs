@@ -1,10 +1,12 @@
-//! The linear algebra of small dense problems: Gram matrices, Cholesky, symmetric eigenvalues.
+//! The linear algebra of dense problems of moderate size: Gram matrices, Cholesky, least norm.
 //!
 //! Sums over rows run over fixed blocks that are added in order, so that results do not depend on the
 //! number of threads.
 
 use rayon::prelude::*;
 
+use crate::eigen::eigen;
+use crate::error::{ModelError, Result, check_interrupt};
 use crate::matrix::Matrix;
 
 /// Rows per block of a parallel sum.
@@ -33,7 +35,9 @@ pub(crate) fn centre(x: &Matrix, weights: Option<&[f64]>) -> (Matrix, Vec<f64>) 
         .par_chunks_mut(rows.max(1))
         .map(|column| {
             let mean = weighted_mean(column, weights);
-            column.iter_mut().for_each(|value| *value -= mean);
+            for value in column.iter_mut() {
+                *value -= mean;
+            }
             mean
         })
         .collect();
@@ -49,17 +53,61 @@ pub(crate) fn weighted_mean(values: &[f64], weights: Option<&[f64]>) -> f64 {
 }
 
 /// `Xᵀ X`, row after row.
-pub(crate) fn gram(x: &Matrix) -> Vec<f64> {
+pub(crate) fn gram(x: &Matrix) -> Result<Vec<f64>> {
     let p = x.cols();
+    affordable(p)?;
     let rows: Vec<Vec<f64>> = (0..p)
         .into_par_iter()
-        .map(|i| (0..=i).map(|j| blocked_dot(x.col(i), x.col(j))).collect())
-        .collect();
-    let mut out = vec![0.0; p * p];
+        .map(|i| {
+            check_interrupt()?;
+            Ok((0..=i).map(|j| blocked_dot(x.col(i), x.col(j))).collect())
+        })
+        .collect::<Result<_>>()?;
+    Ok(mirrored(&rows))
+}
+
+/// `X Xᵀ`, row after row: the smaller one where there are more columns than rows.
+pub(crate) fn gram_of_rows(x: &Matrix) -> Result<Vec<f64>> {
+    affordable(x.rows())?;
+    let rows: Vec<Vec<f64>> = (0..x.rows())
+        .into_par_iter()
+        .map(|i| {
+            check_interrupt()?;
+            let mut out = vec![0.0; i + 1];
+            for col in 0..x.cols() {
+                let column = x.col(col);
+                out.iter_mut().zip(column).for_each(|(out, value)| *out += column[i] * value);
+            }
+            Ok(out)
+        })
+        .collect::<Result<_>>()?;
+    Ok(mirrored(&rows))
+}
+
+/// Matrices beyond this take minutes and gigabytes.
+const MOST: usize = 8000;
+
+fn affordable(n: usize) -> Result<()> {
+    if n <= MOST {
+        return Ok(());
+    }
+    Err(ModelError::data(
+        format!("with {n} rows and features the equations are too large to solve"),
+        format!(
+            "use at most {MOST} features or rows, or a learner without matrices: LightGbm, \
+             RandomForest, LogisticRegression"
+        ),
+    ))
+}
+
+/// The whole of a symmetric matrix from the rows of its lower half.
+fn mirrored(rows: &[Vec<f64>]) -> Vec<f64> {
+    let n = rows.len();
+    let mut out = vec![0.0; n * n];
     for (i, row) in rows.iter().enumerate() {
         for (j, value) in row.iter().enumerate() {
-            out[i * p + j] = *value;
-            out[j * p + i] = *value;
+            out[i * n + j] = *value;
+            out[j * n + i] = *value;
         }
     }
     out
@@ -72,6 +120,7 @@ pub(crate) fn blocked_dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// Solves `A x = b` for a symmetric positive definite `A` of size `n`; `None` if `A` is not, to about
 /// half of the digits.
+#[expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 pub(crate) fn solve_positive(a: &[f64], b: &[f64], n: usize) -> Option<Vec<f64>> {
     let mut l = a.to_vec();
     let largest = (0..n).map(|i| a[i * n + i]).fold(0.0, f64::max);
@@ -100,68 +149,10 @@ pub(crate) fn solve_positive(a: &[f64], b: &[f64], n: usize) -> Option<Vec<f64>>
     Some(x)
 }
 
-/// Eigenvalues, largest first, and eigenvectors (as rows) of a symmetric matrix, by Jacobi's cyclic
-/// rotations (Golub and Van Loan, Matrix Computations, 8.5).
-pub(crate) fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
-    let mut a = a.to_vec();
-    let mut v = vec![0.0; n * n];
-    (0..n).for_each(|i| v[i * n + i] = 1.0);
-    for _sweep in 0..60 {
-        let (mut off, mut all) = (0.0, 0.0);
-        for i in 0..n {
-            for j in 0..n {
-                let square = a[i * n + j] * a[i * n + j];
-                all += square;
-                off += if i == j { 0.0 } else { square };
-            }
-        }
-        if off <= 1e-30 * all {
-            break;
-        }
-        for p in 0..n {
-            for q in p + 1..n {
-                rotate(&mut a, &mut v, n, p, q);
-            }
-        }
-    }
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|i, j| a[j * n + j].total_cmp(&a[i * n + i]));
-    let values = order.iter().map(|i| a[i * n + i]).collect();
-    let vectors = order.iter().flat_map(|i| v[i * n..(i + 1) * n].iter().copied()).collect();
-    (values, vectors)
-}
-
-/// One rotation that makes `a[p][q]` zero; `v` holds the eigenvectors as rows.
-fn rotate(a: &mut [f64], v: &mut [f64], n: usize, p: usize, q: usize) {
-    let apq = a[p * n + q];
-    if apq == 0.0 {
-        return;
-    }
-    let tau = (a[q * n + q] - a[p * n + p]) / (2.0 * apq);
-    let t = tau.signum() / (tau.abs() + (1.0 + tau * tau).sqrt());
-    let c = 1.0 / (1.0 + t * t).sqrt();
-    let s = t * c;
-    for k in 0..n {
-        let (x, y) = (a[k * n + p], a[k * n + q]);
-        a[k * n + p] = c * x - s * y;
-        a[k * n + q] = s * x + c * y;
-    }
-    for k in 0..n {
-        let (x, y) = (a[p * n + k], a[q * n + k]);
-        a[p * n + k] = c * x - s * y;
-        a[q * n + k] = s * x + c * y;
-    }
-    for k in 0..n {
-        let (x, y) = (v[p * n + k], v[q * n + k]);
-        v[p * n + k] = c * x - s * y;
-        v[q * n + k] = s * x + c * y;
-    }
-}
-
 /// The least-norm solution of `A x = b` for a symmetric `A`, leaving out directions whose eigenvalue is
 /// below `1e-12` of the largest.
-pub(crate) fn solve_least_norm(a: &[f64], b: &[f64], n: usize) -> Vec<f64> {
-    let (values, vectors) = eigen(a, n);
+pub(crate) fn solve_least_norm(a: &[f64], b: &[f64], n: usize) -> Result<Vec<f64>> {
+    let (values, vectors) = eigen(a, n)?;
     let limit = values.first().copied().unwrap_or(0.0).abs() * 1e-12;
     let mut x = vec![0.0; n];
     for (value, vector) in values.iter().zip(vectors.chunks_exact(n.max(1))) {
@@ -170,7 +161,7 @@ pub(crate) fn solve_least_norm(a: &[f64], b: &[f64], n: usize) -> Vec<f64> {
             x.iter_mut().zip(vector).for_each(|(x, v)| *x += factor * v);
         }
     }
-    x
+    Ok(x)
 }
 
 #[cfg(test)]
@@ -182,7 +173,7 @@ mod tests {
         let a = [4.0, 1.0, 0.5, 1.0, 3.0, 0.2, 0.5, 0.2, 2.0];
         let b = [1.0, 2.0, 3.0];
         let x = solve_positive(&a, &b, 3).unwrap();
-        let y = solve_least_norm(&a, &b, 3);
+        let y = solve_least_norm(&a, &b, 3).unwrap();
         for i in 0..3 {
             assert!((dot(&a[i * 3..i * 3 + 3], &x) - b[i]).abs() < 1e-14);
             assert!((x[i] - y[i]).abs() < 1e-12);
@@ -193,15 +184,21 @@ mod tests {
     fn a_singular_matrix_is_seen_and_solved_with_least_norm() {
         let a = [1.0, 1.0, 1.0, 1.0];
         assert!(solve_positive(&a, &[2.0, 2.0], 2).is_none());
-        let x = solve_least_norm(&a, &[2.0, 2.0], 2);
+        let x = solve_least_norm(&a, &[2.0, 2.0], 2).unwrap();
         assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 1.0).abs() < 1e-12, "{x:?}");
     }
 
     #[test]
-    fn eigenvectors_diagonalise() {
-        let a = [2.0, 1.0, 1.0, 2.0];
-        let (values, vectors) = eigen(&a, 2);
-        assert!((values[0] - 3.0).abs() < 1e-14 && (values[1] - 1.0).abs() < 1e-14);
-        assert!((vectors[0] - vectors[1]).abs() < 1e-14);
+    fn equations_that_are_too_large_are_refused() {
+        let error = affordable(MOST + 1).unwrap_err().to_string();
+        assert!(error.contains("8001") && error.contains("LightGbm"), "{error}");
+        assert!(affordable(MOST).is_ok());
+    }
+
+    #[test]
+    fn both_grams_are_products() {
+        let x = Matrix::from_row_major(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(gram(&x).unwrap(), [17.0, 22.0, 27.0, 22.0, 29.0, 36.0, 27.0, 36.0, 45.0]);
+        assert_eq!(gram_of_rows(&x).unwrap(), [14.0, 32.0, 32.0, 77.0]);
     }
 }

@@ -3,10 +3,11 @@
 //! Objectives are scikit-learn's, so that parameters mean the same: ridge minimises
 //! `‖y − Xw‖² + α‖w‖²`, lasso and elastic net `‖y − Xw‖² / 2n + α·ρ‖w‖₁ + α(1 − ρ)‖w‖² / 2`.
 
+use crate::bar::Bar;
 use crate::encode::Encoding;
 use crate::error::{Result, check_interrupt, require};
 use crate::learner::{Learned, Learner, Problem, config, estimator};
-use crate::linalg::{blocked_dot, centre, gram, solve_least_norm, solve_positive};
+use crate::linalg::{blocked_dot, centre, gram, gram_of_rows, solve_least_norm, solve_positive};
 use crate::matrix::{Matrix, float};
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 use crate::target::{Goal, Target};
@@ -70,89 +71,56 @@ config! {
     }
 }
 
-impl Learner for LinearRegression {
-    const NAME: &'static str = "LinearRegression";
+/// [`Learner`] for a linear model: how its parameters are checked, and how it learns.
+macro_rules! linear_learner {
+    ($name:ident, $check:expr, $learn:expr) => {
+        impl Learner for $name {
+            const NAME: &'static str = stringify!($name);
 
-    fn goal(&self) -> Goal {
-        Goal::Regression
-    }
+            fn goal(&self) -> Goal {
+                Goal::Regression
+            }
 
-    fn encoding(&self) -> Encoding {
-        Encoding::Dense { standardize: self.standardize }
-    }
+            fn encoding(&self) -> Encoding {
+                Encoding::Dense { standardize: self.standardize }
+            }
 
-    fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
-        solve(problem, 0.0)
-    }
+            fn check(&self) -> Result<()> {
+                let check: fn(&Self) -> Result<()> = $check;
+                check(self)
+            }
+
+            fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
+                let learn: fn(&Self, &Problem<'_>) -> Result<Learned> = $learn;
+                learn(self, problem)
+            }
+        }
+
+        estimator!($name);
+    };
 }
 
-impl Learner for Ridge {
-    const NAME: &'static str = "Ridge";
-
-    fn goal(&self) -> Goal {
-        Goal::Regression
+linear_learner!(LinearRegression, |_| Ok(()), |_, problem| solve(problem, 0.0));
+linear_learner!(Ridge, |l| strength("Ridge", l.alpha), |l, problem| solve(problem, l.alpha));
+linear_learner!(Lasso, |l| strength("Lasso", l.alpha), |l, problem| descend(
+    problem, l.alpha, 0.0, l.max_iter, l.tol
+));
+linear_learner!(
+    ElasticNet,
+    |l| {
+        strength("ElasticNet", l.alpha)?;
+        let ok = (0.0..=1.0).contains(&l.l1_ratio);
+        require(ok, "ElasticNet", "l1_ratio", l.l1_ratio, "between 0 and 1")
+    },
+    |l, problem| {
+        let (l1, l2) = (l.alpha * l.l1_ratio, l.alpha * (1.0 - l.l1_ratio));
+        descend(problem, l1, l2, l.max_iter, l.tol)
     }
+);
 
-    fn encoding(&self) -> Encoding {
-        Encoding::Dense { standardize: self.standardize }
-    }
-
-    fn check(&self) -> Result<()> {
-        require(self.alpha >= 0.0, Self::NAME, "alpha", self.alpha, "0 or more")
-    }
-
-    fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
-        solve(problem, self.alpha)
-    }
+fn strength(learner: &'static str, alpha: f64) -> Result<()> {
+    require(alpha >= 0.0, learner, "alpha", alpha, "0 or more")
 }
-
-impl Learner for Lasso {
-    const NAME: &'static str = "Lasso";
-
-    fn goal(&self) -> Goal {
-        Goal::Regression
-    }
-
-    fn encoding(&self) -> Encoding {
-        Encoding::Dense { standardize: self.standardize }
-    }
-
-    fn check(&self) -> Result<()> {
-        require(self.alpha >= 0.0, Self::NAME, "alpha", self.alpha, "0 or more")
-    }
-
-    fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
-        descend(problem, self.alpha, 0.0, self.max_iter, self.tol)
-    }
-}
-
-impl Learner for ElasticNet {
-    const NAME: &'static str = "ElasticNet";
-
-    fn goal(&self) -> Goal {
-        Goal::Regression
-    }
-
-    fn encoding(&self) -> Encoding {
-        Encoding::Dense { standardize: self.standardize }
-    }
-
-    fn check(&self) -> Result<()> {
-        require(self.alpha >= 0.0, Self::NAME, "alpha", self.alpha, "0 or more")?;
-        let allowed = (0.0..=1.0).contains(&self.l1_ratio);
-        require(allowed, Self::NAME, "l1_ratio", self.l1_ratio, "between 0 and 1")
-    }
-
-    fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
-        let (l1, l2) = (self.alpha * self.l1_ratio, self.alpha * (1.0 - self.l1_ratio));
-        descend(problem, l1, l2, self.max_iter, self.tol)
-    }
-}
-
-estimator!(LinearRegression);
-estimator!(Ridge);
-estimator!(Lasso);
-estimator!(ElasticNet);
 
 fn centred(problem: &Problem<'_>) -> (Matrix, Vec<f64>, Vec<f64>, f64) {
     let empty = Vec::new();
@@ -167,11 +135,16 @@ fn centred(problem: &Problem<'_>) -> (Matrix, Vec<f64>, Vec<f64>, f64) {
 }
 
 /// Least squares by the normal equations; with L2 penalty `alpha` on all but the intercept.
+#[expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 fn solve(problem: &Problem<'_>, alpha: f64) -> Result<Learned> {
     let (x, means, y, y_mean) = centred(problem);
     let p = x.cols();
     check_interrupt()?;
-    let mut a = gram(&x);
+    if p > x.rows() {
+        let w = solve_over_rows(&x, &y, alpha)?;
+        return Ok(Learned::new(LinearPredictor::new(&w, &means, y_mean, &problem.x)));
+    }
+    let mut a = gram(&x)?;
     let b: Vec<f64> = (0..p).map(|col| blocked_dot(x.col(col), &y)).collect();
     (0..p).for_each(|i| a[i * p + i] += alpha);
     // Scaling to a unit diagonal keeps the digits of badly scaled features.
@@ -182,45 +155,105 @@ fn solve(problem: &Problem<'_>, alpha: f64) -> Result<Learned> {
     let b_scaled: Vec<f64> = b.iter().zip(&scale).map(|(b, s)| b / s).collect();
     let w: Vec<f64> = match solve_positive(&scaled, &b_scaled, p) {
         Some(w) => w.iter().zip(&scale).map(|(w, s)| w / s).collect(),
-        None => solve_least_norm(&a, &b, p),
+        None => solve_least_norm(&a, &b, p)?,
     };
     Ok(Learned::new(LinearPredictor::new(&w, &means, y_mean, &problem.x)))
 }
 
-/// Coordinate descent (Friedman, Hastie and Tibshirani, 2010) on the Gram matrix.
+/// The same coefficients where there are more features than rows: `Xᵀ (X Xᵀ + α)⁻¹ y`.
+fn solve_over_rows(x: &Matrix, y: &[f64], alpha: f64) -> Result<Vec<f64>> {
+    let n = x.rows();
+    let mut k = gram_of_rows(x)?;
+    (0..n).for_each(|i| k[i * n + i] += alpha);
+    let dual = match solve_positive(&k, y, n) {
+        Some(dual) => dual,
+        None => solve_least_norm(&k, y, n)?,
+    };
+    Ok((0..x.cols()).map(|col| blocked_dot(x.col(col), &dual)).collect())
+}
+
+/// Features beyond this are not worth a Gram matrix.
+const MOST_IN_GRAM: usize = 2000;
+
+/// Coordinate descent (Friedman, Hastie and Tibshirani, 2010): on the Gram matrix, or on the residuals
+/// where there are many features.
+#[expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 fn descend(problem: &Problem<'_>, l1: f64, l2: f64, max_iter: usize, tol: f64) -> Result<Learned> {
     let (x, means, y, y_mean) = centred(problem);
     let (n, p) = (float(x.rows()), x.cols());
-    let a = gram(&x);
-    let mut w = vec![0.0; p];
-    // What is left to explain, seen from each feature: xᵀ(y − Xw).
-    let mut residual: Vec<f64> = (0..p).map(|col| blocked_dot(x.col(col), &y)).collect();
-    for _ in 0..max_iter {
-        check_interrupt()?;
-        let (mut most_change, mut largest) = (0.0_f64, 0.0_f64);
-        for j in 0..p {
-            let diagonal = a[j * p + j];
-            if diagonal <= 0.0 {
-                continue;
-            }
-            let rho = residual[j] + diagonal * w[j];
-            let soft = rho.signum() * (rho.abs() - n * l1).max(0.0);
-            let new = soft / (diagonal + n * l2);
-            let change = new - w[j];
-            if change != 0.0 {
-                for (r, g) in residual.iter_mut().zip(&a[j * p..(j + 1) * p]) {
-                    *r -= g * change;
-                }
-                w[j] = new;
-            }
-            most_change = most_change.max(change.abs());
-            largest = largest.max(new.abs());
-        }
-        if most_change <= tol * largest * 1e-2 {
-            break;
-        }
-    }
+    let w = if p <= MOST_IN_GRAM {
+        let a = gram(&x)?;
+        // What is left to explain, seen from each feature: xᵀ(y − Xw).
+        let mut left: Vec<f64> = (0..p).map(|col| blocked_dot(x.col(col), &y)).collect();
+        let diagonal: Vec<f64> = (0..p).map(|j| a[j * p + j]).collect();
+        let descent = Descent { diagonal, l1: n * l1, l2: n * l2, max_iter, tol };
+        descent.run(
+            &mut left,
+            |left, j| left[j],
+            |left, j, change| {
+                left.iter_mut().zip(&a[j * p..(j + 1) * p]).for_each(|(r, g)| *r -= g * change);
+            },
+        )?
+    } else {
+        let mut left = y;
+        let diagonal = (0..p).map(|j| blocked_dot(x.col(j), x.col(j))).collect();
+        let descent = Descent { diagonal, l1: n * l1, l2: n * l2, max_iter, tol };
+        descent.run(
+            &mut left,
+            |left, j| blocked_dot(x.col(j), left),
+            |left, j, change| {
+                left.iter_mut().zip(x.col(j)).for_each(|(r, v)| *r -= v * change);
+            },
+        )?
+    };
     Ok(Learned::new(LinearPredictor::new(&w, &means, y_mean, &problem.x)))
+}
+
+/// Rounds over the coefficients.
+struct Descent {
+    /// Per feature `xᵀ x`.
+    diagonal: Vec<f64>,
+    l1: f64,
+    l2: f64,
+    max_iter: usize,
+    tol: f64,
+}
+
+impl Descent {
+    /// `gradient` gives `xⱼᵀ(y − Xw)` from what is kept in `left`, `change` keeps that up to date.
+    fn run(
+        &self,
+        left: &mut [f64],
+        gradient: impl Fn(&[f64], usize) -> f64,
+        change: impl Fn(&mut [f64], usize, f64),
+    ) -> Result<Vec<f64>> {
+        let mut w = vec![0.0; self.diagonal.len()];
+        let bar = Bar::new("coordinate descent", self.max_iter);
+        for _ in 0..self.max_iter {
+            check_interrupt()?;
+            let (mut most_change, mut largest) = (0.0_f64, 0.0_f64);
+            for (j, diagonal) in self.diagonal.iter().enumerate() {
+                if *diagonal <= 0.0 {
+                    continue;
+                }
+                let rho = gradient(left, j) + diagonal * w[j];
+                let soft = rho.signum() * (rho.abs() - self.l1).max(0.0);
+                let new = soft / (diagonal + self.l2);
+                let step = new - w[j];
+                if step != 0.0 {
+                    change(left, j, step);
+                    w[j] = new;
+                }
+                most_change = most_change.max(step.abs());
+                largest = largest.max(new.abs());
+            }
+            bar.step();
+            if most_change <= self.tol * largest * 1e-2 {
+                break;
+            }
+        }
+        Ok(w)
+    }
 }
 
 /// `intercept + Σ wᵢ xᵢ`.

@@ -121,7 +121,9 @@ impl Loss<'_> {
             gradient.iter_mut().zip(part).for_each(|(g, p)| *g += p);
         }
         value /= self.total;
-        gradient.iter_mut().for_each(|g| *g /= self.total);
+        for g in gradient.iter_mut() {
+            *g /= self.total;
+        }
         for output in 0..self.outputs {
             for place in output * width + 1..(output + 1) * width {
                 value += 0.5 * self.penalty * w[place] * w[place];
@@ -150,7 +152,9 @@ impl Loss<'_> {
             } else {
                 let log_sum = log_sum_exp(&scores);
                 value += weight * (log_sum - scores[*code as usize]);
-                scores.iter_mut().for_each(|score| *score = (*score - log_sum).exp());
+                for score in &mut scores {
+                    *score = (*score - log_sum).exp();
+                }
                 scores[*code as usize] -= 1.0;
             }
             for (error, g) in scores.iter().zip(gradient.chunks_exact_mut(width)) {
@@ -221,7 +225,9 @@ impl Predictor for LogisticPredictor {
                 p[0] = 1.0 - p[1];
             } else {
                 let log_sum = log_sum_exp(p);
-                p.iter_mut().for_each(|p| *p = (*p - log_sum).exp());
+                for p in p.iter_mut() {
+                    *p = (*p - log_sum).exp();
+                }
             }
         }
         Ok(Output::Probabilities(out))

@@ -7,6 +7,7 @@ use oxilab_model_format::Task;
 
 use crate::encode::Encoding;
 use crate::error::{Result, check_interrupt, require};
+use crate::kdtree::{KdTree, MOST_FEATURES};
 use crate::learner::{Learned, Learner, Problem, config, estimator};
 use crate::matrix::Matrix;
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
@@ -71,14 +72,16 @@ impl Learner for KNeighbors {
             }
             Target::Values(values) => (0, values.clone()),
         };
-        Ok(Learned::new(NeighborsPredictor {
+        let predictor = NeighborsPredictor {
             features: problem.x.cols(),
             neighbors: k,
             distance: self.weights == Weights::Distance,
             classes,
             rows: problem.x.to_row_major(),
             targets,
-        }))
+            tree: None,
+        };
+        Ok(Learned::new(predictor.planted()))
     }
 }
 
@@ -94,7 +97,12 @@ pub(crate) struct NeighborsPredictor {
     classes: usize,
     rows: Vec<f64>,
     targets: Vec<f64>,
+    /// Where it is faster than comparing with every row.
+    tree: Option<KdTree>,
 }
+
+/// Fewer rows are compared faster than a tree is searched.
+const FEW: usize = 500;
 
 /// Training rows that are compared with a block of queries while they are in the cache.
 const BLOCK: usize = 256;
@@ -108,6 +116,7 @@ impl NeighborsPredictor {
             classes: from.size("sizes", 3)?,
             rows: from.f64("rows")?,
             targets: from.f64("targets")?,
+            tree: None,
         };
         let (count, k) = (predictor.targets.len(), predictor.neighbors);
         #[expect(clippy::cast_precision_loss, reason = "a number of classes")]
@@ -115,12 +124,29 @@ impl NeighborsPredictor {
         let known = predictor.targets.iter().all(|t| classes == 0.0 || (*t >= 0.0 && *t < classes));
         let sized = count.checked_mul(predictor.features) == Some(predictor.rows.len());
         consistent(known && sized && k > 0 && k <= count)?;
-        Ok(predictor)
+        Ok(predictor.planted())
+    }
+
+    /// With a tree, if it pays.
+    fn planted(mut self) -> Self {
+        let rows = self.targets.len();
+        if self.features <= MOST_FEATURES && rows > FEW && self.neighbors * 4 < rows {
+            self.tree = Some(KdTree::new(&self.rows, self.features));
+        }
+        self
     }
 
     /// For every query the nearest rows as (squared distance, row), nearest first.
     pub(crate) fn nearest(&self, queries: &[f64]) -> Vec<Vec<(f64, u32)>> {
         let width = self.features.max(1);
+        if let Some(tree) = &self.tree {
+            let nearest = |query| {
+                let mut best = Vec::with_capacity(self.neighbors + 1);
+                tree.nearest(query, self.neighbors, &mut best);
+                best
+            };
+            return queries.chunks_exact(width).map(nearest).collect();
+        }
         let mut found: Vec<Vec<(f64, u32)>> =
             vec![Vec::with_capacity(self.neighbors + 1); queries.len() / width];
         for (block, rows) in self.rows.chunks(BLOCK * width).enumerate() {
@@ -167,7 +193,9 @@ impl NeighborsPredictor {
                 out[class] += weight;
             }
         }
-        out.iter_mut().for_each(|value| *value /= total);
+        for value in out.iter_mut() {
+            *value /= total;
+        }
     }
 }
 
@@ -235,6 +263,7 @@ mod tests {
             classes: 0,
             rows,
             targets,
+            tree: None,
         };
         let found = model.nearest(&[500.2]);
         let distances: Vec<f64> = found[0].iter().map(|(d, _)| d.sqrt()).collect();

@@ -3,11 +3,12 @@
 use oxilab_model_format::Task;
 use polars::prelude::DataFrame;
 
+use crate::eigen::eigen;
 use crate::encode::Encoding;
 use crate::error::{Result, require};
 use crate::fitted::FittedModel;
 use crate::learner::{Learned, config, fit_unsupervised, params_of};
-use crate::linalg::{centre, eigen, gram};
+use crate::linalg::{blocked_dot, centre, gram, gram_of_rows};
 use crate::matrix::{Matrix, float};
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 
@@ -43,23 +44,32 @@ impl Pca {
         let encoding = Encoding::Dense { standardize: self.standardize };
         fit_unsupervised(NAME, params_of(self), Task::Decomposition, encoding, df, |x| {
             require(
-                count <= x.cols(),
+                count <= x.cols().min(x.rows()),
                 NAME,
                 "n_components",
                 count,
-                "at most the number of features",
+                "at most the number of features and of rows",
             )?;
-            Ok(self.learn(x))
+            self.learn(x)
         })
     }
 
-    fn learn(&self, x: &Matrix) -> Learned {
+    fn learn(&self, x: &Matrix) -> Result<Learned> {
         let (rows, p) = (x.rows(), x.cols());
         let (centred, means) = centre(x, None);
-        let scale = 1.0 / float(rows.saturating_sub(1).max(1));
-        let covariance: Vec<f64> = gram(&centred).iter().map(|value| value * scale).collect();
-        let (values, vectors) = eigen(&covariance, p);
-        let mut components = vectors[..self.n_components * p].to_vec();
+        // With more features than rows, the rows' products have the same eigenvalues.
+        let over_rows = p > rows;
+        let products = if over_rows { gram_of_rows(&centred)? } else { gram(&centred)? };
+        let (mut values, vectors) = eigen(&products, p.min(rows))?;
+        for value in &mut values {
+            *value /= float(rows.saturating_sub(1).max(1));
+        }
+        let mut components = if over_rows {
+            let directions = vectors.chunks_exact(rows).take(self.n_components);
+            directions.flat_map(|direction| component_of(&centred, direction)).collect()
+        } else {
+            vectors[..self.n_components * p].to_vec()
+        };
         for component in components.chunks_exact_mut(p) {
             // The sign is free: the largest part is positive, as in scikit-learn.
             let largest = component
@@ -67,7 +77,9 @@ impl Pca {
                 .copied()
                 .fold(0.0_f64, |a, b| if b.abs() > a.abs() { b } else { a });
             if largest < 0.0 {
-                component.iter_mut().for_each(|value| *value = -*value);
+                for value in component.iter_mut() {
+                    *value = -*value;
+                }
             }
         }
         let total: f64 = values.iter().sum();
@@ -76,8 +88,16 @@ impl Pca {
             let share = if total > 0.0 { value / total } else { 0.0 };
             learned.metrics.insert(format!("explained_variance_ratio_{}", index + 1), share);
         }
-        learned
+        Ok(learned)
     }
+}
+
+/// `Xᵀ u` with length one: the component that belongs to an eigenvector of `X Xᵀ`.
+fn component_of(x: &Matrix, direction: &[f64]) -> Vec<f64> {
+    let component: Vec<f64> = (0..x.cols()).map(|col| blocked_dot(x.col(col), direction)).collect();
+    let length = blocked_dot(&component, &component).sqrt();
+    let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+    component.into_iter().map(|value| value * scale).collect()
 }
 
 /// Means and components, component after component.

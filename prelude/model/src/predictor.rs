@@ -41,6 +41,10 @@ pub(crate) trait Predictor: Any + Send + Sync + std::fmt::Debug {
     fn native(&self) -> Option<&str> {
         None
     }
+    /// The library that made the model, and its version.
+    fn library(&self) -> Option<(&'static str, String)> {
+        None
+    }
     /// Numbers a person may want to see, for example coefficients.
     fn details(&self) -> Vec<(&'static str, Vec<f64>)> {
         Vec::new()
@@ -111,10 +115,12 @@ pub(crate) fn read(kind: &str, from: &Reader<'_>) -> Result<Box<dyn Predictor>> 
         "neighbors" => Box::new(crate::neighbors::NeighborsPredictor::read(from)?),
         "bayes" => Box::new(crate::bayes::BayesPredictor::read(from)?),
         "forest" => Box::new(crate::tree::ForestPredictor::read(from)?),
-        "kmeans" => Box::new(crate::cluster::KMeansPredictor::read(from)?),
+        "kmeans" => Box::new(crate::kmeans::KMeansPredictor::read(from)?),
+        "net" => Box::new(crate::net::NetPredictor::read(from)?),
         "pca" => Box::new(crate::pca::PcaPredictor::read(from)?),
         "isolation" => Box::new(crate::isolation::IsolationPredictor::read(from)?),
         "lightgbm" => Box::new(crate::lightgbm::LightGbmPredictor::read(from)?),
+        "xgboost" => Box::new(crate::xgboost::XgBoostPredictor::read(from)?),
         "calibrated" => Box::new(crate::calibrate::CalibratedPredictor::read(from)?),
         other => {
             return Err(damaged(format!("this library has no learner of kind `{other}`")));

@@ -1,4 +1,4 @@
-//! Random numbers that are the same on every machine, thread count and version: SplitMix64 (Steele,
+//! Random numbers that are the same on every machine, thread count and version: `SplitMix64` (Steele,
 //! Lea and Flood, 2014, "Fast splittable pseudorandom number generators").
 
 /// A seeded stream of random numbers.

@@ -1,9 +1,10 @@
-//! How a fitted model shows itself.
+//! How a fitted model shows itself, and tables with a chart below: [`table_and_chart`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use oxilab_display::Render;
-use oxilab_display::table::{Heading, Table};
+use oxilab_display::table::{Heading, Table, escape};
+use oxilab_plot::Chart;
 use oxilab_runtime::MimeBundle;
 
 use crate::evaluate::figure;
@@ -45,9 +46,7 @@ impl Render for FittedModel {
             let text = pairs.map(|(n, v)| format!("{n} {:.0} %", 100.0 * v)).collect::<Vec<_>>();
             row("most important", text.join(", "));
         }
-        let title = oxilab_display::table::escape(&table.title);
-        let html = format!("<div><b>{title}</b></div>{}", table.to_html());
-        MimeBundle::text(table.to_text()).with_html(html)
+        MimeBundle::text(table.to_text()).with_html(titled(&table))
     }
 }
 
@@ -59,4 +58,27 @@ fn shortened<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
         shown.push(&more);
     }
     shown.join(", ")
+}
+
+/// A table as HTML with its title above.
+pub(crate) fn titled(table: &Table) -> String {
+    format!("<div><b>{}</b></div>{}", escape(&table.title), table.to_html())
+}
+
+/// A table and a chart below it. Front ends show one representation, and most prefer HTML: so the
+/// picture stands in the HTML.
+pub(crate) fn table_and_chart(table: &Table, chart: oxilab_plot::Result<Chart>) -> MimeBundle {
+    let mut html = titled(table);
+    let bundle = MimeBundle::text(table.to_text());
+    let Ok(chart) = chart else { return bundle.with_html(html) };
+    let drawn = chart.render();
+    let width = drawn.metadata.get("image/png").and_then(|png| png["width"].as_u64());
+    if let Some(png) = drawn.data.get("image/png").and_then(|png| png.as_str()) {
+        let (alt, width) = (escape(&chart.describe()), width.unwrap_or(480));
+        let _ = write!(
+            html,
+            "<img alt=\"{alt}\" width=\"{width}\" src=\"data:image/png;base64,{png}\">"
+        );
+    }
+    bundle.with_html(html).with("application/vnd.vegalite.v5+json", chart.to_json())
 }

@@ -32,19 +32,6 @@ pub(crate) enum Target {
     Values(Vec<f64>),
 }
 
-impl Target {
-    pub(crate) fn take(&self, rows: &[u32]) -> Self {
-        match self {
-            Self::Classes(codes, count) => {
-                Self::Classes(rows.iter().map(|row| codes[*row as usize]).collect(), *count)
-            }
-            Self::Values(values) => {
-                Self::Values(rows.iter().map(|row| values[*row as usize]).collect())
-            }
-        }
-    }
-}
-
 /// How the target column of a frame is read, found once from the training frame.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TargetReader {

@@ -17,7 +17,7 @@
 //! | amounts | [`bar`](Plot::bar), [`count`](Plot::count) |
 //! | distributions | [`histogram`](Plot::histogram), [`density`](Plot::density), [`boxplot`](Plot::boxplot), [`violin`](Plot::violin) |
 //! | pairs of columns | [`heatmap`](Plot::heatmap), [`correlation`](Plot::correlation), [`pair`](Plot::pair) |
-//! | models | [`roc`](Plot::roc), [`pr`](Plot::pr), [`calibration`](Plot::calibration), [`confusion`](Plot::confusion), [`residuals`](Plot::residuals), [`learning_curve`](Plot::learning_curve); the same on slices in [`evaluate`] |
+//! | models | [`roc`](Plot::roc), [`pr`](Plot::pr), [`calibration`](Plot::calibration), [`confusion`](Plot::confusion), [`residuals`](Plot::residuals), [`learning_curve`](Plot::learning_curve); the same on slices in [`evaluate`]; parts of models and searches in [`model`] |
 //!
 //! Options come first (`color`, `facet`, `title`, …), the verb last. Colours are those of Okabe and
 //! Ito, which colour-blind people can tell apart; the background is transparent and all text grey, so
@@ -33,6 +33,7 @@ mod error;
 pub mod evaluate;
 mod frame;
 mod matrix;
+pub mod model;
 mod palette;
 mod smooth;
 mod ticks;

@@ -44,8 +44,7 @@ fn main() -> std::io::Result<()> {
         let count = seen.entry(key.clone()).or_default();
         *count += 1;
         if *count == 1 {
-            let name: String = key.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
-            std::fs::write(folder.join(format!("{name}.oxi")), &bytes)?;
+            std::fs::write(folder.join(format!("{key}.oxi")), &bytes)?;
             corpus.push(bytes);
         }
     }
@@ -66,11 +65,13 @@ fn outcome(bytes: &[u8]) -> String {
         }
         Err(error) => {
             let text = error.to_string();
-            let plain = text.chars().filter(|c| !c.is_ascii_digit() && c.is_ascii());
-            let plain: String = plain.collect();
-            // Texts from the input are no outcomes of their own.
-            let known = plain.split(['`', '"']).step_by(2).collect::<String>();
-            known.chars().take(70).collect()
+            // Texts from the input, which stand in quotes, are no outcomes of their own.
+            let first = text.split(['`', '"']).next().unwrap_or_default();
+            let last = text.rsplit(['`', '"']).next().unwrap_or_default();
+            let letters = |part: &str, most: usize| -> String {
+                part.chars().filter(char::is_ascii_alphabetic).take(most).collect()
+            };
+            if first == last { letters(first, 60) } else { letters(first, 40) + &letters(last, 20) }
         }
     }
 }

@@ -13,6 +13,8 @@ use lightgbm3_sys as sys;
 use crate::error::{ModelError, Result};
 use crate::matrix::Matrix;
 
+use super::LIBRARY;
+
 /// The kinds of prediction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Predict {
@@ -27,18 +29,24 @@ fn check(doing: &'static str, code: c_int) -> Result<()> {
     // SAFETY: LightGBM returns a pointer to a NUL-terminated text of this thread that lives until its
     // next call on it.
     let message = unsafe { CStr::from_ptr(sys::LGBM_GetLastError()) };
-    Err(ModelError::LightGbm { doing, message: message.to_string_lossy().into_owned() })
+    Err(ModelError::Library {
+        library: LIBRARY,
+        doing,
+        message: message.to_string_lossy().into_owned(),
+    })
 }
 
 fn text(doing: &'static str, value: &str) -> Result<CString> {
-    CString::new(value).map_err(|_| ModelError::LightGbm {
+    CString::new(value).map_err(|_| ModelError::Library {
+        library: LIBRARY,
         doing,
         message: "a parameter or name holds a zero byte; remove it".to_owned(),
     })
 }
 
 fn count(doing: &'static str, value: usize) -> Result<i32> {
-    i32::try_from(value).map_err(|_| ModelError::LightGbm {
+    i32::try_from(value).map_err(|_| ModelError::Library {
+        library: LIBRARY,
         doing,
         message: format!("{value} is more than LightGBM counts; use fewer rows or columns"),
     })
@@ -71,7 +79,7 @@ impl Dataset {
         let code = unsafe {
             sys::LGBM_DatasetCreateFromMat(
                 x.as_slice().as_ptr().cast::<c_void>(),
-                sys::C_API_DTYPE_FLOAT64 as c_int,
+                sys::C_API_DTYPE_FLOAT64.cast_signed(),
                 count(DOING, x.rows())?,
                 count(DOING, x.cols())?,
                 0,
@@ -95,7 +103,7 @@ impl Dataset {
                 field.as_ptr(),
                 values.as_ptr().cast::<c_void>(),
                 count(DOING, values.len())?,
-                sys::C_API_DTYPE_FLOAT32 as c_int,
+                sys::C_API_DTYPE_FLOAT32.cast_signed(),
             )
         };
         check(DOING, code)
@@ -318,11 +326,11 @@ impl Booster {
             sys::LGBM_BoosterPredictForMat(
                 self.handle,
                 x.as_slice().as_ptr().cast::<c_void>(),
-                sys::C_API_DTYPE_FLOAT64 as c_int,
+                sys::C_API_DTYPE_FLOAT64.cast_signed(),
                 count(DOING, x.rows())?,
                 count(DOING, x.cols())?,
                 0,
-                kind as c_int,
+                kind.cast_signed(),
                 0,
                 -1,
                 parameters.as_ptr(),

@@ -7,14 +7,15 @@
 mod library;
 mod nanoarrow;
 mod native;
+mod sound;
 mod train;
 
 use std::collections::BTreeMap;
 
 use oxilab_model_format::Task;
 use polars::prelude::DataFrame;
-use serde::{Serialize, Serializer};
 
+use crate::boost::{self, Frames, Plan, task_code, task_of};
 use crate::encode::Encoding;
 use crate::error::{Result, require};
 use crate::learner::{ClassWeight, Learned, Learner, Problem, config, estimator};
@@ -23,6 +24,9 @@ use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_f
 use crate::target::Goal;
 
 use library::{Booster, Predict};
+
+/// The library's name, in errors.
+const LIBRARY: &str = "LightGBM";
 
 /// The version of the bundled library.
 pub(crate) const LIBRARY_VERSION: &str = "4.7.0";
@@ -89,17 +93,18 @@ config! {
     }
 }
 
-/// Validation frames.
-#[derive(Clone, Debug, Default)]
-pub struct Frames(pub Vec<DataFrame>);
-
-impl Serialize for Frames {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(DataFrame::height))
-    }
-}
-
 impl LightGbm {
+    fn plan(&self) -> Plan<'_> {
+        Plan {
+            library: LIBRARY,
+            iterations: self.n_estimators,
+            early_stopping: self.early_stopping,
+            validation_fraction: self.validation_fraction,
+            validations: &self.validations,
+            seed: self.seed,
+        }
+    }
+
     /// Adds a validation frame with the training frame's columns: its metrics are recorded per
     /// iteration, and early stopping watches the first one.
     #[must_use]
@@ -110,7 +115,7 @@ impl LightGbm {
 
     /// Adds a parameter by LightGBM's name.
     #[must_use]
-    pub fn with_param(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+    pub fn with_param(mut self, name: impl Into<String>, value: impl std::fmt::Display) -> Self {
         self.params.insert(name.into(), value.to_string());
         self
     }
@@ -138,24 +143,13 @@ impl Learner for LightGbm {
 
     fn check(&self) -> Result<()> {
         let name = Self::NAME;
-        require(self.n_estimators > 0, name, "n_estimators", self.n_estimators, "1 or more")?;
+        self.plan().check(name)?;
         require(self.learning_rate > 0.0, name, "learning_rate", self.learning_rate, "above 0")?;
         require(self.num_leaves > 1, name, "num_leaves", self.num_leaves, "2 or more")?;
         let share = |value: f64| value > 0.0 && value <= 1.0;
         require(share(self.subsample), name, "subsample", self.subsample, "above 0, up to 1")?;
         let columns = self.colsample_bytree;
-        require(share(columns), name, "colsample_bytree", columns, "above 0, up to 1")?;
-        if let Some(held) = self.validation_fraction {
-            let ok = held > 0.0 && held < 1.0;
-            require(ok, name, "validation_fraction", held, "above 0 and below 1")?;
-        }
-        if let Some(rounds) = self.early_stopping {
-            require(rounds > 0, name, "early_stopping", rounds, "1 or more")?;
-            let watched = !self.validations.0.is_empty() || self.validation_fraction.is_some();
-            let allowed = "None without `with_validation` or `with_validation_fraction`";
-            require(watched, name, "early_stopping", rounds, allowed)?;
-        }
-        Ok(())
+        require(share(columns), name, "colsample_bytree", columns, "above 0, up to 1")
     }
 
     fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
@@ -183,12 +177,7 @@ impl LightGbmPredictor {
     }
 
     pub(crate) fn read(from: &Reader<'_>) -> Result<Self> {
-        let task = match from.size("task", 0)? {
-            0 => Task::Binary,
-            1 => Task::Multiclass,
-            _ => Task::Regression,
-        };
-        Self::new(from.text("text")?, task)
+        Self::new(from.text("text")?, task_of(from.size("task", 0)?))
     }
 }
 
@@ -200,22 +189,11 @@ impl Predictor for LightGbmPredictor {
     fn predict(&self, x: &Matrix) -> Result<Output> {
         expect_features(x, self.features)?;
         let values = self.booster.predict(x, Predict::Normal)?;
-        Ok(match self.task {
-            Task::Binary => {
-                Output::Probabilities(values.iter().flat_map(|p| [1.0 - p, *p]).collect())
-            }
-            Task::Multiclass => Output::Probabilities(values),
-            _ => Output::Values(values),
-        })
+        Ok(boost::output(self.task, values))
     }
 
     fn write(&self, out: &mut Sections<'_>) {
-        let task = match self.task {
-            Task::Binary => 0,
-            Task::Multiclass => 1,
-            _ => 2,
-        };
-        out.u32("task", &[task]);
+        out.u32("task", &[task_code(self.task)]);
         out.text("text", &self.text);
     }
 
@@ -232,5 +210,9 @@ impl Predictor for LightGbmPredictor {
 
     fn native(&self) -> Option<&str> {
         Some(&self.text)
+    }
+
+    fn library(&self) -> Option<(&'static str, String)> {
+        Some(("lightgbm", LIBRARY_VERSION.to_owned()))
     }
 }

@@ -243,7 +243,9 @@ impl Shape {
             centre.iter_mut().zip(row).for_each(|(c, v)| *c += v);
         }
         for (centre, count) in centres.chunks_exact_mut(width).zip(&counts) {
-            centre.iter_mut().for_each(|value| *value /= count);
+            for value in centre.iter_mut() {
+                *value /= count;
+            }
         }
         Ok(Self { rows, width, labels, counts, centres })
     }

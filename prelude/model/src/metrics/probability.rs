@@ -47,9 +47,9 @@ impl Ranking {
         let (mut tp, mut fp) = (0.0, 0.0);
         for (place, row) in order.iter().enumerate() {
             if truth[*row] {
-                tp += weights[*row]
+                tp += weights[*row];
             } else {
-                fp += weights[*row]
+                fp += weights[*row];
             }
             let next = order.get(place + 1).map(|row| scores[*row]);
             #[expect(clippy::float_cmp, reason = "equal scores share a threshold")]
@@ -65,10 +65,10 @@ impl Ranking {
 
     fn area(&self) -> f64 {
         let (tp, fp) = (&self.true_positives, &self.false_positives);
-        let (all_tp, all_fp) = (tp[tp.len() - 1], fp[fp.len() - 1]);
+        let (positives, negatives) = (tp[tp.len() - 1], fp[fp.len() - 1]);
         let (mut area, mut last) = (0.0, (0.0, 0.0));
         for (tp, fp) in tp.iter().zip(fp) {
-            let (x, y) = (fp / all_fp, tp / all_tp);
+            let (x, y) = (fp / negatives, tp / positives);
             area += (x - last.0) * f64::midpoint(y, last.1);
             last = (x, y);
         }
@@ -130,10 +130,10 @@ pub fn roc_curve(
     let truth = positives("roc_curve", truth)?;
     let ranking = Ranking::new("roc_curve", &truth, &scores.numbers()?, &vec![1.0; truth.len()])?;
     let last = ranking.thresholds.len() - 1;
-    let (all_tp, all_fp) = (ranking.true_positives[last], ranking.false_positives[last]);
+    let (hits, alarms) = (ranking.true_positives[last], ranking.false_positives[last]);
     let mut curve = Curve { x: vec![0.0], y: vec![0.0], thresholds: vec![f64::INFINITY] };
-    curve.x.extend(ranking.false_positives.iter().map(|fp| fp / all_fp));
-    curve.y.extend(ranking.true_positives.iter().map(|tp| tp / all_tp));
+    curve.x.extend(ranking.false_positives.iter().map(|fp| fp / alarms));
+    curve.y.extend(ranking.true_positives.iter().map(|tp| tp / hits));
     curve.thresholds.extend(&ranking.thresholds);
     Ok(curve)
 }
@@ -292,7 +292,9 @@ pub fn roc_auc_multiclass(
     const NAME: &str = "roc_auc_multiclass";
     check_probabilities(NAME, truth, probabilities, classes)?;
     let mut rows = vec![0_usize; classes];
-    truth.iter().for_each(|t| rows[*t as usize] += 1);
+    for t in truth {
+        rows[*t as usize] += 1;
+    }
     if let Some(empty) = rows.iter().position(|rows| *rows == 0) {
         return Err(ModelError::metric(
             NAME,

@@ -15,19 +15,39 @@ pub(super) struct Bins {
     columns: Vec<Vec<u8>>,
     /// Per feature, the cuts between bins: bin `b` holds values in `(cuts[b - 1], cuts[b]]`.
     cuts: Vec<Vec<f64>>,
+    /// Per feature, the least and the greatest value in every bin.
+    ends: Vec<Vec<(f64, f64)>>,
 }
 
 impl Bins {
     pub(super) fn new(x: &Matrix) -> Self {
-        let (columns, cuts) = (0..x.cols())
+        let found: Vec<_> = (0..x.cols())
             .into_par_iter()
             .map(|col| {
                 let cuts = cuts_of(x.col(col));
-                let bins = x.col(col).iter().map(|value| bin_of(&cuts, *value)).collect();
-                (bins, cuts)
+                let bins: Vec<u8> = x.col(col).iter().map(|value| bin_of(&cuts, *value)).collect();
+                let mut ends = vec![(f64::INFINITY, f64::NEG_INFINITY); cuts.len() + 1];
+                for (bin, value) in bins.iter().zip(x.col(col)).filter(|(bin, _)| **bin != MISSING)
+                {
+                    let (low, high) = &mut ends[usize::from(*bin)];
+                    *low = low.min(*value);
+                    *high = high.max(*value);
+                }
+                (bins, cuts, ends)
             })
-            .unzip();
-        Self { columns, cuts }
+            .collect();
+        let mut all = Self { columns: Vec::new(), cuts: Vec::new(), ends: Vec::new() };
+        for (bins, cuts, ends) in found {
+            all.columns.push(bins);
+            all.cuts.push(cuts);
+            all.ends.push(ends);
+        }
+        all
+    }
+
+    /// The least and the greatest value in every bin; each bin holds some.
+    pub(super) fn ends(&self, feature: usize) -> &[(f64, f64)] {
+        &self.ends[feature]
     }
 
     pub(super) fn features(&self) -> usize {

@@ -55,6 +55,21 @@ struct Split {
     score: f64,
 }
 
+/// What a feature has to offer in a node.
+enum Seen {
+    /// All rows have the same value.
+    Constant,
+    /// Leaves would be too small.
+    NoSplit,
+    Split(Split),
+}
+
+impl Seen {
+    fn of(best: Option<Split>) -> Self {
+        best.map_or(Self::NoSplit, Self::Split)
+    }
+}
+
 struct Pending {
     start: usize,
     end: usize,
@@ -68,8 +83,17 @@ pub(super) fn grow(rows: &Rows<'_>, limits: &Limits, rng: Rng) -> Result<Grown> 
         Target::Values(_) => 1,
     };
     let features = rows.bins.features();
-    let samples: Vec<u32> = (0..u32::try_from(rows.weights.len()).unwrap_or(u32::MAX))
-        .filter(|row| rows.weights[*row as usize] > 0.0)
+    let samples: Vec<Sample> = (0_u32..)
+        .zip(&rows.weights)
+        .filter(|(_, weight)| **weight > 0.0)
+        .map(|(row, weight)| match rows.y {
+            Target::Classes(codes, _) => {
+                Sample { row, channel: codes[row as usize], weight: *weight, value: 1.0 }
+            }
+            Target::Values(values) => {
+                Sample { row, channel: 0, weight: *weight, value: values[row as usize] }
+            }
+        })
         .collect();
     let mut grower = Grower {
         rows,
@@ -77,14 +101,28 @@ pub(super) fn grow(rows: &Rows<'_>, limits: &Limits, rng: Rng) -> Result<Grown> 
         rng,
         channels,
         samples,
+        bins: Vec::new(),
+        right: Vec::new(),
         features: (0..features).collect(),
         histogram: Vec::new(),
         sorted: Vec::new(),
         left: vec![0.0; channels + 2],
+        missing: vec![0.0; channels + 2],
         out: Grown { nodes: Vec::new(), values: Vec::new(), importance: vec![0.0; features] },
     };
     grower.run()?;
     Ok(grower.out)
+}
+
+/// A row as it stands in a node: what is added up lies together.
+#[derive(Clone, Copy)]
+struct Sample {
+    row: u32,
+    /// The class; 0 for numbers.
+    channel: u32,
+    weight: f64,
+    /// 1 for classes.
+    value: f64,
 }
 
 struct Grower<'a> {
@@ -92,13 +130,19 @@ struct Grower<'a> {
     limits: &'a Limits,
     rng: Rng,
     channels: usize,
-    /// Row numbers; every node owns a range.
-    samples: Vec<u32>,
+    /// Every node owns a range.
+    samples: Vec<Sample>,
+    /// The bins of a node's samples.
+    bins: Vec<u8>,
+    /// Samples on their way to the right.
+    right: Vec<Sample>,
     features: Vec<usize>,
     /// Per bin: weight, rows, channels.
     histogram: Vec<f64>,
-    sorted: Vec<(u8, u32)>,
+    /// Bins and places of samples.
+    sorted: Vec<(u8, usize)>,
     left: Vec<f64>,
+    missing: Vec<f64>,
     out: Grown,
 }
 
@@ -107,12 +151,13 @@ impl Grower<'_> {
         self.out.nodes.push(leaf());
         let mut pending = vec![Pending { start: 0, end: self.samples.len(), depth: 0, node: 0 }];
         let mut steps = 0_usize;
+        let mut totals = vec![0.0; self.channels + 2];
         while let Some(task) = pending.pop() {
             steps += 1;
             if steps.is_multiple_of(256) {
                 check_interrupt()?;
             }
-            let (totals, pure) = self.totals(&task);
+            let pure = self.totals(&task, &mut totals);
             let stop = pure
                 || task.depth >= self.limits.max_depth
                 || task.end - task.start < self.limits.min_split;
@@ -147,34 +192,16 @@ impl Grower<'_> {
     }
 
     /// Weight, rows and channels of a node, and whether all its targets are equal.
-    fn totals(&self, task: &Pending) -> (Vec<f64>, bool) {
-        let mut totals = vec![0.0; self.channels + 2];
+    #[expect(clippy::float_cmp, reason = "equal targets, not close ones")]
+    fn totals(&self, task: &Pending, totals: &mut [f64]) -> bool {
+        totals.fill(0.0);
         let samples = &self.samples[task.start..task.end];
-        for row in samples {
-            self.add(&mut totals, *row);
+        let mut pure = true;
+        for sample in samples {
+            add(totals, sample);
+            pure &= sample.channel == samples[0].channel && sample.value == samples[0].value;
         }
-        let pure = match self.rows.y {
-            Target::Classes(codes, _) => {
-                samples.windows(2).all(|pair| codes[pair[0] as usize] == codes[pair[1] as usize])
-            }
-            #[expect(clippy::float_cmp, reason = "equal targets, not close ones")]
-            Target::Values(values) => {
-                samples.windows(2).all(|pair| values[pair[0] as usize] == values[pair[1] as usize])
-            }
-        };
-        (totals, pure)
-    }
-
-    #[inline]
-    fn add(&self, to: &mut [f64], row: u32) {
-        let row = row as usize;
-        let weight = self.rows.weights[row];
-        to[0] += weight;
-        to[1] += 1.0;
-        match self.rows.y {
-            Target::Classes(codes, _) => to[2 + codes[row] as usize] += weight,
-            Target::Values(values) => to[2] += weight * values[row],
-        }
+        pure
     }
 
     fn make_leaf(&mut self, node: usize, totals: &[f64]) {
@@ -198,9 +225,13 @@ impl Grower<'_> {
                 self.features.swap(drawn, other);
             }
             let feature = self.features[drawn];
-            let Some(found) = self.look_at(task, feature, totals) else { continue };
+            let split = match self.look_at(task, feature, totals) {
+                Seen::Constant => continue,
+                Seen::NoSplit => None,
+                Seen::Split(split) => Some(split),
+            };
             looked_at += 1;
-            let Some(split) = found else { continue };
+            let Some(split) = split else { continue };
             if best.as_ref().is_none_or(|best| split.score > best.score) {
                 best = Some(split);
             }
@@ -208,47 +239,48 @@ impl Grower<'_> {
         best
     }
 
-    /// The best split on a feature: `None` if it is constant here, `Some(None)` if leaves would be too
-    /// small.
-    fn look_at(&mut self, task: &Pending, feature: usize, totals: &[f64]) -> Option<Option<Split>> {
-        let rows = self.rows;
-        let bins = rows.bins.column(feature);
+    /// The best split on a feature.
+    fn look_at(&mut self, task: &Pending, feature: usize, totals: &[f64]) -> Seen {
+        let column = self.rows.bins.column(feature);
+        let samples = &self.samples[task.start..task.end];
         let (mut low, mut high, mut missing) = (MISSING, 0, 0_usize);
-        for row in &self.samples[task.start..task.end] {
-            let bin = bins[*row as usize];
-            if bin == MISSING {
-                missing += 1;
-            } else {
-                low = low.min(bin);
-                high = high.max(bin);
-            }
+        self.bins.clear();
+        for sample in samples {
+            let bin = column[sample.row as usize];
+            self.bins.push(bin);
+            let absent = bin == MISSING;
+            missing += usize::from(absent);
+            low = low.min(bin);
+            high = high.max(if absent { 0 } else { bin });
         }
-        let present = task.end - task.start - missing;
+        let present = samples.len() - missing;
         if present == 0 || (low == high && missing == 0) {
-            return None;
+            return Seen::Constant;
+        }
+        if self.limits.random_cuts {
+            return Seen::of(self.cut_at_random(task, feature, totals, (low, high)));
         }
         let stride = self.channels + 2;
-        let size = task.end - task.start;
-        let sort = size <= SORTED && !self.limits.random_cuts;
+        let sort = samples.len() <= SORTED;
         if sort {
             self.sorted.clear();
-            let samples = &self.samples[task.start..task.end];
-            self.sorted.extend(samples.iter().map(|row| (bins[*row as usize], *row)));
+            self.sorted.extend(self.bins.iter().copied().zip(task.start..));
             self.sorted.sort_unstable();
         } else {
             let mut histogram = std::mem::take(&mut self.histogram);
-            histogram.clear();
             histogram.resize(256 * stride, 0.0);
-            for row in &self.samples[task.start..task.end] {
-                let at = usize::from(bins[*row as usize]) * stride;
-                self.add(&mut histogram[at..at + stride], *row);
+            // Only these bins are read.
+            histogram[usize::from(low) * stride..(usize::from(high) + 1) * stride].fill(0.0);
+            histogram[usize::from(MISSING) * stride..].fill(0.0);
+            for (sample, bin) in samples.iter().zip(&self.bins) {
+                let at = usize::from(*bin) * stride;
+                add(&mut histogram[at..at + stride], sample);
             }
             self.histogram = histogram;
         }
-        let only = self.limits.random_cuts.then(|| self.random_bin(feature, low, high));
-        let mut best = self.scan(feature, totals, sort, (low, high), only, false);
+        let mut best = self.scan(feature, totals, sort, (low, high), false);
         if missing > 0 {
-            let other = self.scan(feature, totals, sort, (low, high), only, true);
+            let other = self.scan(feature, totals, sort, (low, high), true);
             let better = match (&best, &other) {
                 (Some(best), Some(other)) => other.score > best.score,
                 (None, other) => other.is_some(),
@@ -258,7 +290,54 @@ impl Grower<'_> {
                 best = other;
             }
         }
-        Some(best)
+        Seen::of(best)
+    }
+
+    /// One random cut of a feature, with missing rows on either side: no histogram is needed.
+    fn cut_at_random(
+        &mut self,
+        task: &Pending,
+        feature: usize,
+        totals: &[f64],
+        (low, high): (u8, u8),
+    ) -> Option<Split> {
+        let bin = self.random_bin(feature, low, high);
+        let mut left = std::mem::take(&mut self.left);
+        let mut missing = std::mem::take(&mut self.missing);
+        left.fill(0.0);
+        missing.fill(0.0);
+        for (sample, own) in self.samples[task.start..task.end].iter().zip(&self.bins) {
+            if *own <= bin {
+                add(&mut left, sample);
+            } else if *own == MISSING {
+                add(&mut missing, sample);
+            }
+        }
+        let mut best: Option<Split> = None;
+        for missing_left in [false, true] {
+            if missing_left {
+                if missing[1] <= 0.0 {
+                    break;
+                }
+                accumulate(&mut left, &missing);
+            }
+            let one_side = left[1] <= 0.0 || left[1] >= totals[1];
+            if one_side || self.too_small(&left, totals) {
+                continue;
+            }
+            let value = split_score(&left, totals);
+            if best.as_ref().is_none_or(|best| value > best.score) {
+                best = Some(Split { feature, bin, missing_left, score: value });
+            }
+        }
+        (self.left, self.missing) = (left, missing);
+        best
+    }
+
+    fn too_small(&self, left: &[f64], totals: &[f64]) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
+        let min_leaf = self.limits.min_leaf as f64;
+        left[1] < min_leaf || totals[1] - left[1] < min_leaf
     }
 
     /// A bin between the lowest and highest, cut at a uniformly random value between them.
@@ -266,11 +345,11 @@ impl Grower<'_> {
         if low == high {
             return low;
         }
-        let cuts = self.rows.bins.cuts(feature);
-        let (first, last) = (cuts[usize::from(low)], cuts[usize::from(high) - 1]);
-        let value = self.rng.between(first, last);
-        let bin = cuts.partition_point(|cut| *cut < value);
-        u8::try_from(bin).unwrap_or(high).clamp(low, high - 1)
+        let ends = self.rows.bins.ends(feature);
+        let value = self.rng.between(ends[usize::from(low)].0, ends[usize::from(high)].1);
+        // The last bin that begins at or below the value: cuts lie between values, not on them.
+        let above = ends.partition_point(|(least, _)| *least <= value);
+        u8::try_from(above.saturating_sub(1)).unwrap_or(high).clamp(low, high - 1)
     }
 
     /// Moves rows from right to left bin by bin and keeps the best place. With `missing_left`, missing
@@ -281,7 +360,6 @@ impl Grower<'_> {
         totals: &[f64],
         sort: bool,
         (low, high): (u8, u8),
-        only: Option<u8>,
         missing_left: bool,
     ) -> Option<Split> {
         let mut left = std::mem::take(&mut self.left);
@@ -289,8 +367,8 @@ impl Grower<'_> {
         let stride = left.len();
         if missing_left {
             if sort {
-                for (_, row) in self.sorted.iter().rev().take_while(|(bin, _)| *bin == MISSING) {
-                    self.add(&mut left, *row);
+                for (_, at) in self.sorted.iter().rev().take_while(|(bin, _)| *bin == MISSING) {
+                    add(&mut left, &self.samples[*at]);
                 }
             } else {
                 accumulate(&mut left, &self.histogram[usize::from(MISSING) * stride..]);
@@ -302,19 +380,14 @@ impl Grower<'_> {
             let before = left[1];
             if sort {
                 while next < self.sorted.len() && self.sorted[next].0 == bin {
-                    self.add(&mut left, self.sorted[next].1);
+                    add(&mut left, &self.samples[self.sorted[next].1]);
                     next += 1;
                 }
             } else {
                 accumulate(&mut left, &self.histogram[usize::from(bin) * stride..]);
             }
             // A cut after an empty bin is the cut before it.
-            if left[1] <= before || only.is_some_and(|only| only != bin) {
-                continue;
-            }
-            #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
-            let min_leaf = self.limits.min_leaf as f64;
-            if left[1] < min_leaf || totals[1] - left[1] < min_leaf {
+            if left[1] <= before || self.too_small(&left, totals) {
                 continue;
             }
             let value = split_score(&left, totals);
@@ -328,24 +401,31 @@ impl Grower<'_> {
 
     /// Reorders the node's rows, left ones first, each side in its old order.
     fn partition(&mut self, task: &Pending, split: &Split) -> usize {
-        let bins = self.rows.bins.column(split.feature);
+        let column = self.rows.bins.column(split.feature);
         let samples = &mut self.samples[task.start..task.end];
-        let mut right = Vec::with_capacity(samples.len());
+        self.right.clear();
         let mut left = 0;
         for place in 0..samples.len() {
-            let row = samples[place];
-            let bin = bins[row as usize];
+            let sample = samples[place];
+            let bin = column[sample.row as usize];
             let goes_left = if bin == MISSING { split.missing_left } else { bin <= split.bin };
             if goes_left {
-                samples[left] = row;
+                samples[left] = sample;
                 left += 1;
             } else {
-                right.push(row);
+                self.right.push(sample);
             }
         }
-        samples[left..].copy_from_slice(&right);
+        samples[left..].copy_from_slice(&self.right);
         task.start + left
     }
+}
+
+#[inline]
+fn add(to: &mut [f64], sample: &Sample) {
+    to[0] += sample.weight;
+    to[1] += 1.0;
+    to[2 + sample.channel as usize] += sample.weight * sample.value;
 }
 
 fn leaf() -> Node {

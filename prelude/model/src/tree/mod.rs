@@ -66,7 +66,33 @@ impl MaxFeatures {
     }
 }
 
-config! {
+/// A config with the parameters that all three have, behind its own.
+macro_rules! tree_config {
+    ($(#[$meta:meta])* $name:ident { $($own:tt)* }) => {
+        config! {
+            $(#[$meta])*
+            $name {
+                $($own)*
+                /// How many splits lie above a leaf at most (no limit).
+                with_max_depth max_depth: Option<usize> = None;
+                /// Split only nodes with this many rows (2).
+                with_min_samples_split min_samples_split: usize = 2;
+                /// Rows that every leaf must have (1).
+                with_min_samples_leaf min_samples_leaf: usize = 1;
+                /// Features that every node looks at, at random; see [`MaxFeatures::Auto`].
+                with_max_features max_features: MaxFeatures = MaxFeatures::Auto;
+                /// How much the rows of each class count (all the same).
+                with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
+                /// Classes or numbers, if the target's type should not decide.
+                with_task task: Option<Task> = None;
+                /// The seed (0).
+                with_seed seed: u64 = 0;
+            }
+        }
+    };
+}
+
+tree_config! {
     /// One decision tree, for classes or numbers as the target asks.
     ///
     /// ```
@@ -76,67 +102,24 @@ config! {
     /// assert_eq!(model.predict(&train)?.str()?.get(3), Some("b"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    DecisionTree {
-        /// How many splits lie above a leaf at most (no limit).
-        with_max_depth max_depth: Option<usize> = None;
-        /// Split only nodes with this many rows (2).
-        with_min_samples_split min_samples_split: usize = 2;
-        /// Rows that every leaf must have (1).
-        with_min_samples_leaf min_samples_leaf: usize = 1;
-        /// Features that every node looks at, at random (all).
-        with_max_features max_features: MaxFeatures = MaxFeatures::Auto;
-        /// How much the rows of each class count (all the same).
-        with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
-        /// Classes or numbers, if the target's type should not decide.
-        with_task task: Option<Task> = None;
-        /// The seed (0).
-        with_seed seed: u64 = 0;
-    }
+    DecisionTree {}
 }
 
-config! {
+tree_config! {
     /// A random forest (Breiman, 2001): trees on bootstrap samples, each node on a random choice of
     /// features; probabilities and numbers are the trees' means. Trees grow in parallel.
     RandomForest {
         /// How many trees (100).
         with_n_estimators n_estimators: usize = 100;
-        /// How many splits lie above a leaf at most (no limit).
-        with_max_depth max_depth: Option<usize> = None;
-        /// Split only nodes with this many rows (2).
-        with_min_samples_split min_samples_split: usize = 2;
-        /// Rows that every leaf must have (1).
-        with_min_samples_leaf min_samples_leaf: usize = 1;
-        /// Features that every node looks at, at random (square root for classes, all for numbers).
-        with_max_features max_features: MaxFeatures = MaxFeatures::Auto;
-        /// How much the rows of each class count (all the same).
-        with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
-        /// Classes or numbers, if the target's type should not decide.
-        with_task task: Option<Task> = None;
-        /// The seed (0).
-        with_seed seed: u64 = 0;
     }
 }
 
-config! {
+tree_config! {
     /// Extremely randomised trees (Geurts, Ernst and Wehenkel, 2006): as a random forest, but on all
     /// rows and with random cut points.
     ExtraTrees {
         /// How many trees (100).
         with_n_estimators n_estimators: usize = 100;
-        /// How many splits lie above a leaf at most (no limit).
-        with_max_depth max_depth: Option<usize> = None;
-        /// Split only nodes with this many rows (2).
-        with_min_samples_split min_samples_split: usize = 2;
-        /// Rows that every leaf must have (1).
-        with_min_samples_leaf min_samples_leaf: usize = 1;
-        /// Features that every node looks at, at random (square root for classes, all for numbers).
-        with_max_features max_features: MaxFeatures = MaxFeatures::Auto;
-        /// How much the rows of each class count (all the same).
-        with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
-        /// Classes or numbers, if the target's type should not decide.
-        with_task task: Option<Task> = None;
-        /// The seed (0).
-        with_seed seed: u64 = 0;
     }
 }
 

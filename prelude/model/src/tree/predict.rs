@@ -128,7 +128,9 @@ impl ForestPredictor {
             }
         }
         let trees = float(self.roots.len());
-        out.iter_mut().for_each(|value| *value /= trees);
+        for value in out.iter_mut() {
+            *value /= trees;
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! early ([`Pruner`]), and keeps every trial, in a SQLite file if asked ([`storage`]), so that a later
 //! session goes on where this one stopped. The TPE sampler is in [`tpe`].
 
+mod prune;
 mod sample;
 mod show;
 mod space;
@@ -11,8 +12,9 @@ mod storage;
 mod study;
 mod tpe;
 
+pub use prune::Pruner;
 pub use space::{Dimension, Space, Value};
-pub use study::{Direction, Pruner, Record, Sampler, State, Study, Trial};
+pub use study::{Direction, Record, Sampler, State, Study, Trial};
 
 use crate::error::Result;
 

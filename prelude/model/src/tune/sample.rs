@@ -1,8 +1,11 @@
-//! Random and grid proposals.
+//! Random, evenly spread and grid proposals.
 
 use super::space::{Dimension, Space, Value};
 use crate::matrix::float;
 use crate::rng::Rng;
+
+/// The part of a seed that orders [`spread`]; trials have the small numbers.
+const SPREAD: u64 = u64::MAX;
 
 /// Values drawn evenly.
 pub(super) fn random(space: &Space, rng: &mut Rng) -> Vec<(String, Value)> {
@@ -12,6 +15,27 @@ pub(super) fn random(space: &Space, rng: &mut Rng) -> Vec<(String, Value)> {
         .map(|(name, dimension)| {
             let (low, high) = dimension.interval();
             (name.clone(), dimension.value(rng.between(low, high)))
+        })
+        .collect()
+}
+
+/// Place `number` of a Latin hypercube of `count` places: along every dimension, each of `count` equal
+/// parts of the range has one of them.
+pub(super) fn spread(
+    space: &Space,
+    seed: u64,
+    number: usize,
+    count: usize,
+    rng: &mut Rng,
+) -> Vec<(String, Value)> {
+    let mut order = Rng::part(seed, SPREAD);
+    space
+        .dimensions
+        .iter()
+        .map(|(name, dimension)| {
+            let part = f64::from(order.permutation(count)[number]) + rng.unit();
+            let (low, high) = dimension.interval();
+            (name.clone(), dimension.value(low + (high - low) * part / float(count)))
         })
         .collect()
 }
@@ -61,6 +85,26 @@ pub(super) fn grid(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spread_values_leave_no_part_out() {
+        let space = Space::new().float("x", 0.0, 10.0).int("n", 1, 10);
+        let all: Vec<_> = (0..10)
+            .map(|number| spread(&space, 3, number, 10, &mut Rng::part(3, number as u64)))
+            .collect();
+        let mut parts: Vec<i64> = all
+            .iter()
+            .map(|params| match params[0].1 {
+                Value::Float(x) => x.floor() as i64,
+                _ => panic!(),
+            })
+            .collect();
+        parts.sort_unstable();
+        assert_eq!(parts, (0..10).collect::<Vec<_>>());
+        let mut counts: Vec<String> = all.iter().map(|params| params[1].1.to_string()).collect();
+        counts.sort_by_key(|n| n.parse::<i64>().unwrap());
+        assert_eq!(counts, (1..=10).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
 
     #[test]
     fn the_grid_holds_every_combination_once() {

@@ -52,6 +52,18 @@ impl std::fmt::Display for Value {
     }
 }
 
+impl Value {
+    /// The number, if it is one.
+    #[expect(clippy::cast_precision_loss, reason = "parameters for people")]
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Int(value) => Some(*value as f64),
+            Self::Float(value) => Some(*value),
+            Self::Text(_) => None,
+        }
+    }
+}
+
 /// Named parameters and their ranges.
 ///
 /// ```

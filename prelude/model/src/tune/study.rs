@@ -1,16 +1,21 @@
 //! Running trials: [`Study`], [`Trial`].
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::bar::Bar;
 use serde::{Deserialize, Serialize};
 
+use super::prune::{Pruner, Running};
 use super::space::{Space, Value};
 use super::storage::Storage;
 use super::{sample, tpe};
 use crate::error::{ModelError, Result, check_interrupt};
 use crate::rng::Rng;
+
+/// Trials before TPE learns from them, as in Optuna.
+const STARTUP: usize = 10;
 
 /// Whether more is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,29 +31,13 @@ pub enum Direction {
 /// How values are proposed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sampler {
-    /// Ten random trials, then around the best ones (tree-structured Parzen estimator).
+    /// Ten trials spread evenly, then around the best ones (tree-structured Parzen estimator).
     #[default]
     Tpe,
     /// Evenly at random.
     Random,
     /// All combinations of this many values per number, and all choices.
     Grid(usize),
-}
-
-/// Which trials end early.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pruner {
-    /// None.
-    #[default]
-    Never,
-    /// Successive halving as trials come in (Li et al., 2020): at `min_step`, `min_step · factor`, … only
-    /// the best `1 / factor` of the trials that got there go on.
-    SuccessiveHalving {
-        /// The first step at which trials are compared.
-        min_step: u64,
-        /// What share goes on (one over it), and how much further.
-        factor: u64,
-    },
 }
 
 /// How a trial ended.
@@ -148,6 +137,16 @@ fn wrong_kind(name: &str, value: &Value, verbs: &str) -> ModelError {
 
 impl Record {
     lookups!();
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.state == State::Complete
+    }
+
+    #[cfg(test)]
+    pub(super) fn finished(number: u64, reports: Vec<(u64, f64)>) -> Self {
+        let value = reports.last().map(|(_, value)| *value);
+        Self { number, params: Vec::new(), value, state: State::Complete, reports, seconds: 0.0 }
+    }
 }
 
 /// A running trial: its parameters, and reports on the way.
@@ -183,38 +182,9 @@ impl Trial<'_> {
     pub fn report(&mut self, step: u64, value: f64) -> Result<()> {
         check_interrupt()?;
         self.reports.push((step, value));
-        if self.prune(step) { Err(ModelError::Pruned { step }) } else { Ok(()) }
-    }
-
-    fn prune(&self, step: u64) -> bool {
-        let Pruner::SuccessiveHalving { min_step, factor } = self.pruner else { return false };
-        let factor = factor.max(2);
-        let mut rung = min_step.max(1);
-        while rung < step {
-            rung = rung.saturating_mul(factor);
-        }
-        if rung != step {
-            return false;
-        }
-        let own = self.loss(self.reports.last().map_or(f64::NAN, |(_, value)| *value));
-        if own.is_nan() {
-            return true;
-        }
-        let mut losses: Vec<f64> = self
-            .past
-            .iter()
-            .filter_map(|trial| trial.reports.iter().find(|(at, _)| *at == step))
-            .map(|(_, value)| self.loss(*value))
-            .filter(|loss| !loss.is_nan())
-            .collect();
-        losses.push(own);
-        losses.sort_unstable_by(f64::total_cmp);
-        let kept = (losses.len() / usize::try_from(factor).unwrap_or(usize::MAX)).max(1);
-        own > losses[kept - 1]
-    }
-
-    fn loss(&self, value: f64) -> f64 {
-        if self.direction == Direction::Maximize { -value } else { value }
+        let (number, reports) = (self.number, self.reports.as_slice());
+        let running = Running { number, reports, past: self.past, direction: self.direction };
+        if self.pruner.ends(&running) { Err(ModelError::Pruned { step }) } else { Ok(()) }
     }
 }
 
@@ -306,6 +276,7 @@ impl Study {
         mut objective: impl FnMut(&mut Trial<'_>) -> Result<f64>,
     ) -> Result<()> {
         space.check()?;
+        self.pruner.check()?;
         let storage = match &self.path {
             Some(path) => Some(Storage::open(path, &self.name, self.direction, space)?),
             None => None,
@@ -365,23 +336,45 @@ impl Study {
     }
 
     fn propose(&self, space: &Space) -> Option<Vec<(String, Value)>> {
-        let mut rng = Rng::part(self.seed, self.trials.len() as u64);
-        if let Sampler::Grid(points) = self.sampler {
-            return sample::grid(space, points, self.trials.len());
+        let number = self.trials.len();
+        let mut rng = Rng::part(self.seed, number as u64);
+        match self.sampler {
+            Sampler::Grid(points) => return sample::grid(space, points, number),
+            Sampler::Random => return Some(sample::random(space, &mut rng)),
+            Sampler::Tpe if number < STARTUP => {
+                return Some(sample::spread(space, self.seed, number, STARTUP, &mut rng));
+            }
+            Sampler::Tpe => {}
         }
-        let finished: Vec<(&[(String, Value)], f64)> = self
+        let bracket = self.pruner.bracket(number as u64);
+        let finished: Vec<&Record> = self
             .trials
             .iter()
-            .filter(|trial| trial.state != State::Failed)
-            .filter_map(|trial| Some((trial.params.as_slice(), trial.value?)))
-            .map(|(params, value)| {
-                (params, if self.direction == Direction::Maximize { -value } else { value })
-            })
+            .filter(|trial| trial.state != State::Failed && trial.value.is_some())
+            .filter(|trial| self.pruner.bracket(trial.number) == bracket)
             .collect();
-        if self.sampler == Sampler::Random || finished.len() < 10 {
+        if finished.len() < STARTUP {
             return Some(sample::random(space, &mut rng));
         }
-        Some(tpe::propose(space, &finished, &mut rng))
+        let params: Vec<&[(String, Value)]> =
+            finished.iter().map(|trial| trial.params.as_slice()).collect();
+        let mut order: Vec<usize> = (0..finished.len()).collect();
+        order.sort_by(|a, b| {
+            self.rank(finished[*a]).partial_cmp(&self.rank(finished[*b])).unwrap_or(Ordering::Equal)
+        });
+        Some(tpe::propose(space, &params, &order, &mut rng))
+    }
+
+    /// Smaller is better: complete trials before pruned ones, of those the longer ones first.
+    fn rank(&self, trial: &Record) -> (u64, f64) {
+        let reached = trial.reports.last().map_or(0, |(step, _)| *step);
+        let group = if trial.is_complete() { 0 } else { u64::MAX - reached };
+        (group, self.loss(trial))
+    }
+
+    fn loss(&self, trial: &Record) -> f64 {
+        let value = trial.value.unwrap_or(f64::NAN);
+        if self.direction == Direction::Maximize { -value } else { value }
     }
 
     /// All trials, in order.
@@ -393,12 +386,8 @@ impl Study {
     /// The complete trial with the best value.
     #[must_use]
     pub fn best(&self) -> Option<&Record> {
-        let complete = self.trials.iter().filter(|trial| trial.state == State::Complete);
-        let loss = |trial: &Record| {
-            let value = trial.value.unwrap_or(f64::NAN);
-            if self.direction == Direction::Maximize { -value } else { value }
-        };
-        complete.min_by(|a, b| loss(a).total_cmp(&loss(b)))
+        let complete = self.trials.iter().filter(|trial| trial.is_complete());
+        complete.min_by(|a, b| self.loss(a).total_cmp(&self.loss(b)))
     }
 
     /// The best value.

@@ -4,7 +4,8 @@
 //! Finished trials are parted into the best tenth (at most 25) and the rest. Each side becomes a mixture
 //! with one kernel per trial, a product of truncated normals and smoothed choices, and a wide prior. Of 24
 //! candidates from the mixture of the good, the one is taken that is most likely among the good relative
-//! to the rest. Weights, bandwidths and the prior are as in Optuna's sampler, which tests compare with.
+//! to the rest. Weights, bandwidths and the prior are as in Optuna's sampler, which tests compare with;
+//! only the first trials differ: they are spread evenly ([`super::sample::spread`]), not drawn.
 
 use statrs::function::erf::erfc;
 
@@ -15,20 +16,20 @@ use crate::rng::Rng;
 
 const CANDIDATES: usize = 24;
 
-/// Proposes values; `trials` are finished ones in order, with losses (lower is better).
+/// Proposes values; `trials` are the parameters of finished trials in their order, `order` their
+/// places, the best first.
 pub(super) fn propose(
     space: &Space,
-    trials: &[(&[(String, Value)], f64)],
+    trials: &[&[(String, Value)]],
+    order: &[usize],
     rng: &mut Rng,
 ) -> Vec<(String, Value)> {
-    let mut order: Vec<usize> = (0..trials.len()).collect();
-    order.sort_by(|a, b| trials[*a].1.total_cmp(&trials[*b].1));
     let good = trials.len().div_ceil(10).min(25);
     let (mut below, mut above) = (order[..good].to_vec(), order[good..].to_vec());
     below.sort_unstable();
     above.sort_unstable();
     let points = |rows: &[usize]| -> Vec<Vec<f64>> {
-        rows.iter().filter_map(|row| inner(space, trials[*row].0)).collect()
+        rows.iter().filter_map(|row| inner(space, trials[*row])).collect()
     };
     let (good, rest) = (Mixture::new(space, &points(&below)), Mixture::new(space, &points(&above)));
     let mut best = (f64::NEG_INFINITY, Vec::new());
@@ -83,7 +84,9 @@ impl Mixture {
         let mut weights = weights(points.len());
         weights.push(1.0);
         let total: f64 = weights.iter().sum();
-        weights.iter_mut().for_each(|weight| *weight /= total);
+        for weight in &mut weights {
+            *weight /= total;
+        }
         let kernels = space.dimensions.iter().enumerate().map(|(index, (_, dimension))| {
             let centres: Vec<f64> = points.iter().map(|point| point[index]).collect();
             match dimension {

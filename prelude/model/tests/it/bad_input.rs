@@ -10,6 +10,7 @@ fn learners() -> Vec<Box<dyn Estimator>> {
         Box::new(GaussianNb::new()),
         Box::new(RandomForest::new().with_n_estimators(3)),
         Box::new(LightGbm::new().with_n_estimators(3)),
+        Box::new(XgBoost::new().with_n_estimators(3)),
     ]
 }
 
@@ -102,7 +103,10 @@ fn frames_to_predict_must_fit_the_model() {
 fn folds_and_parameters_are_checked() {
     let df = df!("x" => [1, 2, 3, 4], "y" => ["a", "b", "a", "b"]).unwrap();
     let error = cross_validate(&GaussianNb::new(), &df, "y", 3).unwrap_err().to_string();
-    assert!(error.contains("rarest class has 2 rows, fewer than 3 folds"), "{error}");
+    assert!(
+        error.contains("3 folds need as many rows of class") && error.contains("there are 2"),
+        "{error}"
+    );
     assert!(RandomForest::new().with_n_estimators(0).fit(&df, "y").is_err());
     assert!(
         KNeighbors::new()
@@ -124,4 +128,75 @@ fn an_identifier_is_not_one_hot_encoded() {
     let df = df!("id" => ids, "y" => y).unwrap();
     let error = LogisticRegression::new().fit(&df, "y").unwrap_err().to_string();
     assert!(error.contains("1200 different texts"), "{error}");
+}
+
+/// 100,000 columns of numbers, a class and a number.
+fn very_wide() -> DataFrame {
+    let rows = 24;
+    let value = |row: usize, col: usize| ((row * 7919 + col * 104_729) % 1009) as f64 / 1009.0;
+    let mut columns: Vec<Column> = (0..100_000)
+        .map(|col| {
+            let values: Vec<f64> = (0..rows).map(|row| value(row, col)).collect();
+            Column::new(format!("x{col}").into(), values)
+        })
+        .collect();
+    let classes: Vec<&str> = (0..rows).map(|row| ["a", "b"][row % 2]).collect();
+    columns.push(Column::new("class".into(), classes));
+    columns.push(Column::new("number".into(), (0..rows).map(|row| row as f64).collect::<Vec<_>>()));
+    DataFrame::new(rows, columns).unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_columns_are_learned_from() {
+    let df = very_wide();
+    let (classes, numbers) = (df.drop("number").unwrap(), df.drop("class").unwrap());
+    let classifiers: Vec<Box<dyn Estimator>> = vec![
+        Box::new(LogisticRegression::new().with_max_iter(5)),
+        Box::new(KNeighbors::new()),
+        Box::new(GaussianNb::new()),
+        Box::new(RandomForest::new().with_n_estimators(3)),
+        Box::new(LightGbm::new().with_n_estimators(2).with_min_child_samples(2)),
+        Box::new(XgBoost::new().with_n_estimators(2)),
+    ];
+    for learner in classifiers {
+        let model = learner.fit(&classes, "class").unwrap();
+        assert_eq!(model.predict(&classes).unwrap().len(), 24, "{}", learner.name());
+    }
+    let regressors: Vec<Box<dyn Estimator>> = vec![
+        Box::new(LinearRegression::new()),
+        Box::new(Ridge::new()),
+        Box::new(Lasso::new().with_max_iter(3)),
+    ];
+    for learner in regressors {
+        let model = learner.fit(&numbers, "number").unwrap();
+        assert_eq!(model.predict(&numbers).unwrap().len(), 24, "{}", learner.name());
+    }
+    let inputs = numbers.drop("number").unwrap();
+    let pca = Pca::new().with_n_components(2).fit(&inputs).unwrap();
+    assert_eq!(pca.transform(&inputs).unwrap().shape(), (24, 2));
+    assert!(KMeans::new().with_n_clusters(2).fit(&inputs).is_ok());
+}
+
+#[test]
+fn wide_frames_give_the_coefficients_of_the_definition() {
+    // Twice the same column: the least norm shares its coefficient between the two.
+    let x = [1.0, 2.0, 4.0];
+    let df = df!("a" => x, "b" => x, "c" => x, "d" => x, "y" => [2.0, 4.0, 8.0]).unwrap();
+    let model = LinearRegression::new().fit(&df, "y").unwrap();
+    let table = model.coefficients().unwrap();
+    for value in table.column("coefficient").unwrap().f64().unwrap().iter().skip(1) {
+        assert!((value.unwrap() - 0.5).abs() < 1e-9, "{table}");
+    }
+    // Ridge over rows is ridge over features: n < p here, n > p with the rows given five times.
+    let wide = Ridge::new().with_standardize(false).with_alpha(1.0).fit(&df, "y").unwrap();
+    let five: Vec<DataFrame> = vec![df.clone(); 5];
+    let long = five.into_iter().reduce(|all, part| all.vstack(&part).unwrap()).unwrap();
+    let long = Ridge::new().with_standardize(false).with_alpha(5.0).fit(&long, "y").unwrap();
+    let of = |model: &FittedModel| -> Vec<f64> {
+        let table = model.coefficients().unwrap();
+        table.column("coefficient").unwrap().f64().unwrap().iter().flatten().collect()
+    };
+    for (a, b) in of(&wide).iter().zip(of(&long)) {
+        assert!((a - b).abs() < 1e-9, "{a} {b}");
+    }
 }

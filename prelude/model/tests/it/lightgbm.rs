@@ -8,7 +8,7 @@ use polars::prelude::*;
 
 use crate::golden::{all_close, floats, path, read};
 
-fn mixed() -> DataFrame {
+pub(crate) fn mixed() -> DataFrame {
     CsvReadOptions::default()
         .try_into_reader_with_file_path(Some(path("mixed.csv")))
         .unwrap()
@@ -17,7 +17,7 @@ fn mixed() -> DataFrame {
 }
 
 /// The mixed frame with colours as the numbers that Python used.
-fn mixed_codes() -> DataFrame {
+pub(crate) fn mixed_codes() -> DataFrame {
     let mut df = mixed();
     let names = ["blue", "green", "red", "white"];
     let codes: Vec<f64> = df
@@ -32,11 +32,11 @@ fn mixed_codes() -> DataFrame {
     df
 }
 
-fn values(series: &Series) -> Vec<f64> {
+pub(crate) fn values(series: &Series) -> Vec<f64> {
     series.f64().unwrap().iter().map(|v| v.unwrap()).collect()
 }
 
-fn row_major(df: &DataFrame) -> Vec<f64> {
+pub(crate) fn row_major(df: &DataFrame) -> Vec<f64> {
     let columns: Vec<Vec<f64>> =
         df.columns().iter().map(|c| values(c.as_materialized_series())).collect();
     (0..df.height()).flat_map(|row| columns.iter().map(move |c| c[row])).collect()
@@ -72,6 +72,8 @@ fn training_here_is_training_in_python_with_categories_missing_values_and_constr
     let shap = row_major(&model.shap_values(&df.head(Some(50))).unwrap());
     let shap: Vec<f64> = shap.chunks(4).flat_map(|row| row[..3].to_vec()).collect();
     all_close("shap", &shap, &floats(&golden["mixed_shap"]), 1e-6);
+    let chart = model.plot_shap(&df).unwrap();
+    assert!(chart.describe().contains("effect") && chart.to_png().is_ok());
     let importance = model.importance().unwrap();
     let mut gains: Vec<f64> = floats(&golden["mixed_gain"]);
     let total: f64 = gains.iter().sum();
@@ -174,4 +176,10 @@ fn wrong_configurations_say_what_is_wrong() {
         error(LightGbm::new().with_objective(Some("regression_l3".into()))).contains("LightGBM")
     );
     assert!(LightGbm::from_native("not a model").is_err());
+    // A tree that leads out of itself would take LightGBM out of its memory.
+    let text = std::fs::read_to_string(path("python_wine.txt")).unwrap();
+    let place = text.find("left_child=").unwrap() + "left_child=".len();
+    let broken = format!("{}9{}", &text[..place], &text[place..]);
+    let error = LightGbm::from_native(&broken).unwrap_err().to_string();
+    assert!(error.contains("damaged"), "{error}");
 }

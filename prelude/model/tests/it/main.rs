@@ -8,3 +8,4 @@ mod lightgbm;
 mod metrics;
 mod models;
 mod tuning;
+mod xgboost;

@@ -35,7 +35,7 @@ fn tpe_reaches_optunas_median() {
         for (index, (low, high)) in bounds.iter().enumerate() {
             space = space.float(format!("x{index}"), *low, *high);
         }
-        let mut best: Vec<f64> = (0..101)
+        let mut best: Vec<f64> = (0..401)
             .map(|seed| {
                 let mut study =
                     Study::new(name).with_direction(Direction::Minimize).with_seed(seed);
@@ -49,12 +49,9 @@ fn tpe_reaches_optunas_median() {
             })
             .collect();
         best.sort_by(f64::total_cmp);
-        // A median of 100 runs scatters by about a tenth of the distance of the quartiles.
-        let (ours, theirs) = (best[50], golden[name]["median"].as_f64().unwrap());
-        let quartiles = crate::golden::floats(&golden[name]["quartiles"]);
-        let noise = 0.2 * (quartiles[1] - quartiles[0]);
-        println!("{name}: ours {ours}, Optuna's {theirs} + {noise}");
-        assert!(ours <= theirs + noise, "{name}: {ours} against {theirs} + {noise}");
+        let (ours, theirs) = (best[200], golden[name]["median"].as_f64().unwrap());
+        println!("{name}: ours {ours}, Optuna's {theirs}");
+        assert!(ours <= theirs, "{name}: {ours} against {theirs}");
     }
 }
 
@@ -110,6 +107,56 @@ fn halving_ends_poor_trials_early() {
     let pruned = study.trials().iter().filter(|trial| trial.state == State::Pruned).count();
     assert!(pruned >= 20 && steps < 40 * 27 / 2, "{pruned} pruned, {steps} steps");
     assert!(study.best_value().unwrap() > 0.9);
+}
+
+#[test]
+fn hyperband_finds_late_bloomers_and_saves_steps() {
+    // A slow starter looks worse than the rest until step 9.
+    let value = |x: f64, step: u64| if step < 9 { 1.0 - x } else { x };
+    let space = Space::new().float("x", 0.0, 1.0);
+    let run = |pruner| {
+        let mut study = Study::new("h").with_sampler(Sampler::Random).with_pruner(pruner);
+        let mut steps = 0;
+        study
+            .optimize(&space, 60, |trial| {
+                let x = trial.float("x")?;
+                for step in 1..=27 {
+                    steps += 1;
+                    trial.report(step, value(x, step))?;
+                }
+                Ok(value(x, 27))
+            })
+            .unwrap();
+        (study.best_value().unwrap(), steps)
+    };
+    let (halving, _) = run(Pruner::SuccessiveHalving { min_step: 1, factor: 3 });
+    let (hyperband, steps) = run(Pruner::Hyperband { min_step: 1, max_step: 27, factor: 3 });
+    assert!(hyperband > 0.9 && hyperband > halving, "{hyperband} against {halving}");
+    assert!(steps < 60 * 27 * 2 / 3, "{steps} steps");
+    let mut wrong =
+        Study::new("w").with_pruner(Pruner::Hyperband { min_step: 9, max_step: 3, factor: 3 });
+    let error = wrong.optimize(&space, 1, |_| Ok(0.0)).unwrap_err().to_string();
+    assert!(error.contains("max_step is 3"), "{error}");
+}
+
+#[test]
+fn a_study_shows_what_matters() {
+    let mut study = Study::new("p").with_direction(Direction::Minimize);
+    let space = Space::new().log_float("a", 1e-4, 1.0).float("b", 0.0, 1.0).choice("c", ["u", "v"]);
+    study.optimize(&space, 40, |trial| Ok((trial.float("a")?.ln() + 3.0).powi(2))).unwrap();
+    let importance = study.importance().unwrap();
+    let first = importance.column("parameter").unwrap().str().unwrap().get(0).unwrap().to_owned();
+    let share = importance.column("importance").unwrap().f64().unwrap().get(0).unwrap();
+    assert!(first == "a" && share > 0.6, "{importance}");
+    for chart in [study.plot_history(), study.plot_importance(), study.plot_parallel()] {
+        assert!(chart.unwrap().to_png().unwrap().starts_with(b"\x89PNG"));
+    }
+    let shown = study.render();
+    assert!(shown.data["text/html"].as_str().unwrap().contains("data:image/png;base64,"));
+    let mut flat = Study::new("flat");
+    flat.optimize(&space, 3, |_| Ok(1.0)).unwrap();
+    assert!(flat.importance().unwrap_err().to_string().contains("more trials"));
+    assert!(Study::new("none").plot_history().is_err());
 }
 
 #[test]
