@@ -1,0 +1,138 @@
+//! The cache folder in the layout of Python's `huggingface_hub`.
+//!
+//! ```text
+//! models--ORG--NAME/
+//!     refs/main                     the commit that a branch or tag stood for when last asked
+//!     blobs/ETAG                    contents, each once
+//!     snapshots/COMMIT/FILE         links into blobs
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{HubError, Result};
+
+/// The folder of one repository.
+#[derive(Clone, Debug)]
+pub(crate) struct RepoCache {
+    root: PathBuf,
+}
+
+impl RepoCache {
+    /// `kind` is `models`, `datasets` or `spaces`; the name has been checked.
+    pub(crate) fn new(cache: &Path, kind: &str, repo: &str) -> Self {
+        Self { root: cache.join(format!("{kind}--{}", repo.replace('/', "--"))) }
+    }
+
+    pub(crate) fn blob(&self, etag: &str) -> PathBuf {
+        self.root.join("blobs").join(etag)
+    }
+
+    pub(crate) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.root.join("snapshots").join(commit)
+    }
+
+    /// The file of a revision, if it is there: the revision may be a commit or a name.
+    pub(crate) fn find(&self, revision: &str, file: &str) -> Option<PathBuf> {
+        let path = self.snapshot(&self.commit(revision)?).join(file);
+        path.is_file().then_some(path)
+    }
+
+    /// The commit that a revision stood for when it was last asked.
+    pub(crate) fn commit(&self, revision: &str) -> Option<String> {
+        if is_commit(revision) {
+            return Some(revision.to_owned());
+        }
+        let text = std::fs::read_to_string(self.root.join("refs").join(revision)).ok()?;
+        Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
+    }
+
+    /// Notes what a branch or tag stands for.
+    pub(crate) fn remember(&self, revision: &str, commit: &str) -> Result<()> {
+        if is_commit(revision) || self.commit(revision).as_deref() == Some(commit) {
+            return Ok(());
+        }
+        let path = self.root.join("refs").join(revision);
+        let folder = parent(&path);
+        create(folder)?;
+        let write = || -> std::io::Result<()> {
+            let aside = tempfile::NamedTempFile::new_in(folder)?;
+            std::fs::write(aside.path(), commit)?;
+            aside.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|e| HubError::file("write", &path, e))
+    }
+
+    /// Puts a blob into a snapshot: a relative link, or a copy where the file system has no links.
+    pub(crate) fn link(&self, commit: &str, file: &str, etag: &str) -> Result<PathBuf> {
+        let path = self.snapshot(commit).join(file);
+        create(parent(&path))?;
+        let up = "../".repeat(2 + file.split('/').count() - 1);
+        let target = format!("{up}blobs/{etag}");
+        if std::fs::read_link(&path).is_ok_and(|link| link == Path::new(&target)) {
+            return Ok(path);
+        }
+        // A link is made aside and renamed, so that a reader finds the old file or the new one.
+        let aside = path.with_file_name(format!(".{}-{etag}", std::process::id()));
+        let made = symlink(&target, &aside)
+            .or_else(|_| std::fs::copy(self.blob(etag), &aside).map(|_| ()));
+        made.and_then(|()| std::fs::rename(&aside, &path))
+            .map_err(|e| HubError::file("write", &path, e))?;
+        Ok(path)
+    }
+
+    /// Waits until no other process loads this blob; the lock goes with the returned file.
+    pub(crate) fn lock(&self, etag: &str) -> Result<std::fs::File> {
+        let name = self.root.file_name().unwrap_or_default();
+        let folder = parent(&self.root).join(".locks").join(name);
+        create(&folder)?;
+        let path = folder.join(format!("{etag}.lock"));
+        let lock = || -> std::io::Result<std::fs::File> {
+            let file = std::fs::File::create(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        lock().map_err(|e| HubError::file("lock", &path, e))
+    }
+}
+
+/// Whether a revision is a full commit, which never changes its meaning.
+pub(crate) fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+pub(crate) fn create(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| HubError::file("create", folder, e))
+}
+
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+#[cfg(unix)]
+fn symlink(target: &str, path: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, path)
+}
+
+#[cfg(not(unix))]
+fn symlink(_target: &str, _path: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// `$HF_HUB_CACHE`, `$HF_HOME/hub`, `$XDG_CACHE_HOME/huggingface/hub` or `~/.cache/huggingface/hub`.
+pub(crate) fn default_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("HF_HUB_CACHE") {
+        return folder.into();
+    }
+    home().join("hub")
+}
+
+/// Where the hub's own files lie, the token among them.
+pub(crate) fn home() -> PathBuf {
+    if let Some(home) = std::env::var_os("HF_HOME") {
+        return home.into();
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    cache.unwrap_or_default().join("huggingface")
+}
