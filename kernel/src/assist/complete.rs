@@ -89,7 +89,7 @@ pub(crate) async fn complete(desk: &Desk, code: &str, cursor: usize) -> Completi
     };
     let (word, context) = at_end(&rust);
     let typed = word.chars().count();
-    let world = with_cell(&desk.world, code);
+    let world = with_cell(&desk.world, code, &rust);
     let items = match context {
         Context::Nothing => Vec::new(),
         Context::Member { whole } => {
@@ -126,28 +126,40 @@ fn of_text(found: Vec<text::Proposal>) -> Vec<Completion> {
     found.into_iter().map(|(text, kind)| proposal(&text, kind, "")).collect()
 }
 
-/// The world with the items of the cell that is being written, as far as it parses.
-pub(super) fn with_cell(world: &World, code: &str) -> World {
+/// The world with the items of the cell that is being written. Where the cell does not parse, with
+/// those of its part before the cursor, made whole.
+pub(super) fn with_cell(world: &World, code: &str, before: &str) -> World {
     let mut world = world.clone();
+    let mut broken = false;
     for segment in crate::magics::split(code) {
-        let crate::magics::Segment::Rust(text) = segment else { continue };
-        let items = match locate::block(&text) {
-            Some(block) => block.stmts,
-            // What is whole before the statement that is being written.
-            None => match text.rfind("\n\n").and_then(|at| locate::block(&text[..at])) {
-                Some(block) => block.stmts,
-                None => continue,
-            },
+        if let crate::magics::Segment::Rust(text) = segment {
+            broken |= !add_items(&mut world, &text);
+        }
+    }
+    if broken {
+        let (word, context) = at_end(before);
+        let whole = match context {
+            Context::Member { whole } => Some(whole),
+            _ => whole_for_names(before.strip_suffix(&word).unwrap_or(before)),
         };
-        // Spans count from the brace that the block was given.
-        let shifted = format!("{{{text}");
-        for statement in &items {
-            if let syn::Stmt::Item(item) = statement {
-                world.own.add_parsed(item, &shifted);
-            }
+        if let Some(whole) = whole {
+            add_items(&mut world, &whole);
         }
     }
     world
+}
+
+/// Adds the items of a text; false if it does not parse.
+fn add_items(world: &mut World, text: &str) -> bool {
+    let Some(block) = locate::block(text) else { return false };
+    // Spans count from the brace that the block was given.
+    let text = format!("{{{text}");
+    for statement in &block.stmts {
+        if let syn::Stmt::Item(item) = statement {
+            world.own.add_parsed(item, &text);
+        }
+    }
+    true
 }
 
 /// The type before the dot: from signatures, else from the compiler.

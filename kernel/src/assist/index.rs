@@ -21,8 +21,8 @@ use super::page::Item;
 const MAGIC: &str = "oxilab index 1\n";
 /// Bytes of the last line.
 const TRAILER: usize = 17;
-/// Records kept in memory.
-const KEPT: usize = 96;
+/// Bytes of records, as they stand in the file, that are kept in memory.
+const KEPT: u64 = 16 << 20;
 
 /// What an index knows besides items.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,9 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct Kept {
     items: HashMap<u64, Arc<Item>>,
-    order: VecDeque<u64>,
+    /// Offset and size of each, the oldest first.
+    order: VecDeque<(u64, u32)>,
+    bytes: u64,
 }
 
 impl Index {
@@ -185,12 +187,14 @@ impl Index {
         };
         let mut kept = lock();
         if kept.items.insert(entry.offset, Arc::clone(&item)).is_none() {
-            kept.order.push_back(entry.offset);
+            kept.order.push_back((entry.offset, entry.size));
+            kept.bytes += u64::from(entry.size);
         }
-        while kept.order.len() > KEPT {
-            if let Some(oldest) = kept.order.pop_front() {
-                kept.items.remove(&oldest);
-            }
+        while kept.bytes > KEPT
+            && let Some((oldest, size)) = kept.order.pop_front()
+        {
+            kept.items.remove(&oldest);
+            kept.bytes -= u64::from(size);
         }
         Some(item)
     }

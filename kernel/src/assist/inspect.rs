@@ -33,7 +33,7 @@ pub(crate) async fn inspect(
     if word.is_empty() {
         return None;
     }
-    let world = with_cell(&desk.world, code);
+    let world = with_cell(&desk.world, code, rust);
     match context {
         Context::Member { whole } => {
             let owner = receiver(desk, &world, &whole).await?;

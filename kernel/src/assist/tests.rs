@@ -81,6 +81,7 @@ async fn own_types_have_fields_methods_and_variants() {
     assert_eq!(texts("Color::|").await, ["Red", "Green"]);
     assert_eq!(texts("Point::n|").await, ["norm", "new"]);
     assert_eq!(texts("Point { x: 1.0, |").await, ["y"]);
+    assert_eq!(texts("struct Now { width: u8 }\nlet n: Now = f();\nn.|").await, ["width"]);
     assert_eq!(texts("struct Now { width: u8 }\nlet n: Now = f();\nn.w|").await, ["width"]);
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ use crate::compile::Compiler;
 use crate::diagnostics::paths::shorten;
 use crate::server::handler::Completions;
 
+/// A pause between cells after which variables are looked at: running all cells has none.
+const QUIET: Duration = Duration::from_millis(300);
 /// How long an answer waits for the worker, which may be about to start a cell.
 const WORKER_LIMIT: Duration = Duration::from_millis(400);
 
@@ -242,6 +245,8 @@ struct Worker {
     directory: Mutex<PathBuf>,
     columns: Mutex<BTreeMap<String, Vec<String>>>,
     variables: Mutex<Vec<VariableInfo>>,
+    /// Cells that have ended.
+    cells: AtomicU64,
 }
 
 impl Worker {
@@ -253,13 +258,18 @@ impl Worker {
 
     /// Asks what may be wanted while the next cell runs.
     async fn refresh(&self, state: &State) {
+        let cell = self.cells.fetch_add(1, Ordering::Relaxed) + 1;
         lock(&self.columns).retain(|name, _| state.variables.contains_key(name));
         for (name, variable) in &state.variables {
             if shorten(&variable.type_text).trim_start_matches('&') == "DataFrame" {
                 self.fresh_columns(name).await;
             }
         }
-        self.fresh_variables().await;
+        // Sizes may cost the worker a walk over large values: not between two cells of a run.
+        tokio::time::sleep(QUIET).await;
+        if self.cells.load(Ordering::Relaxed) == cell {
+            self.fresh_variables().await;
+        }
     }
 
     async fn fresh_columns(&self, name: &str) -> Option<Vec<String>> {
