@@ -14,17 +14,31 @@ const REQUIREMENTS: &str = "tests/python/requirements.txt";
 
 /// Brings `.venv` to the pinned requirements; does nothing if it is there already.
 pub(crate) fn setup(paths: &Paths) -> Result<()> {
-    let wanted = fs::read_to_string(paths.root.join(REQUIREMENTS))
-        .with_context(|| format!("could not read {REQUIREMENTS}"))?;
-    let venv = paths.venv();
+    environment(&paths.venv(), &paths.root.join(REQUIREMENTS))
+}
+
+/// Brings a virtual environment to pinned requirements; does nothing if it is there already.
+pub(crate) fn environment(venv: &Path, requirements: &Path) -> Result<()> {
+    let wanted = fs::read_to_string(requirements)
+        .with_context(|| format!("could not read {}", requirements.display()))?;
     let stamp = venv.join("requirements.installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    create_venv(&venv)?;
-    pip_install(&venv, &["-r", &paths.root.join(REQUIREMENTS).to_string_lossy()])?;
+    create_venv(venv)?;
+    pip_install(venv, &["-r", &requirements.to_string_lossy()])?;
     fs::write(&stamp, wanted)?;
     Ok(())
+}
+
+/// The environment of MLflow, whose packages do not go together with those of `.venv`.
+pub(crate) fn mlflow(paths: &Paths) -> PathBuf {
+    paths.cache.join("peers/mlflow")
+}
+
+/// Brings that environment to its pinned requirements.
+pub(crate) fn mlflow_setup(paths: &Paths) -> Result<()> {
+    environment(&mlflow(paths), &paths.root.join("tests/mlflow/requirements.txt"))
 }
 
 /// Makes a virtual environment with pip in it, unless one is there.

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::paths::Paths;
 use crate::process::{self, run as run_command};
 use crate::steps::Steps;
-use crate::{cargo, chromium, lint, node, python, setup, tour};
+use crate::{cargo, chromium, lint, node, postgres, python, setup, tour};
 
 /// One check that a filter can pick.
 struct Check {
@@ -18,13 +18,15 @@ struct Check {
     run: fn(&Paths) -> Result<()>,
 }
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 9] = [
     Check { name: "lint", run: lint_and_relink },
-    Check { name: "unit", run: |paths| cargo_tests(paths, &UNIT, None) },
+    Check { name: "unit", run: unit_tests },
     Check { name: "doc", run: doc_tests },
     Check { name: "it", run: |paths| cargo_tests(paths, &INTEGRATION, None) },
     Check { name: "notebooks", run: notebooks },
     Check { name: "python", run: python_tests },
+    Check { name: "mlflow", run: mlflow_tests },
+    Check { name: "extension", run: |paths| node::test_extension(paths, Duration::from_mins(5)) },
     Check { name: "browser", run: browser_tests },
 ];
 
@@ -54,6 +56,11 @@ pub(crate) fn run(paths: &Paths, filter: Option<&str>) -> Result<()> {
 fn lint_and_relink(paths: &Paths) -> Result<()> {
     lint::clippy(paths)?;
     cargo::build(paths)
+}
+
+fn unit_tests(paths: &Paths) -> Result<()> {
+    postgres::setup()?;
+    cargo_tests(paths, &UNIT, None)
 }
 
 /// With `cargo nextest` where it is installed: a test that hangs is ended and named.
@@ -102,9 +109,17 @@ fn python_tests(paths: &Paths) -> Result<()> {
     run_command(pytest.current_dir(&paths.root), Duration::from_mins(15))
 }
 
+/// Against MLflow's own server and client, in an environment of their own.
+fn mlflow_tests(paths: &Paths) -> Result<()> {
+    python::mlflow_setup(paths)?;
+    let mut pytest = process::command(python::mlflow(paths).join("bin/python"));
+    pytest.args(["-m", "pytest", "-q", "-x", "--durations=5", "tests/mlflow"]);
+    run_command(pytest.current_dir(&paths.root), Duration::from_mins(15))
+}
+
 fn browser_tests(paths: &Paths) -> Result<()> {
     python::setup(paths)?;
     chromium::setup()?;
-    node::setup(paths)?;
-    node::test(paths, Duration::from_mins(15))
+    node::setup_browser(paths)?;
+    node::test_browser(paths, Duration::from_mins(15))
 }

@@ -55,7 +55,8 @@ pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<u64> {
     let mut source = fs::File::open(from).map_err(|error| TrackError::file("read", from, error))?;
     let mut aside = tempfile::NamedTempFile::new_in(folder)
         .map_err(|error| TrackError::file("write in", folder, error))?;
-    let size = std::io::copy(&mut source, &mut aside)
+    // From file to file the system copies, without a detour through this process.
+    let size = std::io::copy(&mut source, aside.as_file_mut())
         .map_err(|error| TrackError::file("copy", from, error))?;
     aside.persist(to).map_err(|error| TrackError::file("write", to, error.error))?;
     Ok(size)

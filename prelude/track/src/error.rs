@@ -117,6 +117,12 @@ pub enum TrackError {
         /// What the network said.
         reason: String,
     },
+    /// The server will not take a record.
+    #[error("the MLflow server refused a record, which the journal keeps: {reason}")]
+    Refused {
+        /// Which record, and what the server said.
+        reason: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {doing} {}: {source}", path.display())]
     File {
@@ -166,16 +172,29 @@ impl TrackError {
         Self::NotFound { what, name: name.into(), hint: String::new() }
     }
 
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// Whether trying again later can help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Journal { .. } | Self::File { .. } => true,
             Self::Server { code, .. } => {
+                // Credentials can be renewed while the journal keeps what was logged.
                 code.starts_with('5')
-                    || code == "429"
-                    || code == "TEMPORARILY_UNAVAILABLE"
-                    || code == "INTERNAL_ERROR"
+                    || matches!(
+                        code.as_str(),
+                        "401"
+                            | "403"
+                            | "408"
+                            | "429"
+                            | "UNAUTHENTICATED"
+                            | "PERMISSION_DENIED"
+                            | "TEMPORARILY_UNAVAILABLE"
+                            | "INTERNAL_ERROR"
+                    )
             }
             _ => false,
         }

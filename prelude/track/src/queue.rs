@@ -45,7 +45,13 @@ impl Queue {
     /// If the thread cannot be started.
     pub fn new(tracker: Arc<dyn Tracker>, written: impl Fn() + Send + 'static) -> Result<Self> {
         let (sender, receiver) = channel();
-        let writer = Writer { tracker, pending: Vec::new(), refused: None, late: None };
+        let writer = Writer {
+            tracker,
+            pending: Vec::new(),
+            refused: None,
+            late: None,
+            clocks: HashMap::new(),
+        };
         let thread = std::thread::Builder::new()
             .name("oxilab-track".to_owned())
             .spawn(move || writer.serve(&receiver, &written))
@@ -114,6 +120,8 @@ struct Writer {
     pending: Vec<(Arc<str>, Batch)>,
     refused: Option<TrackError>,
     late: Option<String>,
+    /// The latest time of a metric of each run: a clock that is set back does not reorder them.
+    clocks: HashMap<Arc<str>, i64>,
 }
 
 impl Writer {
@@ -168,7 +176,12 @@ impl Writer {
         for message in messages {
             match message {
                 Message::Flush(patience, reply) => flushes.push((patience, reply)),
-                Message::Metric(run, metric) => records.push((batch(run), Record::Metric(metric))),
+                Message::Metric(run, mut metric) => {
+                    let clock = self.clocks.entry(Arc::clone(&run)).or_insert(metric.timestamp);
+                    *clock = metric.timestamp.max(*clock);
+                    metric.timestamp = *clock;
+                    records.push((batch(run), Record::Metric(metric)));
+                }
                 Message::Param(run, key, value) => {
                     records.push((batch(run), Record::Param(key, value)));
                 }

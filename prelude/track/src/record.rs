@@ -126,6 +126,23 @@ pub struct Artifact {
     pub size: u64,
 }
 
+/// Data that a run reads: `MLflow`'s data set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    /// Its name, for example `cars.csv`.
+    pub name: String,
+    /// A digest of its content; `MLflow` keeps the first 36 characters.
+    pub digest: String,
+    /// What it is used for: `training`, `validation`.
+    pub context: String,
+    /// Where it came from; empty when that is not known.
+    pub source: String,
+    /// Its columns as JSON: a list of objects with `name` and `type`.
+    pub schema: String,
+    /// How many rows it has.
+    pub rows: u64,
+}
+
 /// A version of a registered model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelVersion {

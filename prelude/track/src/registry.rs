@@ -1,4 +1,5 @@
-//! Models by name, version and alias: [`register`], [`promote`], [`load_path`], [`models`], [`goal`].
+//! Models by name, version and alias: [`register`], [`promote`], [`load_path`], [`models`],
+//! [`tag_version`], [`describe`].
 
 use std::path::{Path, PathBuf};
 
@@ -8,73 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::record::{ModelVersion, check_name};
 use crate::session::{Session, active_run, session, start_run};
-use crate::{Result, TrackError, mlmodel};
-
-/// The tag of a registered model that holds a gate.
-const GATE: &str = "oxilab.gate.";
-
-/// What success means for a model: promotion checks it.
-///
-/// ```
-/// use oxilab_track::Goal;
-/// assert_eq!(Goal::at_least("accuracy", 0.9).to_string(), "accuracy >= 0.9");
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Goal {
-    metric: String,
-    bound: f64,
-    least: bool,
-}
-
-impl Goal {
-    /// The metric must be `floor` or more.
-    pub fn at_least(metric: impl Into<String>, floor: f64) -> Self {
-        Self { metric: metric.into(), bound: floor, least: true }
-    }
-
-    /// The metric must be `ceiling` or less.
-    pub fn at_most(metric: impl Into<String>, ceiling: f64) -> Self {
-        Self { metric: metric.into(), bound: ceiling, least: false }
-    }
-
-    fn rule(&self) -> String {
-        format!("{} {}", if self.least { ">=" } else { "<=" }, self.bound)
-    }
-
-    fn parse(metric: &str, rule: &str) -> Option<Self> {
-        let (sign, bound) = rule.split_once(' ')?;
-        let least = sign == ">=";
-        Some(Self { metric: metric.to_owned(), bound: bound.parse().ok()?, least })
-    }
-
-    /// Why a run with this value of the metric does not pass.
-    fn refusal(&self, value: Option<f64>) -> Option<String> {
-        let Some(value) = value else {
-            return Some(format!("{self}, and its run has no metric {:?}", self.metric));
-        };
-        let passes = if self.least { value >= self.bound } else { value <= self.bound };
-        (!passes).then(|| format!("{self}, and its run has {value}"))
-    }
-}
-
-impl std::fmt::Display for Goal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.metric, self.rule())
-    }
-}
-
-/// Declares what a model has to reach before [`promote`] points an alias at a version of it.
-///
-/// # Errors
-/// If the name cannot be used, or the backend fails.
-pub fn goal(name: &str, goals: &[Goal]) -> Result<()> {
-    check_name("model", name)?;
-    let tracker = session()?.tracker();
-    for goal in goals {
-        tracker.set_model_tag(name, &format!("{GATE}{}", goal.metric), &goal.rule())?;
-    }
-    Ok(())
-}
+use crate::{Result, TrackError, gates, mlmodel};
 
 /// Registers a model's file or folder as the next version of `name`. The version belongs to the active
 /// run, or to a new one; metrics that the model carries become metrics of the run.
@@ -99,7 +34,10 @@ pub fn register(path: impl AsRef<Path>, name: &str) -> Result<ModelVersion> {
         Some(run) => (run, false),
         None => (start_run(&format!("register {name}"))?, true),
     };
-    let staged = mlmodel::stage(path.as_ref(), run.id())?;
+    let staged = mlmodel::stage(path.as_ref(), run.id(), None)?;
+    for (key, value) in &staged.tags {
+        run.set_tag(key, value)?;
+    }
     let known = run.record()?.metrics;
     for (key, value) in &staged.metrics {
         if !known.contains_key(key) {
@@ -131,10 +69,11 @@ pub fn register_with<E: std::fmt::Display>(
     register(&path, name)
 }
 
-/// Points an alias at a version, after the model's goals are met by the version's run.
+/// Points an alias at a version, after the version has passed the model's gates: its [`goal`](fn@crate::goal)s,
+/// the goal that its run carries, and its [`check`](crate::check)s.
 ///
 /// # Errors
-/// If a goal is missed (all reasons are named), there is no such version, the alias cannot be used, or
+/// If a gate refuses (all reasons are named), there is no such version, the alias cannot be used, or
 /// the backend fails.
 pub fn promote(name: &str, version: u32, alias: &str) -> Result<()> {
     let numbered = alias.strip_prefix('v').is_some_and(|rest| rest.parse::<u64>().is_ok());
@@ -152,22 +91,52 @@ pub fn promote(name: &str, version: u32, alias: &str) -> Result<()> {
     let known = tracker.versions(name)?;
     let found = known.iter().find(|known| known.version == version);
     let found = found.ok_or_else(|| no_version(name, &version.to_string(), &known))?;
-    let goals: Vec<Goal> = tracker
-        .model_tags(name)?
-        .iter()
-        .filter_map(|(key, rule)| Goal::parse(key.strip_prefix(GATE)?, rule))
-        .collect();
-    if !goals.is_empty() {
-        let metrics = tracker.run(&found.run_id)?.metrics;
-        let reasons: Vec<String> = goals
-            .iter()
-            .filter_map(|goal| goal.refusal(metrics.get(&goal.metric).copied()))
-            .collect();
-        if !reasons.is_empty() {
-            return Err(TrackError::Gate { name: name.to_owned(), version, reasons });
-        }
+    let reasons = gates::refusals(&session, found)?;
+    if !reasons.is_empty() {
+        return Err(TrackError::Gate { name: name.to_owned(), version, reasons });
     }
     tracker.set_alias(name, alias, version)
+}
+
+/// Takes an alias away from a model.
+///
+/// # Errors
+/// If there is no such model, or the backend fails.
+pub fn demote(name: &str, alias: &str) -> Result<()> {
+    session()?.tracker().delete_alias(name, alias)
+}
+
+/// Sets a tag of a version.
+///
+/// # Errors
+/// If there is no such version, or the backend fails.
+pub fn tag_version(name: &str, version: u32, key: &str, value: impl ToString) -> Result<()> {
+    crate::record::check_key("tag", key)?;
+    session()?.tracker().set_version_tag(name, version, key, &value.to_string())
+}
+
+/// The tags of a version.
+///
+/// # Errors
+/// If there is no such version, or the backend fails.
+pub fn version_tags(name: &str, version: u32) -> Result<Vec<(String, String)>> {
+    session()?.tracker().version_tags(name, version)
+}
+
+/// Describes a version, or, without one, the model, in Markdown.
+///
+/// # Errors
+/// If there is no such model or version, or the backend fails.
+pub fn describe(name: &str, version: Option<u32>, text: &str) -> Result<()> {
+    session()?.tracker().describe(name, version, text)
+}
+
+/// The description of a version, or, without one, of the model; empty when there is none.
+///
+/// # Errors
+/// If the backend fails.
+pub fn description(name: &str, version: Option<u32>) -> Result<String> {
+    session()?.tracker().description(name, version)
 }
 
 /// Finds a version by `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `models:/NAME/latest` or, as it was
@@ -231,6 +200,11 @@ fn find(session: &Session, uri: &str) -> Result<ModelVersion> {
 pub fn load_path(uri: &str) -> Result<PathBuf> {
     let session = session()?;
     let version = find(&session, uri)?;
+    files_of(&session, &version)
+}
+
+/// The file or folder of a version on this machine.
+pub(crate) fn files_of(session: &Session, version: &ModelVersion) -> Result<PathBuf> {
     if session.server.is_none() {
         return mlmodel::entry(Path::new(&version.source));
     }
@@ -239,7 +213,7 @@ pub fn load_path(uri: &str) -> Result<PathBuf> {
     let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let folder = session.journal.folder().join("fetched").join(name);
     if !folder.exists() {
-        session.tracker().fetch_version(&version, &folder)?;
+        session.tracker().fetch_version(version, &folder)?;
     }
     mlmodel::entry(&folder)
 }

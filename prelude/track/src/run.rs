@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use oxilab_display::{MimeBundle, Render};
 
-use crate::record::{Metric, RunRecord, Status, check_key, now};
+use crate::record::{Artifact, Input, Metric, RunRecord, Status, check_key, now};
 use crate::session::Session;
 use crate::tracker::Tracker;
 use crate::{Result, TrackError, artifact};
@@ -63,12 +63,16 @@ pub struct Run {
 struct Inner {
     /// In the journal.
     id: Arc<str>,
-    /// On the server, when there is one that answered.
-    remote: Option<String>,
+    /// On the server, when there is one that has answered.
+    remote: OnceLock<String>,
     name: String,
+    /// Milliseconds since 1970.
+    start: i64,
     session: Arc<Session>,
     params: Mutex<HashMap<String, String>>,
     ended: AtomicBool,
+    /// Whether a fit was logged to it by itself.
+    fitted: AtomicBool,
 }
 
 /// A run that is not kept going.
@@ -78,6 +82,11 @@ pub(crate) struct WeakRun(Weak<Inner>);
 impl WeakRun {
     pub(crate) fn upgrade(&self) -> Option<Run> {
         self.0.upgrade().map(|inner| Run { inner })
+    }
+
+    /// Whether somebody holds the run.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 
@@ -93,15 +102,19 @@ impl Run {
         id: String,
         remote: Option<String>,
         name: String,
+        start: i64,
     ) -> Self {
         let (params, ended) = (Mutex::default(), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { id: id.into(), remote, name, session, params, ended }) }
+        let fitted = AtomicBool::new(false);
+        let remote = remote.map_or_else(OnceLock::new, OnceLock::from);
+        let inner = Inner { id: id.into(), remote, name, start, session, params, ended, fitted };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Its identifier: the server's, when there is a server, else the journal's.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.inner.remote.as_deref().unwrap_or(&self.inner.id)
+        self.inner.remote.get().map_or(&self.inner.id, String::as_str)
     }
 
     /// Its name.
@@ -112,6 +125,47 @@ impl Run {
 
     pub(crate) fn downgrade(&self) -> WeakRun {
         WeakRun(Arc::downgrade(&self.inner))
+    }
+
+    /// Parameters that it has from before.
+    pub(crate) fn know_params(&self, params: impl IntoIterator<Item = (String, String)>) {
+        let mut known = self.inner.params.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(params);
+    }
+
+    /// Its identifier in the journal.
+    pub(crate) fn local_id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// Whether no fit was logged to it by itself yet; from now on one was.
+    pub(crate) fn take_fit(&self) -> bool {
+        !self.inner.fitted.swap(true, Ordering::SeqCst)
+    }
+
+    /// Writes what differs from the git commit as `git.diff`. In a large repository that takes seconds,
+    /// so nobody waits for it; it comes even if the run has ended by then.
+    pub(crate) fn log_diff(&self) {
+        let (session, id) = (Arc::clone(&self.inner.session), Arc::clone(&self.inner.id));
+        let write = move || {
+            let Some(diff) = crate::surroundings::diff() else { return Ok(()) };
+            write_text(&session, &id, &diff, "git.diff")
+        };
+        let thread = std::thread::Builder::new().name("oxilab-track-git".to_owned());
+        // Without a thread, or a git, there is no difference to show.
+        drop(thread.spawn(move || drop::<Result<()>>(write())));
+    }
+
+    /// Ends the run in the journal without waiting for a server: the process ends.
+    pub(crate) fn close(&self, status: Status) {
+        let inner = &self.inner;
+        if !inner.ended.swap(true, Ordering::SeqCst) {
+            let written = inner.session.queue.flush(Duration::from_millis(200));
+            let ended = inner.session.journal.set_status(&inner.id, status, Some(now()));
+            if let Err(error) = written.and(ended) {
+                eprintln!("oxilab: run {:?}: {error}", inner.name);
+            }
+        }
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -222,29 +276,54 @@ impl Run {
         Ok(())
     }
 
+    /// Copies what a folder holds into the folder `under` of the run.
+    pub(crate) fn log_folder(&self, folder: &Path, under: &str) -> Result<()> {
+        let inner = self.open()?;
+        for (file, artifact) in artifact::files(folder)? {
+            let to = artifact::join(under, &artifact.path)?;
+            inner.session.journal.put_artifact(&inner.id, &file, &to)?;
+        }
+        inner.session.wake();
+        Ok(())
+    }
+
     /// Writes text as a file of the run, for example `log_text("notes", "notes.md")`.
     ///
     /// # Errors
     /// As [`log_artifact_under`](Run::log_artifact_under).
     pub fn log_text(&self, text: &str, path: &str) -> Result<()> {
         let inner = self.open()?;
-        artifact::check(path)?;
-        let aside = tempfile::NamedTempFile::new()
-            .map_err(|error| TrackError::file("create", std::env::temp_dir(), error))?;
-        std::fs::write(aside.path(), text)
-            .map_err(|error| TrackError::file("write", aside.path(), error))?;
-        inner.session.journal.put_artifact(&inner.id, aside.path(), path)?;
-        inner.session.wake();
-        Ok(())
+        write_text(&inner.session, &inner.id, text, path)
     }
 
-    /// Starts a run inside this one.
+    /// Starts a run inside this one. It is the active one until it ends.
     ///
     /// # Errors
     /// If the name cannot be used, this run has ended, or the journal fails.
     pub fn child(&self, name: &str) -> Result<Self> {
         let inner = self.open()?;
-        inner.session.start(name, Some(&inner.id))
+        let run = inner.session.start(name, Some(&inner.id))?;
+        crate::session::activate(&run);
+        Ok(run)
+    }
+
+    /// Notes data that the run reads; `MLflow` shows it beside the run.
+    ///
+    /// # Errors
+    /// If the run has ended, or the journal fails.
+    pub fn log_input(&self, input: &Input) -> Result<()> {
+        let inner = self.open()?;
+        inner.session.journal.log_input(&inner.id, input)?;
+        inner.session.wake();
+        Ok(())
+    }
+
+    /// The files of the run.
+    ///
+    /// # Errors
+    /// If the journal fails.
+    pub fn artifacts(&self) -> Result<Vec<Artifact>> {
+        self.inner.session.journal.artifacts(&self.inner.id)
     }
 
     /// Waits until all that was logged is in the journal and, when the server answers, on the server.
@@ -252,7 +331,7 @@ impl Run {
     /// # Errors
     /// If a record was refused, or could not be written in 10 s; those that could not are kept.
     pub fn flush(&self) -> Result<()> {
-        self.inner.session.flush()
+        self.inner.flush()
     }
 
     /// Ends the run as finished, after all is written. Again is no harm.
@@ -290,15 +369,40 @@ impl Run {
     }
 }
 
+fn write_text(session: &Session, run: &str, text: &str, path: &str) -> Result<()> {
+    artifact::check(path)?;
+    let aside = tempfile::NamedTempFile::new()
+        .map_err(|error| TrackError::file("create", std::env::temp_dir(), error))?;
+    std::fs::write(aside.path(), text)
+        .map_err(|error| TrackError::file("write", aside.path(), error))?;
+    session.journal.put_artifact(run, aside.path(), path)?;
+    session.wake();
+    Ok(())
+}
+
 impl Inner {
     fn end(&self, status: Status) -> Result<()> {
         if self.ended.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
         let written = self.session.queue.flush(PATIENCE);
-        self.session.journal.set_status(&self.id, status, Some(now()))?;
+        // A clock that was set back does not end a run before its start.
+        let end = now().max(self.start);
+        self.session.journal.set_status(&self.id, status, Some(end))?;
         written?;
-        self.session.flush()
+        self.flush()
+    }
+
+    fn flush(&self) -> Result<()> {
+        let flushed = self.session.flush();
+        if let (None, Some(server)) = (self.remote.get(), &self.session.server)
+            && let Ok(Some(sent)) = self.session.journal.sent(&self.id, &server.uri())
+            && !sent.remote.is_empty()
+        {
+            // The server has made it in the meantime.
+            let _ = self.remote.set(sent.remote);
+        }
+        flushed
     }
 }
 

@@ -1,9 +1,7 @@
-//! Reading runs: [`runs`], [`compare`], [`best`].
+//! Reading runs: [`runs`], [`search`], [`best`], [`artifacts`].
 
 use std::collections::BTreeSet;
 
-use oxilab_display::table::{Heading, Table};
-use oxilab_display::{MimeBundle, Render};
 use polars::prelude::{Column, DataFrame, DataType, IntoColumn, NamedFrom, Series, TimeUnit};
 
 use crate::record::{RunRecord, Search};
@@ -48,7 +46,7 @@ pub fn runs(query: impl Into<Search>) -> Result<DataFrame> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a run does not last 2^53 milliseconds")]
-fn frame(runs: &[RunRecord]) -> Result<DataFrame> {
+pub(crate) fn frame(runs: &[RunRecord]) -> Result<DataFrame> {
     fn text<'a>(name: &str, values: impl Iterator<Item = Option<&'a str>>) -> Column {
         Series::new(name.into(), values.collect::<Vec<_>>()).into_column()
     }
@@ -78,29 +76,12 @@ fn frame(runs: &[RunRecord]) -> Result<DataFrame> {
     Ok(DataFrame::new(runs.len(), columns)?)
 }
 
-fn params(runs: &[RunRecord]) -> BTreeSet<&str> {
+pub(crate) fn params(runs: &[RunRecord]) -> BTreeSet<&str> {
     runs.iter().flat_map(|run| run.params.keys()).map(String::as_str).collect()
 }
 
-fn metrics(runs: &[RunRecord]) -> BTreeSet<&str> {
+pub(crate) fn metrics(runs: &[RunRecord]) -> BTreeSet<&str> {
     runs.iter().flat_map(|run| run.metrics.keys()).map(String::as_str).collect()
-}
-
-/// Runs side by side: one row per parameter and metric, one column per run.
-///
-/// # Errors
-/// If one of the runs does not exist, or the backend fails.
-pub fn compare<S: AsRef<str>>(ids: &[S]) -> Result<Comparison> {
-    let session = session()?;
-    session.flush()?;
-    let read = |id: &S| {
-        let id = id.as_ref();
-        session.tracker().run(id).or_else(|error| match session.journal.local_id(id) {
-            Ok(local) => crate::Tracker::run(&*session.journal, &local).map_err(|_| error),
-            Err(_) => Err(error),
-        })
-    };
-    Ok(Comparison::new(ids.iter().map(read).collect::<Result<_>>()?))
 }
 
 /// Which value of a metric is best.
@@ -129,59 +110,72 @@ pub fn best(metric: &str, which: Best) -> Result<RunRecord> {
     })
 }
 
-/// Runs side by side.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Comparison {
-    /// The runs, in the order they were asked for.
-    pub runs: Vec<RunRecord>,
+/// The run that a user means: its identifier, the beginning of it (four characters or more), or its name
+/// in the current experiment, of several the newest.
+pub(crate) fn find(text: &str) -> Result<RunRecord> {
+    const SHORTEST: usize = 4;
+    let session = session()?;
+    session.flush()?;
+    let tracker = session.tracker();
+    let error = match tracker.run(text) {
+        Ok(run) => return Ok(run),
+        Err(error) if error.is_transient() => return Err(error),
+        Err(error) => error,
+    };
+    // One that the journal knows and the server knows by another name.
+    if let Ok(local) = session.journal.local_id(text)
+        && let Ok(run) = crate::Tracker::run(&*session.journal, &local)
+    {
+        return Ok(run);
+    }
+    let all = tracker.search(&Search::new("").with_experiment(current_experiment()))?;
+    let starts = |run: &&RunRecord| text.len() >= SHORTEST && run.id.starts_with(text);
+    let named = all.iter().find(|run| run.name == text).or_else(|| all.iter().find(starts));
+    named.cloned().ok_or(error)
 }
 
-impl Comparison {
-    /// Compares records.
-    #[must_use]
-    pub fn new(runs: Vec<RunRecord>) -> Self {
-        Self { runs }
-    }
-
-    /// As a frame, one row per run; see [`runs`].
-    ///
-    /// # Errors
-    /// If the frame cannot be made.
-    pub fn frame(&self) -> Result<DataFrame> {
-        frame(&self.runs)
-    }
-
-    fn table(&self) -> Table {
-        let mut headings = vec![Heading::new("")];
-        headings.extend(self.runs.iter().map(|run| Heading::new(run.name.clone())));
-        let mut table = Table::new(headings);
-        let mut row = |label: String, value: &dyn Fn(&RunRecord) -> Option<String>| {
-            let mut cells = vec![Some(label)];
-            cells.extend(self.runs.iter().map(|run| Some(value(run).unwrap_or_default())));
-            table.push(cells);
-        };
-        row("run".to_owned(), &|run| Some(run.id.chars().take(8).collect()));
-        row("status".to_owned(), &|run| Some(run.status.as_str().to_lowercase()));
-        for key in params(&self.runs) {
-            row(format!("params.{key}"), &|run| run.params.get(key).cloned());
+/// The files of a run (its identifier, the beginning of it, or its name; empty is the active run, or the
+/// newest) as a frame: `path`, `bytes`.
+///
+/// # Errors
+/// If there is no such run, or the backend fails.
+pub fn artifacts(run: &str) -> Result<DataFrame> {
+    let session = session()?;
+    let id = match (run, crate::active_run()) {
+        ("", Some(run)) => {
+            run.flush()?;
+            run.id().to_owned()
         }
-        for key in metrics(&self.runs) {
-            row(format!("metrics.{key}"), &|run| {
-                run.metrics.get(key).map(|value| format!("{value:.6}"))
-            });
+        ("", None) => {
+            let newest = search(Search::new("").with_limit(1))?;
+            let none = || TrackError::missing("run in the experiment", current_experiment());
+            newest.into_iter().next().ok_or_else(none)?.id
         }
-        table
-    }
+        (text, _) => find(text)?.id,
+    };
+    let files = session.tracker().artifacts(&id)?;
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let sizes: Vec<u64> = files.iter().map(|file| file.size).collect();
+    let columns = vec![
+        Series::new("path".into(), paths).into_column(),
+        Series::new("bytes".into(), sizes).into_column(),
+    ];
+    Ok(DataFrame::new(files.len(), columns)?)
 }
 
-impl Render for Comparison {
-    fn render(&self) -> MimeBundle {
-        self.table().render()
-    }
-}
-
-impl Render for RunRecord {
-    fn render(&self) -> MimeBundle {
-        Comparison::new(vec![self.clone()]).render()
-    }
+/// Copies a file of a run to this machine; `to` is a folder, which is made. Returns where it is.
+///
+/// # Errors
+/// If there is no such run or file, or it cannot be written.
+pub fn download(
+    run: &str,
+    path: &str,
+    to: impl AsRef<std::path::Path>,
+) -> Result<std::path::PathBuf> {
+    crate::artifact::check(path)?;
+    let id = find(run)?.id;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let to = to.as_ref().join(name);
+    session()?.tracker().get_artifact(&id, path, &to)?;
+    Ok(to)
 }

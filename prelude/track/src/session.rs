@@ -1,15 +1,16 @@
 //! Where runs go now: [`Session`], and the functions that a notebook calls.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
 
-use crate::journal::Journal;
+use crate::journal::{Journal, Sent};
 use crate::mlflow::{Mlflow, split_credentials};
 use crate::queue::Queue;
-use crate::record::{NewRun, check_name, now};
+use crate::record::{NewRun, RunRecord, Status, check_name, now};
 use crate::run::{PATIENCE, Run, WeakRun};
+use crate::sender::Sender;
+use crate::surroundings;
 use crate::sync::{self, Report};
 use crate::tracker::Tracker;
 use crate::{Result, TrackError};
@@ -22,15 +23,17 @@ pub(crate) struct Session {
     pub(crate) journal: Arc<Journal>,
     pub(crate) queue: Queue,
     pub(crate) server: Option<Arc<Mlflow>>,
-    sender: Mutex<Option<Sender<()>>>,
+    sender: Option<Sender>,
 }
 
 #[derive(Default)]
 struct State {
     session: Option<Arc<Session>>,
     experiment: String,
-    /// The run that was started last; whoever holds it decides how long it goes on.
-    last: Option<WeakRun>,
+    /// The runs that were started, the last one last; whoever holds one decides how long it goes on.
+    started: Vec<WeakRun>,
+    /// The project's goals: metric and rule.
+    goals: BTreeMap<String, String>,
 }
 
 static STATE: Mutex<Option<State>> = Mutex::new(None);
@@ -54,19 +57,20 @@ pub(crate) fn session() -> Result<Arc<Session>> {
 }
 
 /// Chooses where runs go: `http://HOST:PORT` of an MLflow server, `journal:PATH` for a SQLite file,
-/// `memory:`, or an empty text for `.oxilab/track.sqlite` in the working directory. Runs that go on keep
-/// their place.
+/// `memory:`, or an empty text for the journal `.oxilab/track.sqlite` in the working directory
+/// (elsewhere with `OXILAB_JOURNAL`), which also keeps what a server does not have yet. Runs that go on
+/// keep their place.
 ///
 /// # Errors
 /// If the address cannot be used, or the journal cannot be opened.
 pub fn set_uri(uri: &str) -> Result<()> {
     let uri = uri.trim();
     let (journal, server) = if uri.starts_with("http://") || uri.starts_with("https://") {
-        (Journal::open(JOURNAL)?, Some(Arc::new(Mlflow::connect(uri)?)))
+        (local_journal()?, Some(Arc::new(Mlflow::connect(uri)?)))
     } else if uri == "memory:" {
         (Journal::in_memory()?, None)
     } else if uri.is_empty() || uri == "journal:" {
-        (Journal::open(JOURNAL)?, None)
+        (local_journal()?, None)
     } else if let Some(path) = uri.strip_prefix("journal:") {
         (Journal::open(path)?, None)
     } else {
@@ -74,8 +78,12 @@ pub fn set_uri(uri: &str) -> Result<()> {
         return Err(TrackError::Uri { uri: split_credentials(uri).0, reason });
     };
     let session = Session::open(Arc::new(journal), server)?;
+    static LEAVE: Once = Once::new();
+    LEAVE.call_once(|| oxilab_runtime::register_exit_hook(leave));
     // Dropped after the lock: the last handle of a run waits for its records.
-    let old = with(|state| (state.session.replace(Arc::new(session)), state.last.take()));
+    let old = with(|state| {
+        (state.session.replace(Arc::new(session)), std::mem::take(&mut state.started))
+    });
     drop(old);
     Ok(())
 }
@@ -118,15 +126,63 @@ pub fn current_experiment() -> String {
 /// error: the run is kept and sent later.
 pub fn start_run(name: &str) -> Result<Run> {
     let run = session()?.start(name, None)?;
-    with(|state| state.last = Some(run.downgrade()));
+    activate(&run);
     Ok(run)
 }
 
-/// The run that was started last, while it goes on.
+/// Goes on with a run that was started before, here or elsewhere, by its identifier; it runs again. Two
+/// sessions may log to one run.
+///
+/// ```
+/// use oxilab_track as track;
+/// track::set_uri("memory:")?;
+/// let run = track::start_run("long")?;
+/// run.end()?;
+/// let again = track::resume_run(run.id())?;
+/// again.log_metric("loss", 0.5, 1)?;
+/// assert_eq!(again.history("loss")?.len(), 1);
+/// # Ok::<(), track::TrackError>(())
+/// ```
+///
+/// # Errors
+/// If there is no such run, or the journal cannot be written.
+pub fn resume_run(id: &str) -> Result<Run> {
+    let run = session()?.resume(id)?;
+    activate(&run);
+    Ok(run)
+}
+
+/// Makes a run the active one.
+pub(crate) fn activate(run: &Run) {
+    with(|state| {
+        // Those that were dropped ended then.
+        state.started.retain(|run| run.is_held());
+        state.started.push(run.downgrade());
+    });
+}
+
+/// The run that was started last and goes on. When it ends, the one before it is active again.
 #[must_use]
 pub fn active_run() -> Option<Run> {
-    let last = with(|state| state.last.clone())?;
-    last.upgrade().filter(|run| !run.has_ended())
+    let started = with(|state| state.started.clone());
+    // Dropped outside the lock: a run that is dropped ends, which takes time.
+    started.iter().rev().filter_map(WeakRun::upgrade).find(|run| !run.has_ended())
+}
+
+/// Sets the project's goals, which every later run carries.
+pub(crate) fn set_goals(goals: BTreeMap<String, String>) {
+    with(|state| state.goals = goals);
+}
+
+/// The project's goals: metric and rule.
+pub(crate) fn goals() -> BTreeMap<String, String> {
+    with(|state| state.goals.clone())
+}
+
+/// Opens the journal in the working directory, or at `OXILAB_JOURNAL`.
+fn local_journal() -> Result<Journal> {
+    let set = std::env::var("OXILAB_JOURNAL").ok().filter(|path| !path.is_empty());
+    Journal::open(set.as_deref().unwrap_or(JOURNAL))
 }
 
 /// Waits until all that was logged is written; see [`Run::flush`].
@@ -150,20 +206,17 @@ pub fn sync(uri: &str) -> Result<Report> {
 
 impl Session {
     fn open(journal: Arc<Journal>, server: Option<Arc<Mlflow>>) -> Result<Self> {
-        let (sender, wakes) = channel();
-        let awake = sender.clone();
+        let sender = match &server {
+            Some(server) => Some(Sender::start(Arc::clone(&journal), Arc::clone(server))?),
+            None => None,
+        };
+        let wake = sender.as_ref().map(Sender::waker);
         let queue = Queue::new(Arc::clone(&journal) as Arc<dyn Tracker>, move || {
-            // Without a server nobody listens.
-            let _ = awake.send(());
+            if let Some(wake) = &wake {
+                wake();
+            }
         })?;
-        if let Some(server) = server.clone() {
-            let journal = Arc::clone(&journal);
-            std::thread::Builder::new()
-                .name("oxilab-track-send".to_owned())
-                .spawn(move || deliver(&journal, &server, &wakes))
-                .map_err(|error| TrackError::file("start the thread of", "oxilab-track", error))?;
-        }
-        Ok(Self { journal, queue, server, sender: Mutex::new(Some(sender)) })
+        Ok(Self { journal, queue, server, sender })
     }
 
     /// What is read from: the server, when there is one.
@@ -176,22 +229,13 @@ impl Session {
 
     /// Tells the sending thread that there is something new.
     pub(crate) fn wake(&self) {
-        if let Some(sender) = &*self.sender.lock().unwrap_or_else(PoisonError::into_inner) {
-            // Without a server nobody listens.
-            let _ = sender.send(());
+        if let Some(sender) = &self.sender {
+            sender.waker()();
         }
     }
 
     pub(crate) fn start(self: &Arc<Self>, name: &str, parent: Option<&str>) -> Result<Run> {
-        let mut tags: BTreeMap<String, String> = BTreeMap::new();
-        tags.insert("mlflow.source.type".to_owned(), "NOTEBOOK".to_owned());
-        tags.insert("oxilab.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-        if let Ok(user) = std::env::var("USER") {
-            tags.insert("mlflow.user".to_owned(), user);
-        }
-        if let Some(commit) = git_commit() {
-            tags.insert("mlflow.source.git.commit".to_owned(), commit);
-        }
+        let mut tags = surroundings::tags();
         if let Some(parent) = parent {
             tags.insert("mlflow.parentRunId".to_owned(), parent.to_owned());
         }
@@ -202,55 +246,68 @@ impl Session {
             start_time: now(),
         };
         let id = self.journal.create_run(&new)?;
-        let mut remote = None;
-        if let Some(server) = &self.server {
-            sync::await_run(&self.journal, &server.uri(), &id)?;
-            match sync::send_one(&self.journal, server, &id) {
-                Ok(known) => remote = Some(known),
-                Err(error) if error.is_transient() => eprintln!("oxilab: {error}"),
-                Err(error) => return Err(error),
-            }
+        let remote = match &self.sender {
+            Some(sender) => sender.make(&id)?,
+            None => None,
+        };
+        let run = Run::new(Arc::clone(self), id, remote, name.to_owned(), new.start_time);
+        for (key, value) in goals() {
+            run.set_tag(&format!("{}{key}", crate::goal::GOAL), value)?;
         }
-        Ok(Run::new(Arc::clone(self), id, remote, name.to_owned()))
+        Ok(run)
+    }
+
+    fn resume(self: &Arc<Self>, id: &str) -> Result<Run> {
+        let local = self.journal.local_id(id)?;
+        let (local, record) = match self.journal.run(&local) {
+            Ok(record) => (local, record),
+            Err(error) => match &self.server {
+                Some(server) => self.adopt(server, id)?,
+                None => return Err(error),
+            },
+        };
+        self.journal.set_status(&local, Status::Running, None)?;
+        let remote = match &self.sender {
+            Some(sender) => sender.make(&local)?,
+            None => None,
+        };
+        let run = Run::new(Arc::clone(self), local, remote, record.name, record.start_time);
+        run.know_params(record.params);
+        Ok(run)
+    }
+
+    /// A run that only the server has gets a place in the journal.
+    fn adopt(&self, server: &Mlflow, id: &str) -> Result<(String, RunRecord)> {
+        let record = server.run(id)?;
+        let local = self.journal.create_run(&NewRun {
+            experiment: record.experiment.clone(),
+            name: record.name.clone(),
+            tags: BTreeMap::new(),
+            start_time: record.start_time,
+        })?;
+        self.journal.set_sent(&local, &server.uri(), &Sent::of(id))?;
+        Ok((local, record))
     }
 
     /// Writes all to the journal, then, as far as it answers, to the server.
     pub(crate) fn flush(&self) -> Result<()> {
         self.queue.flush(PATIENCE)?;
-        let Some(server) = &self.server else { return Ok(()) };
-        match sync::send(&self.journal, server, false) {
-            Err(error) if error.is_transient() => {
-                eprintln!("oxilab: {error}");
-                Ok(())
-            }
-            other => other.map(drop),
-        }
+        self.sender.as_ref().map_or(Ok(()), Sender::flush)
     }
 }
 
-/// Sends on a thread of its own what the journal gets. What fails is sent at the next wake.
-fn deliver(journal: &Journal, server: &Mlflow, wakes: &Receiver<()>) {
-    while wakes.recv().is_ok() {
-        while wakes.try_recv().is_ok() {}
-        // `flush` and `end` say what went wrong; here it only waits for its next turn.
-        drop(sync::send(journal, server, false));
-    }
-}
-
-/// The commit of the repository that holds the working directory.
-fn git_commit() -> Option<String> {
-    let mut folder: PathBuf = std::env::current_dir().ok()?;
-    loop {
-        let git = folder.join(".git");
-        if let Ok(head) = std::fs::read_to_string(git.join("HEAD")) {
-            let commit = match head.trim().strip_prefix("ref: ") {
-                Some(name) => std::fs::read_to_string(git.join(name)).ok()?.trim().to_owned(),
-                None => head.trim().to_owned(),
-            };
-            return Some(commit).filter(|text| text.len() >= 40);
+/// Writes what is pending to the journal when the process ends, and says what a server lacks.
+fn leave() {
+    crate::active::leave();
+    // Whoever holds the state at this moment is not waited for: it may never give it back.
+    let state = STATE.try_lock();
+    let session = state.ok().and_then(|state| state.as_ref().and_then(|s| s.session.clone()));
+    if let Some(session) = session {
+        if let Err(error) = session.queue.flush(Duration::from_millis(300)) {
+            eprintln!("oxilab: {error}");
         }
-        if !folder.pop() {
-            return None;
+        if let Some(sender) = &session.sender {
+            sender.say_what_is_left();
         }
     }
 }

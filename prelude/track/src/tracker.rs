@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::Result;
-use crate::record::{Artifact, Batch, Metric, ModelVersion, NewRun, RunRecord, Search, Status};
+use crate::record::{
+    Artifact, Batch, Input, Metric, ModelVersion, NewRun, RunRecord, Search, Status,
+};
 
 /// A place that keeps runs and models: [`Journal`](crate::Journal) (a file or memory) or
 /// [`Mlflow`](crate::Mlflow) (a server). Calls block; [`Queue`](crate::Queue) takes them off the
@@ -73,6 +75,18 @@ pub trait Tracker: Send + Sync {
     /// If the query cannot be read, or the backend fails.
     fn search(&self, search: &Search) -> Result<Vec<RunRecord>>;
 
+    /// Notes data that a run reads; again is no harm.
+    ///
+    /// # Errors
+    /// If there is no such run, or the backend fails.
+    fn log_input(&self, run: &str, input: &Input) -> Result<()>;
+
+    /// The data that a run reads.
+    ///
+    /// # Errors
+    /// If there is no such run, or the backend fails.
+    fn inputs(&self, run: &str) -> Result<Vec<Input>>;
+
     /// Adds a version to a model, which is made unless it exists, from the folder `files`.
     ///
     /// # Errors
@@ -90,6 +104,36 @@ pub trait Tracker: Send + Sync {
     /// # Errors
     /// If there is no such version, or the backend fails.
     fn set_alias(&self, name: &str, alias: &str, version: u32) -> Result<()>;
+
+    /// Takes an alias away; one that is not there is no error.
+    ///
+    /// # Errors
+    /// If there is no such model, or the backend fails.
+    fn delete_alias(&self, name: &str, alias: &str) -> Result<()>;
+
+    /// Sets a tag of a version.
+    ///
+    /// # Errors
+    /// If there is no such version, or the backend fails.
+    fn set_version_tag(&self, name: &str, version: u32, key: &str, value: &str) -> Result<()>;
+
+    /// The tags of a version.
+    ///
+    /// # Errors
+    /// If there is no such version, or the backend fails.
+    fn version_tags(&self, name: &str, version: u32) -> Result<Vec<(String, String)>>;
+
+    /// Sets the description of a version, or, without one, of the model.
+    ///
+    /// # Errors
+    /// If there is no such model or version, or the backend fails.
+    fn describe(&self, name: &str, version: Option<u32>, text: &str) -> Result<()>;
+
+    /// The description of a version, or, without one, of the model; empty when there is none.
+    ///
+    /// # Errors
+    /// If the backend fails.
+    fn description(&self, name: &str, version: Option<u32>) -> Result<String>;
 
     /// Sets a tag of a model.
     ///

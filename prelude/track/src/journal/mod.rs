@@ -4,6 +4,7 @@
 //! Metrics, parameters, tags and artifacts are numbered as they come, so that [`sync`](crate::sync) knows
 //! what a server has.
 
+mod models;
 mod sent;
 
 pub(crate) use sent::Sent;
@@ -18,7 +19,8 @@ use rusqlite::{Connection, Row, params};
 use crate::artifact;
 use crate::filter::{Filter, sort};
 use crate::record::{
-    Artifact, Batch, Metric, ModelVersion, NewRun, RunRecord, Search, Status, check_key, check_name,
+    Artifact, Batch, Input, Metric, ModelVersion, NewRun, RunRecord, Search, Status, check_key,
+    check_name,
 };
 use crate::tracker::Tracker;
 use crate::{Result, TrackError};
@@ -87,7 +89,8 @@ impl Journal {
             connection.busy_timeout(Duration::from_secs(10))?;
             connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
             connection.execute_batch("PRAGMA synchronous=NORMAL;")?;
-            connection.execute_batch(include_str!("schema.sql"))
+            connection.execute_batch(include_str!("schema.sql"))?;
+            add_columns(&connection)
         };
         prepare().map_err(failed(&name, "preparing its tables"))?;
         Ok(Self { name, folder, connection: Mutex::new(connection), _temporary: temporary })
@@ -157,6 +160,19 @@ fn failed(journal: &str, doing: &'static str) -> impl FnOnce(rusqlite::Error) ->
     move |source| TrackError::Journal { journal, doing, source }
 }
 
+/// What `sent` lacks in a journal of an older version.
+fn add_columns(connection: &Connection) -> rusqlite::Result<()> {
+    for column in ["inputs", "unsure"] {
+        let sql = "SELECT COUNT(*) FROM pragma_table_info('sent') WHERE name = ?1";
+        let has: i64 = connection.query_row(sql, [column], |row| row.get(0))?;
+        if has == 0 {
+            let sql = format!("ALTER TABLE sent ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0");
+            connection.execute_batch(&sql)?;
+        }
+    }
+    Ok(())
+}
+
 /// SQLite has no NaN: it is null.
 fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<f64> {
     Ok(row.get::<_, Option<f64>>(at)?.unwrap_or(f64::NAN))
@@ -184,16 +200,19 @@ fn write(
             }
         }
         let mut metric = transaction.prepare_cached(
-            "INSERT INTO metrics(run, key, value, step, timestamp) VALUES(?1, ?2, ?3, ?4, ?5)",
+            "INSERT OR IGNORE INTO metrics(run, key, value, step, timestamp) \
+             VALUES(?1, ?2, ?3, ?4, ?5)",
         )?;
-        for record in &batch.metrics {
-            metric.execute(params![
-                run,
-                record.key,
-                record.value,
-                record.step,
-                record.timestamp
-            ])?;
+        for Metric { key, value, step, timestamp } in &batch.metrics {
+            if metric.execute(params![run, key, value, step, timestamp])? == 0 {
+                // An equal record of the same millisecond is there: this one is a little later.
+                let sql = "SELECT MAX(timestamp) + 1 FROM metrics WHERE run = ?1 AND key = ?2 \
+                           AND step = ?3 AND COALESCE(value, 'NaN') = COALESCE(?4, 'NaN')";
+                let later: i64 = transaction
+                    .prepare_cached(sql)?
+                    .query_row(params![run, key, step, value], |row| row.get(0))?;
+                metric.execute(params![run, key, value, step, later])?;
+            }
         }
         let mut tag = transaction
             .prepare_cached("INSERT OR REPLACE INTO tags(run, key, value) VALUES(?1, ?2, ?3)")?;
@@ -336,60 +355,37 @@ impl Tracker for Journal {
         Ok(runs)
     }
 
+    fn log_input(&self, run: &str, input: &Input) -> Result<()> {
+        self.require(run)?;
+        let sql = "INSERT OR IGNORE INTO inputs(run, name, digest, context, source, schema, rows) \
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let Input { name, digest, context, source, schema, rows } = input;
+        let rows = i64::try_from(*rows).unwrap_or(i64::MAX);
+        let values = params![run, name, digest, context, source, schema, rows];
+        self.lock().execute(sql, values).map_err(self.failed("noting data of a run"))?;
+        Ok(())
+    }
+
+    fn inputs(&self, run: &str) -> Result<Vec<Input>> {
+        self.require(run)?;
+        Ok(self.inputs_after(run, 0)?.into_iter().map(|(_, input)| input).collect())
+    }
+
     fn add_version(&self, name: &str, files: &Path, run: &str) -> Result<ModelVersion> {
-        check_name("model", name)?;
-        let folder = self.folder.join("models").join(uuid::Uuid::new_v4().simple().to_string());
-        artifact::copy_tree(files, &folder)?;
-        let created = crate::record::now();
-        let source = folder.display().to_string();
-        let sql = "INSERT INTO versions(name, version, run, source, created) SELECT ?1, \
-                   COALESCE(MAX(version), 0) + 1, ?2, ?3, ?4 FROM versions WHERE name = ?1 \
-                   RETURNING version";
-        let version = self
-            .lock()
-            .query_row(sql, params![name, run, source, created], |row| row.get(0))
-            .map_err(self.failed("registering a model"))?;
-        let (name, run_id) = (name.to_owned(), run.to_owned());
-        Ok(ModelVersion { name, version, run_id, source, aliases: Vec::new(), created })
+        self.put_version(name, files, run)
     }
 
     fn versions(&self, name: &str) -> Result<Vec<ModelVersion>> {
-        let aliases: Vec<(String, u32, String)> = self.rows(
-            "reading aliases",
-            "SELECT name, version, alias FROM aliases ORDER BY alias",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?;
-        let sql = "SELECT name, version, run, source, created FROM versions \
-                   WHERE ?1 = '' OR name = ?1 ORDER BY name, version";
-        let mut found = self.rows("reading models", sql, [name], |row| {
-            Ok(ModelVersion {
-                name: row.get(0)?,
-                version: row.get(1)?,
-                run_id: row.get(2)?,
-                source: row.get(3)?,
-                aliases: Vec::new(),
-                created: row.get(4)?,
-            })
-        })?;
-        for version in &mut found {
-            let own = aliases.iter().filter(|a| a.0 == version.name && a.1 == version.version);
-            version.aliases = own.map(|a| a.2.clone()).collect();
-        }
-        if found.is_empty() && !name.is_empty() {
-            let hint = "; `track::models()` lists the registered ones".to_owned();
-            return Err(TrackError::NotFound { what: "model", name: name.to_owned(), hint });
-        }
-        Ok(found)
+        self.list_versions(name)
     }
 
     fn set_alias(&self, name: &str, alias: &str, version: u32) -> Result<()> {
-        if !self.versions(name)?.iter().any(|known| known.version == version) {
-            return Err(TrackError::missing("model version", format!("{name}/{version}")));
-        }
-        let sql = "INSERT OR REPLACE INTO aliases(name, alias, version) VALUES(?1, ?2, ?3)";
-        let values = params![name, alias, version];
-        self.lock().execute(sql, values).map_err(self.failed("setting an alias"))?;
+        self.point_alias(name, alias, version)
+    }
+
+    fn delete_alias(&self, name: &str, alias: &str) -> Result<()> {
+        let sql = "DELETE FROM aliases WHERE name = ?1 AND alias = ?2";
+        self.lock().execute(sql, [name, alias]).map_err(self.failed("removing an alias"))?;
         Ok(())
     }
 
@@ -403,6 +399,41 @@ impl Tracker for Journal {
     fn model_tags(&self, name: &str) -> Result<Vec<(String, String)>> {
         let sql = "SELECT key, value FROM model_tags WHERE name = ?1 ORDER BY key";
         self.rows("reading a model's tags", sql, [name], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    fn set_version_tag(&self, name: &str, version: u32, key: &str, value: &str) -> Result<()> {
+        self.require_version(name, version)?;
+        let sql = "INSERT OR REPLACE INTO version_tags(name, version, key, value) \
+                   VALUES(?1, ?2, ?3, ?4)";
+        let values = params![name, version, key, value];
+        self.lock().execute(sql, values).map_err(self.failed("tagging a model version"))?;
+        Ok(())
+    }
+
+    fn version_tags(&self, name: &str, version: u32) -> Result<Vec<(String, String)>> {
+        let sql =
+            "SELECT key, value FROM version_tags WHERE name = ?1 AND version = ?2 ORDER BY key";
+        self.rows("reading a model version's tags", sql, params![name, version], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+    }
+
+    fn describe(&self, name: &str, version: Option<u32>, text: &str) -> Result<()> {
+        match version {
+            Some(version) => self.require_version(name, version)?,
+            None => drop(self.list_versions(name)?),
+        }
+        let sql = "INSERT OR REPLACE INTO descriptions(name, version, text) VALUES(?1, ?2, ?3)";
+        let values = params![name, version.unwrap_or(0), text];
+        self.lock().execute(sql, values).map_err(self.failed("describing a model"))?;
+        Ok(())
+    }
+
+    fn description(&self, name: &str, version: Option<u32>) -> Result<String> {
+        let sql = "SELECT text FROM descriptions WHERE name = ?1 AND version = ?2";
+        let values = params![name, version.unwrap_or(0)];
+        let found = self.rows("reading a description", sql, values, |row| row.get(0))?;
+        Ok(found.into_iter().next().unwrap_or_default())
     }
 
     fn fetch_version(&self, version: &ModelVersion, to: &Path) -> Result<()> {

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Journal, number};
 use crate::Result;
-use crate::record::{Metric, NewRun, Status};
+use crate::record::{Input, Metric, NewRun, Status};
 
 /// What a server has of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,13 +14,23 @@ pub(crate) struct Sent {
     pub(crate) metrics: i64,
     pub(crate) tags: i64,
     pub(crate) artifacts: i64,
+    pub(crate) inputs: i64,
+    /// Whether a batch of metrics was under way when it was noted.
+    pub(crate) unsure: bool,
     pub(crate) status: String,
+}
+
+impl Sent {
+    /// A run that the server knows under `remote`, and nothing of it was sent.
+    pub(crate) fn of(remote: &str) -> Self {
+        Self { remote: remote.to_owned(), ..Self::default() }
+    }
 }
 
 impl Journal {
     /// What the server has of a run; `None` when it does not know it.
     pub(crate) fn sent(&self, run: &str, server: &str) -> Result<Option<Sent>> {
-        let sql = "SELECT remote, params, metrics, tags, artifacts, status FROM sent \
+        let sql = "SELECT remote, params, metrics, tags, artifacts, status, inputs, unsure FROM sent \
                    WHERE run = ?1 AND server = ?2";
         let read = |row: &Row<'_>| {
             Ok(Sent {
@@ -30,6 +40,8 @@ impl Journal {
                 tags: row.get(3)?,
                 artifacts: row.get(4)?,
                 status: row.get(5)?,
+                inputs: row.get(6)?,
+                unsure: row.get(7)?,
             })
         };
         let found = self.lock().query_row(sql, [run, server], read).optional();
@@ -39,7 +51,7 @@ impl Journal {
     /// Notes what the server has.
     pub(crate) fn set_sent(&self, run: &str, server: &str, sent: &Sent) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO sent(run, server, remote, params, metrics, tags, artifacts, \
-                   status) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                   status, inputs, unsure) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let values = params![
             run,
             server,
@@ -48,7 +60,9 @@ impl Journal {
             sent.metrics,
             sent.tags,
             sent.artifacts,
-            sent.status
+            sent.status,
+            sent.inputs,
+            sent.unsure
         ];
         self.lock().execute(sql, values).map_err(self.failed("noting what was sent"))?;
         Ok(())
@@ -70,12 +84,13 @@ impl Journal {
         };
         let sql = format!(
             "SELECT s.run FROM sent s JOIN runs r ON r.id = s.run WHERE s.server = ?1 AND \
-             (s.remote = '' OR s.status <> r.status OR {} OR {} OR {} OR {}) \
+             (s.remote = '' OR s.status <> r.status OR {} OR {} OR {} OR {} OR {}) \
              ORDER BY r.start_time, r.rowid",
             later("metrics"),
             later("params"),
             later("tags"),
-            later("artifacts")
+            later("artifacts"),
+            later("inputs")
         );
         self.rows("reading what was sent", &sql, [server], |row| row.get(0))
     }
@@ -125,6 +140,33 @@ impl Journal {
             })?;
         let last = rows.last().map_or(seq, |row| row.0);
         Ok((last, rows.into_iter().map(|(_, key, value)| (key, value)).collect()))
+    }
+
+    /// Data of a run with a number above `seq`, in order.
+    pub(crate) fn inputs_after(&self, run: &str, seq: i64) -> Result<Vec<(i64, Input)>> {
+        let sql = "SELECT seq, name, digest, context, source, schema, rows FROM inputs \
+                   WHERE run = ?1 AND seq > ?2 ORDER BY seq";
+        self.rows("reading data of a run", sql, params![run, seq], |row| {
+            let rows = u64::try_from(row.get::<_, i64>(6)?).unwrap_or_default();
+            let (name, digest, context) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let (source, schema) = (row.get(4)?, row.get(5)?);
+            Ok((row.get(0)?, Input { name, digest, context, source, schema, rows }))
+        })
+    }
+
+    /// How many records of all runs a server is to get and does not have.
+    pub(crate) fn count_awaited(&self, server: &str) -> Result<u64> {
+        let mut count = 0_i64;
+        for table in ["metrics", "params", "tags", "artifacts"] {
+            let sql = format!(
+                "SELECT COUNT(*) FROM sent s JOIN {table} t ON t.run = s.run AND t.seq > s.{table} \
+                 WHERE s.server = ?1"
+            );
+            let rows: Vec<i64> =
+                self.rows("reading what was sent", &sql, [server], |row| row.get(0))?;
+            count += rows.into_iter().sum::<i64>();
+        }
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// Artifacts with a number above `seq`, in order.

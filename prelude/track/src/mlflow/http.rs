@@ -1,5 +1,9 @@
 //! Requests to an MLflow server: addresses, credentials, errors.
 
+use std::fs::File;
+use std::io::Seek;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,6 +26,9 @@ pub(super) struct Http {
     agent: Agent,
     base: String,
     basic: Option<String>,
+    /// Answers so far, and the file that is being sent: its position says how far it has got.
+    answers: AtomicU64,
+    sending: Mutex<Option<File>>,
 }
 
 impl Http {
@@ -36,12 +43,20 @@ impl Http {
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER))
             .build();
-        Ok(Self { agent: config.new_agent(), base, basic })
+        let (answers, sending) = (AtomicU64::new(0), Mutex::new(None));
+        Ok(Self { agent: config.new_agent(), base, basic, answers, sending })
     }
 
     /// The address without credentials.
     pub(super) fn base(&self) -> &str {
         &self.base
+    }
+
+    /// A number that changes while something gets through.
+    pub(super) fn progress(&self) -> u64 {
+        let sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = sending.as_ref().and_then(|mut file| file.stream_position().ok());
+        self.answers.load(Ordering::Relaxed).wrapping_add(position.unwrap_or(0))
     }
 
     fn authorization(&self) -> Option<String> {
@@ -70,25 +85,53 @@ impl Http {
 
     /// A POST of JSON.
     pub(super) fn post(&self, endpoint: &str, body: &Value) -> Result<Value> {
-        let mut request = self.agent.post(format!("{}/api/2.0/{endpoint}", self.base));
+        self.send("POST", endpoint, body)
+    }
+
+    /// A PATCH of JSON.
+    pub(super) fn patch(&self, endpoint: &str, body: &Value) -> Result<Value> {
+        self.send("PATCH", endpoint, body)
+    }
+
+    /// A DELETE with JSON.
+    pub(super) fn delete(&self, endpoint: &str, body: &Value) -> Result<Value> {
+        self.send("DELETE", endpoint, body)
+    }
+
+    fn send(&self, method: &str, endpoint: &str, body: &Value) -> Result<Value> {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}/api/2.0/{endpoint}", self.base))
+            .header("Content-Type", "application/json");
         if let Some(value) = self.authorization() {
             request = request.header("Authorization", value);
         }
-        self.read(endpoint, request.send_json(body))
+        let request = request.body(body.to_string()).map_err(|error| TrackError::Uri {
+            uri: self.base.clone(),
+            // A token with a line break is no header; what it is stays unsaid.
+            reason: format!("the request cannot be made: {error}"),
+        })?;
+        self.read(endpoint, self.agent.run(request))
     }
 
     /// Sends a file, streamed.
-    pub(super) fn put_file(&self, endpoint: &str, file: std::fs::File) -> Result<()> {
+    pub(super) fn put_file(&self, endpoint: &str, file: File) -> Result<()> {
         let mut request = self.agent.put(format!("{}/api/2.0/{endpoint}", self.base));
         if let Some(value) = self.authorization() {
             request = request.header("Authorization", value);
         }
         let request = request.header("Content-Type", "application/octet-stream");
-        self.read(endpoint, request.send(file)).map(drop)
+        let place = |file: Option<File>| {
+            *self.sending.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        };
+        place(file.try_clone().ok());
+        let answer = self.read(endpoint, request.send(file));
+        place(None);
+        answer.map(drop)
     }
 
     /// Receives a file, streamed.
-    pub(super) fn get_file(&self, endpoint: &str, to: &mut std::fs::File) -> Result<()> {
+    pub(super) fn get_file(&self, endpoint: &str, to: &mut File) -> Result<()> {
         let mut request = self.agent.get(format!("{}/api/2.0/{endpoint}", self.base));
         if let Some(value) = self.authorization() {
             request = request.header("Authorization", value);
@@ -121,6 +164,7 @@ impl Http {
         answer: std::result::Result<Response<Body>, ureq::Error>,
     ) -> Result<Value> {
         let response = answer.map_err(|error| self.unreachable(endpoint, &error))?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
         let status = response.status().as_u16();
         let text = response
             .into_body()

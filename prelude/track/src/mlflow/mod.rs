@@ -3,6 +3,7 @@
 //! Artifacts go through the server's own `mlflow-artifacts` proxy, so no cloud credentials are needed.
 
 mod http;
+mod models;
 mod read;
 
 use std::collections::HashMap;
@@ -15,7 +16,8 @@ pub(crate) use http::split_credentials;
 use http::{Http, escape};
 
 use crate::record::{
-    Artifact, Batch, Metric, ModelVersion, NewRun, RunRecord, Search, Status, check_key, check_name,
+    Artifact, Batch, Input, Metric, ModelVersion, NewRun, RunRecord, Search, Status, check_key,
+    check_name,
 };
 use crate::tracker::Tracker;
 use crate::{Result, TrackError, artifact};
@@ -61,6 +63,11 @@ fn pairs(pairs: &[(String, String)]) -> Value {
     pairs.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
 }
 
+/// At most so many characters.
+fn short(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
 impl Mlflow {
     /// A server by its address; nothing is sent yet.
     ///
@@ -69,6 +76,27 @@ impl Mlflow {
     pub fn connect(uri: &str) -> Result<Self> {
         let http = Http::new(uri)?;
         Ok(Self { http, experiments: Mutex::default(), roots: Mutex::default() })
+    }
+
+    /// How far the server has got: a number that changes while something is sent.
+    pub(crate) fn progress(&self) -> u64 {
+        self.http.progress()
+    }
+
+    /// Whether the server answers.
+    pub(crate) fn answers(&self) -> bool {
+        let query = [("experiment_name", "Default")];
+        match self.http.get("mlflow/experiments/get-by-name", &query) {
+            Ok(_) => true,
+            Err(error) => !matches!(error, TrackError::Unreachable { .. }),
+        }
+    }
+
+    /// Where a browser finds a run.
+    pub(crate) fn run_page(&self, run: &str) -> Result<String> {
+        let answer = self.http.get("mlflow/runs/get", &[("run_id", run)])?;
+        let experiment = read::text(&answer["run"]["info"]["experiment_id"]);
+        Ok(format!("{}/#/experiments/{experiment}/runs/{run}", self.http.base()))
     }
 
     fn experiment_by_name(&self, name: &str) -> Result<Option<String>> {
@@ -89,14 +117,6 @@ impl Mlflow {
         let root = proxied(&read::text(&answer["run"]["info"]["artifact_uri"]))?;
         roots.insert(run.to_owned(), root.clone());
         Ok(root)
-    }
-
-    /// Makes a registered model unless it exists.
-    fn ensure_model(&self, name: &str) -> Result<()> {
-        match self.http.post("mlflow/registered-models/create", &json!({ "name": name })) {
-            Err(error) if !is(&error, "RESOURCE_ALREADY_EXISTS") => Err(error),
-            _ => Ok(()),
-        }
     }
 
     /// All files under a path of the proxy, relative to it.
@@ -296,65 +316,45 @@ impl Tracker for Mlflow {
         Ok(runs)
     }
 
+    fn log_input(&self, run: &str, input: &Input) -> Result<()> {
+        let columns: Value = serde_json::from_str(&input.schema).unwrap_or(Value::Null);
+        let source = if input.source.is_empty() { &input.name } else { &input.source };
+        let dataset = json!({
+            "name": short(&input.name, 500),
+            // MLflow's longest.
+            "digest": short(&input.digest, 36),
+            "source_type": "local",
+            "source": json!({ "uri": source }).to_string(),
+            "schema": json!({ "mlflow_colspec": columns }).to_string(),
+            "profile": json!({ "num_rows": input.rows }).to_string(),
+        });
+        let tags = json!([{ "key": "mlflow.data.context", "value": input.context }]);
+        let body = json!({ "run_id": run, "datasets": [{ "tags": tags, "dataset": dataset }] });
+        self.http.post("mlflow/runs/log-inputs", &body).map(drop)
+    }
+
+    fn inputs(&self, run: &str) -> Result<Vec<Input>> {
+        let answer = self.http.get("mlflow/runs/get", &[("run_id", run)])?;
+        let all = answer["run"]["inputs"]["dataset_inputs"].as_array();
+        Ok(all.into_iter().flatten().map(read::input).collect())
+    }
+
     fn add_version(&self, name: &str, files: &Path, run: &str) -> Result<ModelVersion> {
-        check_name("model", name)?;
-        let run = if run.is_empty() {
-            let new = NewRun {
-                experiment: "Default".to_owned(),
-                name: format!("register {name}"),
-                start_time: crate::record::now(),
-                ..NewRun::default()
-            };
-            let id = self.create_run(&new)?;
-            self.set_status(&id, Status::Finished, Some(crate::record::now()))?;
-            id
-        } else {
-            run.to_owned()
-        };
-        let folder = format!("models/{}", uuid::Uuid::new_v4().simple());
-        for (file, artifact) in artifact::files(files)? {
-            self.put_artifact(&run, &file, &format!("{folder}/{}", artifact.path))?;
-        }
-        self.ensure_model(name)?;
-        let source = format!("mlflow-artifacts:/{}/{folder}", self.root(&run)?);
-        let body = json!({ "name": name, "source": source, "run_id": run });
-        let answer = self.http.post("mlflow/model-versions/create", &body)?;
-        Ok(read::version(&answer["model_version"]))
+        self.put_version(name, files, run, &[])
     }
 
     fn versions(&self, name: &str) -> Result<Vec<ModelVersion>> {
-        let models = if name.is_empty() {
-            let answer =
-                self.http.get("mlflow/registered-models/search", &[("max_results", "1000")])?;
-            answer["registered_models"].as_array().cloned().unwrap_or_default()
-        } else {
-            let answer = self.http.get("mlflow/registered-models/get", &[("name", name)])?;
-            vec![answer["registered_model"].clone()]
-        };
-        let mut found = Vec::new();
-        for model in &models {
-            let name = read::text(&model["name"]);
-            let quote = if name.contains('\'') { '"' } else { '\'' };
-            let filter = format!("name={quote}{name}{quote}");
-            let query = [("filter", filter.as_str()), ("max_results", "10000")];
-            let answer = self.http.get("mlflow/model-versions/search", &query)?;
-            for version in answer["model_versions"].as_array().into_iter().flatten() {
-                let mut version = read::version(version);
-                let aliases = model["aliases"].as_array().into_iter().flatten();
-                version.aliases = aliases
-                    .filter(|alias| read::integer(&alias["version"]) == i64::from(version.version))
-                    .map(|alias| read::text(&alias["alias"]))
-                    .collect();
-                found.push(version);
-            }
-        }
-        found.sort_by(|left, right| (&left.name, left.version).cmp(&(&right.name, right.version)));
-        Ok(found)
+        self.list_versions(name)
     }
 
     fn set_alias(&self, name: &str, alias: &str, version: u32) -> Result<()> {
         let body = json!({ "name": name, "alias": alias, "version": version.to_string() });
         self.http.post("mlflow/registered-models/alias", &body).map(drop)
+    }
+
+    fn delete_alias(&self, name: &str, alias: &str) -> Result<()> {
+        let body = json!({ "name": name, "alias": alias });
+        self.http.delete("mlflow/registered-models/alias", &body).map(drop)
     }
 
     fn set_model_tag(&self, name: &str, key: &str, value: &str) -> Result<()> {
@@ -368,20 +368,38 @@ impl Tracker for Mlflow {
         Ok(read::pairs(&answer["registered_model"]["tags"]).into_iter().collect())
     }
 
+    fn set_version_tag(&self, name: &str, version: u32, key: &str, value: &str) -> Result<()> {
+        let body = json!({
+            "name": name, "version": version.to_string(), "key": key, "value": value,
+        });
+        self.http.post("mlflow/model-versions/set-tag", &body).map(drop)
+    }
+
+    fn version_tags(&self, name: &str, version: u32) -> Result<Vec<(String, String)>> {
+        Ok(read::pairs(&self.version(name, version)?["tags"]).into_iter().collect())
+    }
+
+    fn describe(&self, name: &str, version: Option<u32>, text: &str) -> Result<()> {
+        let mut body = json!({ "name": name, "description": text });
+        let endpoint = match version {
+            Some(version) => {
+                body["version"] = json!(version.to_string());
+                "mlflow/model-versions/update"
+            }
+            None => "mlflow/registered-models/update",
+        };
+        self.http.patch(endpoint, &body).map(drop)
+    }
+
+    fn description(&self, name: &str, version: Option<u32>) -> Result<String> {
+        if let Some(version) = version {
+            return Ok(read::text(&self.version(name, version)?["description"]));
+        }
+        let answer = self.http.get("mlflow/registered-models/get", &[("name", name)])?;
+        Ok(read::text(&answer["registered_model"]["description"]))
+    }
+
     fn fetch_version(&self, version: &ModelVersion, to: &Path) -> Result<()> {
-        let root = proxied(&version.source)?;
-        let parent = to.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent)
-            .map_err(|error| TrackError::file("create", parent, error))?;
-        let aside = tempfile::TempDir::new_in(parent)
-            .map_err(|error| TrackError::file("write in", parent, error))?;
-        let files = self.list(&root)?;
-        if files.is_empty() {
-            return Err(TrackError::missing("file of the model", &version.source));
-        }
-        for file in files {
-            self.fetch(&format!("{root}/{}", file.path), &aside.path().join(&file.path))?;
-        }
-        artifact::publish(aside, to)
+        self.fetch_files(version, to)
     }
 }

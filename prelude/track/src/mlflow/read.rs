@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::record::{Metric, ModelVersion, RunRecord, Status};
+use crate::record::{Input, Metric, ModelVersion, RunRecord, Status};
 
 /// Text, or a number as text.
 pub(super) fn text(value: &Value) -> String {
@@ -62,6 +62,25 @@ pub(super) fn run(value: &Value, experiment: &str) -> RunRecord {
         params: pairs(&data["params"]),
         metrics: metrics.map(|metric| (metric.key, metric.value)).collect(),
         tags: pairs(&data["tags"]),
+    }
+}
+
+/// A `dataset_input` of a run.
+pub(super) fn input(value: &Value) -> Input {
+    let dataset = &value["dataset"];
+    let inner = |name: &str, key: &str| -> Value {
+        let parsed: Option<Value> = serde_json::from_str(&text(&dataset[name])).ok();
+        parsed.map_or(Value::Null, |parsed| parsed[key].clone())
+    };
+    let name = text(&dataset["name"]);
+    let source = text(&inner("source", "uri"));
+    Input {
+        digest: text(&dataset["digest"]),
+        context: pairs(&value["tags"]).remove("mlflow.data.context").unwrap_or_default(),
+        source: if source == name { String::new() } else { source },
+        schema: inner("schema", "mlflow_colspec").to_string(),
+        rows: u64::try_from(integer(&inner("profile", "num_rows"))).unwrap_or_default(),
+        name,
     }
 }
 

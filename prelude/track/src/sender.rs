@@ -1,0 +1,207 @@
+//! [`Sender`]: the thread that sends to a server what the journal has.
+//!
+//! It sends when there is something new, and again, at growing intervals, as long as the server does not
+//! answer. Whoever waits for it waits as long as something gets through.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use oxilab_runtime::cancel;
+
+use crate::journal::Journal;
+use crate::mlflow::Mlflow;
+use crate::sync;
+use crate::tracker::Tracker;
+use crate::{Result, TrackError};
+
+/// The first and the longest interval between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long somebody waits while nothing gets through, unless `OXILAB_TRACK_PATIENCE` says so in seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the start of a run waits for the server.
+const START: Duration = Duration::from_secs(4);
+
+fn patience() -> Duration {
+    let set = std::env::var("OXILAB_TRACK_PATIENCE").ok().and_then(|text| text.parse().ok());
+    set.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(PATIENCE)
+}
+
+enum Order {
+    Wake,
+    Flush(mpsc::Sender<Result<()>>),
+    Make(String, mpsc::Sender<Result<String>>),
+}
+
+/// Sends on a thread of its own.
+pub(crate) struct Sender {
+    orders: mpsc::Sender<Order>,
+    journal: Arc<Journal>,
+    server: Arc<Mlflow>,
+}
+
+impl Sender {
+    pub(crate) fn start(journal: Arc<Journal>, server: Arc<Mlflow>) -> Result<Self> {
+        let (orders, received) = channel();
+        let worker = Worker { journal: Arc::clone(&journal), server: Arc::clone(&server) };
+        std::thread::Builder::new()
+            .name("oxilab-track-send".to_owned())
+            .spawn(move || worker.serve(&received))
+            .map_err(|error| TrackError::file("start the thread of", "oxilab-track", error))?;
+        Ok(Self { orders, journal, server })
+    }
+
+    /// Something that says that there is something new.
+    pub(crate) fn waker(&self) -> impl Fn() + Send + 'static {
+        let orders = self.orders.clone();
+        move || {
+            // The thread is gone only when the process ends.
+            let _ = orders.send(Order::Wake);
+        }
+    }
+
+    /// Makes a run on the server. `None` when the server does not answer now: it is made later.
+    ///
+    /// # Errors
+    /// What the server said against it.
+    pub(crate) fn make(&self, run: &str) -> Result<Option<String>> {
+        sync::await_run(&self.journal, &self.server.uri(), run)?;
+        let (reply, answer) = channel();
+        let order = Order::Make(run.to_owned(), reply);
+        let made = self
+            .orders
+            .send(order)
+            .ok()
+            .and_then(|()| answer.recv_timeout(START.min(patience())).ok());
+        match made {
+            Some(Ok(remote)) => Ok(Some(remote).filter(|remote| !remote.is_empty())),
+            Some(Err(error)) if !error.is_transient() => Err(error),
+            Some(Err(error)) => {
+                eprintln!("oxilab: {error}");
+                Ok(None)
+            }
+            None => {
+                eprintln!("oxilab: {}", self.later("it has not answered"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Waits until the server has all that the journal has, as long as something gets through.
+    /// Whatever is left is kept, which is said.
+    ///
+    /// # Errors
+    /// What the server refused since the last call.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let (reply, answer) = channel();
+        if self.orders.send(Order::Flush(reply)).is_err() {
+            return Ok(());
+        }
+        let patience = patience();
+        let mut moved = (Instant::now(), self.server.progress());
+        loop {
+            match answer.recv_timeout(Duration::from_millis(50)) {
+                Ok(Err(error)) if error.is_transient() => {
+                    eprintln!("oxilab: {error}");
+                    return Ok(());
+                }
+                Ok(done) => return done,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let progress = self.server.progress();
+            if progress != moved.1 {
+                moved = (Instant::now(), progress);
+            }
+            if moved.0.elapsed() > patience || cancel::requested() {
+                eprintln!("oxilab: {}", self.later("it is slow"));
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says what stays in the journal, if anything does.
+    pub(crate) fn say_what_is_left(&self) {
+        if self.journal.count_awaited(&self.server.uri()).is_ok_and(|left| left > 0) {
+            eprintln!("oxilab: {}", self.later("the process ends"));
+        }
+    }
+
+    fn later(&self, why: &str) -> String {
+        let uri = self.server.uri();
+        let left = match self.journal.count_awaited(&uri) {
+            Ok(left) => format!("{left} records"),
+            Err(_) => "records".to_owned(),
+        };
+        format!(
+            "the MLflow server at {uri} does not have everything ({why}): {left} are kept in the \
+             journal and sent later, by the next run or `track::sync({uri:?})`"
+        )
+    }
+}
+
+struct Worker {
+    journal: Arc<Journal>,
+    server: Arc<Mlflow>,
+}
+
+impl Worker {
+    fn serve(&self, orders: &Receiver<Order>) {
+        let mut pause = None::<Duration>;
+        // What the server refused and nobody was told yet.
+        let mut refused = None;
+        loop {
+            let first = match pause {
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(pause) => orders.recv_timeout(pause),
+            };
+            let gone = matches!(first, Err(RecvTimeoutError::Disconnected));
+            let mut flushes = Vec::new();
+            for order in first.into_iter().chain(orders.try_iter()) {
+                match order {
+                    Order::Wake => {}
+                    Order::Flush(reply) => flushes.push(reply),
+                    // Whoever asked may have stopped waiting: then the run is known from the journal.
+                    Order::Make(run, reply) => {
+                        let _ = reply.send(sync::send_one(&self.journal, &self.server, &run));
+                    }
+                }
+            }
+            let sent = sync::send(&self.journal, &self.server, false);
+            pause = match &sent {
+                Ok(_) => None,
+                Err(_) => Some(pause.map_or(PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE))),
+            };
+            let outcome = sent.and_then(|report| match report.refused.first() {
+                Some(reason) => Err(TrackError::Refused { reason: reason.clone() }),
+                None => Ok(()),
+            });
+            answer(outcome, &mut refused, flushes);
+            if gone {
+                return;
+            }
+        }
+    }
+}
+
+/// Tells those who wait. A refusal that nobody waits for is told to the next.
+fn answer(
+    outcome: Result<()>,
+    refused: &mut Option<TrackError>,
+    flushes: Vec<mpsc::Sender<Result<()>>>,
+) {
+    let mut outcome = Some(outcome);
+    let is_refusal = |outcome: &mut Result<()>| matches!(outcome, Err(e) if e.is_refusal());
+    if let Some(Err(error)) = outcome.take_if(is_refusal) {
+        refused.get_or_insert(error);
+    }
+    for reply in flushes {
+        let said = match refused.take() {
+            Some(error) => Err(error),
+            None => outcome.take().unwrap_or(Ok(())),
+        };
+        // Nobody waits any more: nothing to tell.
+        let _ = reply.send(said);
+    }
+}
