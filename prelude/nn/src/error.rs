@@ -79,12 +79,37 @@ pub enum NnError {
         /// What is missing or different.
         reason: String,
     },
+    /// A picture cannot be used.
+    #[error("cannot use the picture {}: {reason}", path.display())]
+    Image {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A file of weights is damaged or does not fit.
+    #[error("cannot use the weights in {}: {reason}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file of the hub or of PyTorch cannot be had or read.
+    #[error(transparent)]
+    Hub(Box<oxilab_hub::HubError>),
     /// There is nothing to train on.
     #[error("the data set has no rows")]
     NoData,
     /// The net has not been trained yet.
     #[error("the net is not trained yet; call `fit` first")]
     NotTrained,
+}
+
+impl From<oxilab_hub::HubError> for NnError {
+    fn from(error: oxilab_hub::HubError) -> Self {
+        Self::Hub(Box::new(error))
+    }
 }
 
 /// The result of this crate's verbs.

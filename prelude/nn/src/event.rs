@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use oxilab_display::Render as _;
+use oxilab_runtime::cancel;
 use oxilab_runtime::display::Display;
 use oxilab_runtime::progress::Progress;
 
@@ -23,6 +24,8 @@ pub enum StopReason {
     Stopped,
     /// The user interrupted it.
     Interrupted,
+    /// An error ended it.
+    Failed,
 }
 
 /// Something that happened in a run. Epochs and steps count from 1.
@@ -111,7 +114,8 @@ impl Consumer for ProgressBar {
             Event::Started { steps, .. } => {
                 self.bar = Some(Progress::new("training", Some(*steps as u64)));
             }
-            Event::Step { step, loss, epoch, .. } => {
+            // An interrupt is the trainer's matter: it ends the run in good order.
+            Event::Step { step, loss, epoch, .. } if !cancel::requested() => {
                 if let Some(bar) = &self.bar {
                     bar.message(format!("epoch {epoch} · loss {loss:.4}"));
                     bar.set(*step as u64);
@@ -192,18 +196,34 @@ impl EarlyStopping {
 }
 
 impl Consumer for EarlyStopping {
-    fn on_event(&mut self, event: &Event, _history: &History) -> Result<Flow> {
-        let Event::EpochEnded { metrics, .. } = event else { return Ok(Flow::Continue) };
-        let Some((_, value)) = metrics.iter().find(|(name, _)| *name == self.metric) else {
-            return Ok(Flow::Continue);
-        };
-        let value = if self.maximize { -value } else { *value };
+    fn on_event(&mut self, event: &Event, history: &History) -> Result<Flow> {
+        match event {
+            // A run that is taken up again has waited before.
+            Event::Started { .. } => {
+                (self.best, self.waited) = (None, 0);
+                history.metric(&self.metric).into_iter().for_each(|value| {
+                    self.observe(value);
+                });
+                Ok(Flow::Continue)
+            }
+            Event::EpochEnded { metrics, .. } => {
+                let value = metrics.iter().find(|(name, _)| *name == self.metric);
+                Ok(value.map_or(Flow::Continue, |(_, value)| self.observe(*value)))
+            }
+            _ => Ok(Flow::Continue),
+        }
+    }
+}
+
+impl EarlyStopping {
+    fn observe(&mut self, value: f64) -> Flow {
+        let value = if self.maximize { -value } else { value };
         if self.best.is_none_or(|best| value < best - self.min_delta) {
             self.best = Some(value);
             self.waited = 0;
         } else {
             self.waited += 1;
         }
-        Ok(if self.waited > self.patience { Flow::Stop } else { Flow::Continue })
+        if self.waited > self.patience { Flow::Stop } else { Flow::Continue }
     }
 }

@@ -5,7 +5,9 @@
 //! * [`Optimizer`] (SGD, Adam, AdamW, RMSprop), [`Schedule`], [`Loss`].
 //! * [`DataLoader`] shuffles, batches and prefetches a [`Dataset`].
 //! * [`layers`] that candle cannot differentiate or seed; [`gradcheck`] to test your own.
-//! * [`nets`]: perceptrons for tensors and for frames.
+//! * [`nets`]: perceptrons for tensors and frames, convolutional and residual nets, LSTM and GRU.
+//! * [`mod@image`]: pictures, augmentation, pretrained nets.
+//! * [`load_tensors`]: weights of safetensors and PyTorch files.
 
 #![allow(
     clippy::doc_markdown,
@@ -21,6 +23,7 @@ pub mod error;
 pub mod event;
 pub mod gradcheck;
 mod history;
+pub mod image;
 pub mod init;
 pub mod layers;
 mod loader;
@@ -31,16 +34,20 @@ pub mod nets;
 pub mod optim;
 mod schedule;
 mod trainer;
+mod weights;
 
 pub use checkpoint::Position;
 pub use error::NnError;
 pub use event::{Consumer, EarlyStopping, Event, Flow, LiveChart, ProgressBar, StopReason};
 pub use history::{EpochRecord, History, StepRecord};
+pub use image::ImageDataset;
+pub use layers::set_threads;
 pub use loader::{Batch, Batches, DataLoader, Dataset, TensorDataset, frame_to_tensor};
 pub use loss::Loss;
 pub use memory::Memory;
 pub use model::{Mode, Net, Trainable};
-pub use nets::{Mlp, MlpClassifier, MlpRegressor};
+pub use nets::{Cnn, Forecaster, Mlp, MlpClassifier, MlpRegressor, ResNet, SequenceClassifier};
 pub use optim::Optimizer;
 pub use schedule::{Schedule, ScheduleState};
 pub use trainer::Trainer;
+pub use weights::{assign, load_tensors, save_weights};

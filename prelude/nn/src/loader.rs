@@ -35,6 +35,17 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// When a row cannot be read.
     fn batch(&self, rows: &[usize]) -> Result<Batch>;
+
+    /// The batch of these rows in an epoch, from 0: what a data set changes at random (augmentation)
+    /// follows from its seed, the epoch and the row, so that a resumed run sees the same. `train` is
+    /// false for evaluation, which changes nothing.
+    ///
+    /// # Errors
+    /// As [`Dataset::batch`].
+    fn batch_at(&self, rows: &[usize], epoch: usize, train: bool) -> Result<Batch> {
+        let _ = (epoch, train);
+        self.batch(rows)
+    }
 }
 
 /// Rows held as two tensors.
@@ -220,6 +231,16 @@ impl DataLoader {
     /// The batches of an epoch from batch `skip` on.
     #[must_use]
     pub fn epoch(&self, epoch: usize, skip: usize) -> Batches {
+        self.batches_of(epoch, skip, true)
+    }
+
+    /// All batches for evaluation.
+    #[must_use]
+    pub fn evaluation(&self) -> Batches {
+        self.batches_of(0, 0, false)
+    }
+
+    fn batches_of(&self, epoch: usize, skip: usize, train: bool) -> Batches {
         let mut rows: Vec<usize> = (0..self.dataset.len()).collect();
         if let Some(seed) = self.shuffle {
             let seed = seed ^ (epoch as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -233,13 +254,15 @@ impl DataLoader {
             return Batches(Source::Here {
                 dataset: Arc::clone(&self.dataset),
                 plan: Box::new(plan),
+                epoch,
+                train,
             });
         }
         let (batch_tx, batch_rx) = sync_channel(self.prefetch);
         let dataset = Arc::clone(&self.dataset);
         std::thread::spawn(move || {
             for rows in plan {
-                if batch_tx.send(dataset.batch(&rows)).is_err() {
+                if batch_tx.send(dataset.batch_at(&rows, epoch, train)).is_err() {
                     return;
                 }
             }
@@ -264,7 +287,12 @@ impl std::fmt::Debug for DataLoader {
 pub struct Batches(Source);
 
 enum Source {
-    Here { dataset: Arc<dyn Dataset>, plan: Box<dyn Iterator<Item = Vec<usize>> + Send> },
+    Here {
+        dataset: Arc<dyn Dataset>,
+        plan: Box<dyn Iterator<Item = Vec<usize>> + Send>,
+        epoch: usize,
+        train: bool,
+    },
     Ahead(Receiver<Result<Batch>>),
 }
 
@@ -273,7 +301,9 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
-            Source::Here { dataset, plan } => plan.next().map(|rows| dataset.batch(&rows)),
+            Source::Here { dataset, plan, epoch, train } => {
+                plan.next().map(|rows| dataset.batch_at(&rows, *epoch, *train))
+            }
             Source::Ahead(batch_rx) => batch_rx.recv().ok(),
         }
     }

@@ -42,6 +42,12 @@ pub trait Trainable {
 
     /// The trainable variables by name; names are those of checkpoints and must not change.
     fn vars(&self) -> Vec<(String, Var)>;
+
+    /// What a forward pass in training changes but no gradient moves, for example the running
+    /// statistics of a [`BatchNorm`](crate::layers::BatchNorm); part of checkpoints.
+    fn buffers(&self) -> Vec<(String, Var)> {
+        Vec::new()
+    }
 }
 
 /// A closure over candle layers as a [`Trainable`]: `Net::new(&varmap, |x, mode| layer.forward(x))`.

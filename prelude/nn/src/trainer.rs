@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use oxilab_runtime::cancel;
 
 use crate::checkpoint::{Checkpoint, Position, restore, snapshot};
@@ -41,6 +41,7 @@ pub struct Trainer<M> {
     accumulate: usize,
     clip_norm: Option<f64>,
     average_decay: Option<f64>,
+    precision: DType,
     seed: u64,
     validation: Option<DataLoader>,
     checkpoints: Option<PathBuf>,
@@ -63,6 +64,7 @@ impl<M: Trainable> Trainer<M> {
             accumulate: 1,
             clip_norm: None,
             average_decay: None,
+            precision: DType::F32,
             seed: 0,
             validation: None,
             checkpoints: None,
@@ -107,6 +109,14 @@ impl<M: Trainable> Trainer<M> {
     #[must_use]
     pub fn with_average(mut self, decay: f64) -> Self {
         self.average_decay = Some(decay);
+        self
+    }
+
+    /// Computes in `bf16` on CUDA and Metal, with parameters, loss and optimiser in `f32`. The CPU has
+    /// no use for it and goes on in `f32`.
+    #[must_use]
+    pub fn with_mixed_precision(mut self) -> Self {
+        self.precision = DType::BF16;
         self
     }
 
@@ -183,8 +193,15 @@ impl<M: Trainable> Trainer<M> {
     pub fn resume(&mut self, folder: impl Into<PathBuf>) -> Result<()> {
         let folder = folder.into();
         let checkpoint = Checkpoint::load(&folder)?;
-        restore(&self.model.vars(), &checkpoint.parameters, &folder)?;
+        restore(&self.state(), &checkpoint.parameters, &folder)?;
         self.optimizer.load_state(&checkpoint.optimizer)?;
+        // What an early stop goes back to.
+        let best = folder.with_file_name("best");
+        if best.is_dir() && checkpoint.position.best.is_some() {
+            let best = Checkpoint::load(&best)?;
+            self.best = best.parameters;
+            self.best.extend(best.average);
+        }
         self.average = checkpoint.average;
         self.position = checkpoint.position;
         Ok(())
@@ -197,7 +214,7 @@ impl<M: Trainable> Trainer<M> {
     pub fn save(&self, folder: impl Into<PathBuf>) -> Result<()> {
         Checkpoint {
             position: self.position.clone(),
-            parameters: snapshot(&self.model.vars())?,
+            parameters: snapshot(&self.state())?,
             optimizer: self.optimizer.state()?,
             average: self.average.clone(),
         }
@@ -231,27 +248,44 @@ impl<M: Trainable> Trainer<M> {
         let reason = match &result {
             Ok(reason) => *reason,
             Err(NnError::Interrupted { .. }) => StopReason::Interrupted,
-            Err(_) => return result.map(|_| self.position.history.clone()),
+            Err(_) => StopReason::Failed,
         };
-        if reason == StopReason::Interrupted {
-            if let Some(folder) = &self.checkpoints {
-                self.save(folder.join("last"))?;
-            }
-        } else {
-            self.settle(&vars, reason)?;
+        match (reason, &self.checkpoints) {
+            (StopReason::Failed, _) | (StopReason::Interrupted, None) => {}
+            (StopReason::Interrupted, Some(folder)) => self.save(folder.join("last"))?,
+            _ => self.settle(&vars, reason)?,
         }
-        self.emit(&Event::Ended { reason })?;
+        let ended = self.emit(&Event::Ended { reason });
+        if result.is_ok() {
+            ended?;
+        }
         result.map(|_| self.position.history.clone())
     }
 
     /// Leaves the averaged or, after an early stop, the best parameters in the model.
     fn settle(&mut self, vars: &[(String, Var)], reason: StopReason) -> Result<()> {
-        let chosen = if reason == StopReason::Stopped && !self.best.is_empty() {
-            &self.best
-        } else {
-            &self.average
-        };
-        if chosen.is_empty() { Ok(()) } else { restore(vars, chosen, "memory".as_ref()) }
+        if reason == StopReason::Stopped && !self.best.is_empty() {
+            return restore(&self.state(), &self.best, "memory".as_ref());
+        }
+        if self.average.is_empty() {
+            return Ok(());
+        }
+        restore(vars, &self.average, "memory".as_ref())
+    }
+
+    /// Everything that a checkpoint holds of the model.
+    fn state(&self) -> Vec<(String, Var)> {
+        let mut state = self.model.vars();
+        state.extend(self.model.buffers());
+        state
+    }
+
+    /// The batch where the model is, in the precision that the device computes in.
+    fn inputs(&self, batch: &Batch) -> Result<(Tensor, Tensor)> {
+        let device = self.model.vars().first().map_or(Device::Cpu, |(_, var)| var.device().clone());
+        let (input, target) = (batch.input.to_device(&device)?, batch.target.to_device(&device)?);
+        let cast = self.precision != DType::F32 && !device.is_cpu() && input.dtype() == DType::F32;
+        Ok((if cast { input.to_dtype(self.precision)? } else { input }, target))
     }
 
     fn epochs(
@@ -271,26 +305,39 @@ impl<M: Trainable> Trainer<M> {
 
     fn epoch(&mut self, loader: &DataLoader, vars: &[(String, Var)], steps: usize) -> Result<()> {
         let total = loader.batches();
+        let buffers = self.model.buffers();
+        let mut good = HashMap::new();
         let mut grads = Gradients::new();
         let (mut losses, mut held) = (0.0, 0usize);
         for batch in loader.epoch(self.position.epoch, self.position.batch) {
-            let batch = batch?;
-            if cancel::requested() {
-                let (epoch, step) = (self.position.epoch + 1, self.position.step);
-                // The batches of an unfinished step are seen again.
-                self.position.batch -= held;
-                return Err(NnError::Interrupted { epoch, step });
+            if held == 0 {
+                good = snapshot(&buffers)?;
             }
-            let place = self.position.batch;
-            let group_start = place - held;
+            let group_start = self.position.batch - held;
             let group = self.accumulate.min(total - group_start);
-            let loss = self.backward(&batch, vars, &mut grads, group)?;
-            losses += loss;
-            held += 1;
-            self.position.batch += 1;
-            if held == group {
-                self.step(vars, &mut grads, losses, held, steps, &batch)?;
-                (losses, held) = (0.0, 0);
+            let before = self.position.step;
+            let one = || -> Result<()> {
+                let batch = batch?;
+                if cancel::requested() {
+                    let (epoch, step) = (self.position.epoch + 1, self.position.step);
+                    return Err(NnError::Interrupted { epoch, step });
+                }
+                losses += self.backward(&batch, vars, &mut grads, group)?;
+                held += 1;
+                self.position.batch += 1;
+                if held == group {
+                    self.step(vars, &mut grads, losses, held, steps, &batch)?;
+                    (losses, held) = (0.0, 0);
+                }
+                Ok(())
+            };
+            if let Err(error) = one() {
+                if self.position.step == before {
+                    // The batches of an unfinished step are seen again, with the statistics of before.
+                    self.position.batch = group_start;
+                    restore(&buffers, &good, "memory".as_ref())?;
+                }
+                return Err(error);
             }
         }
         Ok(())
@@ -305,11 +352,12 @@ impl<M: Trainable> Trainer<M> {
     ) -> Result<f64> {
         let place = (self.position.epoch as u64) << 32 | self.position.batch as u64;
         let mode = Mode::train(self.seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        let output = self.model.forward(&batch.input, mode)?;
-        let loss = self.loss.of(&output, &batch.target)?;
-        let value = f64::from(loss.to_dtype(candle_core::DType::F32)?.to_scalar::<f32>()?);
+        let (input, target) = self.inputs(batch)?;
+        let output = self.model.forward(&input, mode)?.to_dtype(DType::F32)?;
+        let loss = self.loss.of(&output, &target)?;
+        let value = f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         if !value.is_finite() {
-            return Err(self.not_finite("the loss", value, batch));
+            return Err(self.not_finite("the loss", value, batch, self.position.batch));
         }
         #[expect(clippy::cast_precision_loss, reason = "a handful of batches")]
         optim::accumulate(grads, vars, &loss.backward()?, 1.0 / group as f32)?;
@@ -328,8 +376,12 @@ impl<M: Trainable> Trainer<M> {
     ) -> Result<()> {
         let norm = optim::norm(grads);
         if !norm.is_finite() {
-            self.position.batch -= 1;
-            return Err(self.not_finite("the gradient's norm", norm, batch));
+            return Err(self.not_finite(
+                "the gradient's norm",
+                norm,
+                batch,
+                self.position.batch - 1,
+            ));
         }
         if let Some(limit) = self.clip_norm.filter(|limit| norm > *limit) {
             optim::scale(grads, limit / norm);
@@ -404,8 +456,8 @@ impl<M: Trainable> Trainer<M> {
         });
         if improved {
             self.position.best = Some(watched);
-            self.best =
-                if self.average.is_empty() { snapshot(vars)? } else { self.average.clone() };
+            self.best = snapshot(&self.state())?;
+            self.best.extend(self.average.clone());
         }
         if let Some(folder) = self.checkpoints.clone() {
             let names: &[&str] = if improved { &["last", "best"] } else { &["last"] };
@@ -424,17 +476,18 @@ impl<M: Trainable> Trainer<M> {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub fn evaluate(&self, loader: &DataLoader) -> Result<Vec<(String, f64)>> {
         let (mut loss, mut metric, mut rows) = (0.0, None, 0usize);
-        for batch in loader.epoch(0, 0) {
+        for batch in loader.evaluation() {
             let batch = batch?;
             if cancel::requested() {
                 let (epoch, step) = (self.position.epoch, self.position.step);
                 return Err(NnError::Interrupted { epoch, step });
             }
             let count = batch.rows.len();
-            let output = self.model.forward(&batch.input, Mode::eval())?;
-            let value = self.loss.of(&output, &batch.target)?;
+            let (input, target) = self.inputs(&batch)?;
+            let output = self.model.forward(&input, Mode::eval())?.to_dtype(DType::F32)?;
+            let value = self.loss.of(&output, &target)?;
             loss += f64::from(value.to_scalar::<f32>()?) * count as f64;
-            if let Some((name, sum)) = self.loss.metric(&output, &batch.target)? {
+            if let Some((name, sum)) = self.loss.metric(&output, &target)? {
                 metric = Some((name, metric.map_or(0.0, |(_, before)| before) + sum));
             }
             rows += count;
@@ -457,14 +510,14 @@ impl<M: Trainable> Trainer<M> {
         Ok(flow)
     }
 
-    fn not_finite(&self, what: &'static str, value: f64, batch: &Batch) -> NnError {
+    fn not_finite(&self, what: &'static str, value: f64, batch: &Batch, place: usize) -> NnError {
         let shown: Vec<String> = batch.rows.iter().take(8).map(usize::to_string).collect();
         let more = if batch.rows.len() > 8 { ", …" } else { "" };
         NnError::NotFinite {
             what,
             value,
             epoch: self.position.epoch + 1,
-            batch: self.position.batch + 1,
+            batch: place + 1,
             rows: shown.join(", ") + more,
         }
     }

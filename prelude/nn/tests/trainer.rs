@@ -3,7 +3,8 @@
 use candle_core::{Device, Tensor};
 use oxilab_nn::error::Result;
 use oxilab_nn::{
-    DataLoader, Loss, Mlp, NnError, Optimizer, Schedule, TensorDataset, Trainable as _, Trainer,
+    Cnn, DataLoader, Loss, Mlp, NnError, Optimizer, Schedule, TensorDataset, Trainable as _,
+    Trainer,
 };
 
 fn loader(poison: bool) -> Result<DataLoader> {
@@ -67,6 +68,188 @@ impl oxilab_nn::Consumer for StopAfter {
             _ => oxilab_nn::Flow::Continue,
         })
     }
+}
+
+/// A listener that ends the run with an error, as a full disk or an interrupt does.
+struct FailAt(usize);
+
+impl oxilab_nn::Consumer for FailAt {
+    fn on_event(
+        &mut self,
+        event: &oxilab_nn::Event,
+        _history: &oxilab_nn::History,
+    ) -> Result<oxilab_nn::Flow> {
+        match event {
+            oxilab_nn::Event::Step { step, .. } if *step == self.0 => Err(NnError::NoData),
+            _ => Ok(oxilab_nn::Flow::Continue),
+        }
+    }
+}
+
+fn pictures() -> Result<DataLoader> {
+    let pixels: Vec<f32> = (0..24 * 16u16).map(|i| f32::from(i * 37 % 101) / 101.0).collect();
+    let pixels = Tensor::from_vec(pixels, (24, 1, 4, 4), &Device::Cpu)?;
+    let classes =
+        Tensor::from_vec((0..24u32).map(|i| i % 3).collect::<Vec<_>>(), 24, &Device::Cpu)?;
+    Ok(DataLoader::new(TensorDataset::new(pixels, classes)?, 4).with_shuffle(1))
+}
+
+fn cnn() -> Result<Trainer<Cnn>> {
+    let net = Cnn::new(1, 4, &[4], 3, 1)?.with_dropout(0.2);
+    let optimizer = Optimizer::sgd(0.05).with_momentum(0.9);
+    Ok(Trainer::new(net, optimizer, Loss::CrossEntropy).with_epochs(4).quiet())
+}
+
+fn everything(trainer: &Trainer<Cnn>) -> Result<Vec<Vec<u32>>> {
+    let model = trainer.model();
+    let vars = model.vars().into_iter().chain(model.buffers());
+    let bits = |var: candle_core::Var| -> Result<Vec<u32>> {
+        Ok(var.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f32::to_bits).collect())
+    };
+    vars.map(|(_, var)| bits(var)).collect()
+}
+
+#[test]
+fn a_run_that_broke_off_inside_an_epoch_resumes_with_the_same_bits_and_statistics() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut whole = cnn()?;
+    whole.fit(&pictures()?)?;
+    for step in [2, 8, 13] {
+        let mut first = cnn()?.with_consumer(FailAt(step));
+        assert!(first.fit(&pictures()?).is_err());
+        first.save(folder.path().join("last"))?;
+        let mut second = cnn()?;
+        second.resume(folder.path().join("last"))?;
+        second.fit(&pictures()?)?;
+        assert_eq!(everything(&whole)?, everything(&second)?, "step {step}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bad_batch_leaves_the_running_statistics_as_they_were() -> Result<()> {
+    let mut run = cnn()?;
+    run.fit(&pictures()?)?;
+    let before = everything(&run)?;
+    let pixels = Tensor::full(f32::NAN, (4, 1, 4, 4), &Device::Cpu)?;
+    let classes = Tensor::zeros(4, candle_core::DType::U32, &Device::Cpu)?;
+    let bad = DataLoader::new(TensorDataset::new(pixels, classes)?, 4);
+    let mut run = run.with_epochs(5);
+    let error = run.fit(&bad).expect_err("stopped");
+    assert!(matches!(error, NnError::NotFinite { .. }), "{error}");
+    assert_eq!(before, everything(&run)?);
+    Ok(())
+}
+
+#[test]
+fn early_stopping_waits_on_over_a_resume_and_knows_the_best_of_before() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let make = |epochs: usize| -> Result<Trainer<Mlp>> {
+        let net = Mlp::new(1, &[16], 1, 1)?;
+        Ok(Trainer::new(net, Optimizer::adam(0.02), Loss::Mse)
+            .with_epochs(epochs)
+            .with_validation(loader(false)?)
+            .quiet()
+            .with_early_stopping(2))
+    };
+    let mut whole = make(80)?.with_checkpoints(folder.path().join("whole"));
+    let history = whole.fit(&loader(false)?)?;
+    let stopped = history.epochs().len();
+    assert!(stopped < 80, "it never stopped");
+    // The constant schedule does not look at the planned epochs.
+    let mut first = make(stopped - 2)?.with_checkpoints(folder.path().join("half"));
+    first.fit(&loader(false)?)?;
+    let mut second = make(80)?.with_checkpoints(folder.path().join("half"));
+    second.resume(folder.path().join("half/last"))?;
+    assert_eq!(second.fit(&loader(false)?)?.epochs().len(), stopped);
+    assert_eq!(weights(&whole)?, weights(&second)?);
+    Ok(())
+}
+
+/// A limit on the size of files stands for a full disk. It holds for the whole process, so the test
+/// starts itself anew for it.
+#[test]
+fn a_full_disk_leaves_the_old_checkpoint() -> Result<()> {
+    const CHILD: &str = "OXILAB_TEST_FULL_DISK";
+    if let Some(folder) = std::env::var_os(CHILD) {
+        return on_a_full_disk(folder.as_ref());
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    trainer(1)?.save(folder.path().join("last"))?;
+    let name = "a_full_disk_leaves_the_old_checkpoint";
+    let child = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args([name, "--exact", "--nocapture"])
+        .env(CHILD, folder.path())
+        .output()
+        .expect("started");
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("readable")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(names, ["last"], "nothing is left over");
+    trainer(1)?.resume(folder.path().join("last"))
+}
+
+#[expect(unsafe_code, reason = "the limit is the system's")]
+fn on_a_full_disk(folder: &std::path::Path) -> Result<()> {
+    let limit = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
+    // SAFETY: both calls take plain values; the limit is read before the call returns.
+    let set = unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
+    };
+    assert_eq!(set, 0);
+    let net = Mlp::new(1, &[16, 400], 1, 1)?;
+    let mut run = Trainer::new(net, Optimizer::adam(0.01), Loss::Mse)
+        .with_epochs(1)
+        .with_checkpoints(folder)
+        .quiet();
+    let error = run.fit(&loader(false)?).expect_err("the disk is full").to_string();
+    assert!(error.contains("large") || error.contains("space"), "{error}");
+    assert!(run.evaluate(&loader(false)?)?[0].1.is_finite(), "the model is usable");
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_that_was_cut_off_is_refused_by_name() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let last = folder.path().join("last");
+    trainer(1)?.save(&last)?;
+    for file in ["model.safetensors", "optimizer.safetensors", "state.json"] {
+        let path = last.join(file);
+        let whole = std::fs::read(&path).expect("readable");
+        std::fs::write(&path, &whole[..whole.len() / 2]).expect("written");
+        let error = trainer(1)?.resume(&last).expect_err("damaged").to_string();
+        assert!(error.contains(file), "{error}");
+        std::fs::write(&path, whole).expect("written");
+    }
+    trainer(1)?.resume(&last)
+}
+
+#[test]
+fn pytorch_files_give_tensors_and_weights_survive_a_file() -> Result<()> {
+    let goldens = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../hub/tests/goldens");
+    let tensors = oxilab_nn::load_tensors(goldens.join("state.pt"))?;
+    let transposed = tensors["transposed"].to_vec2::<f32>()?;
+    assert_eq!(transposed[1], [1.0, 5.0, 9.0]);
+    assert_eq!(tensors["int"].to_vec1::<i64>()?, [7, -7]);
+    assert_eq!(tensors["half"].to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()?, [1.5, -2.0]);
+    let error =
+        oxilab_nn::load_tensors(goldens.join("module.pt")).expect_err("a module").to_string();
+    assert!(error.contains("state_dict()"), "{error}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("net.safetensors");
+    let net = Mlp::new(2, &[3], 1, 7)?;
+    oxilab_nn::save_weights(&net, &path)?;
+    let other = Mlp::new(2, &[3], 1, 8)?;
+    oxilab_nn::assign(&other, &oxilab_nn::load_tensors(&path)?, &[])?;
+    for ((name, ours), (_, theirs)) in net.vars().into_iter().zip(other.vars()) {
+        let [ours, theirs] = [ours, theirs].map(|var| var.flatten_all()?.to_vec1::<f32>());
+        assert_eq!(ours?, theirs?, "{name}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -1,24 +1,40 @@
-//! Layers that candle has no backward pass for, or cannot seed.
+//! Layers that candle has no backward pass for, has a slow one for, or cannot seed.
 //!
-//! * [`rms_norm`], [`layer_norm`], [`softmax`], [`swiglu`], [`rope`](rope()), [`attention`](attention()),
-//!   [`cross_entropy`]: functions, checked against finite differences.
-//! * [`RmsNorm`], [`LayerNorm`], [`Recurrent`] (LSTM and GRU): layers that hold their variables.
+//! * [`rms_norm`], [`layer_norm`], [`softmax`], [`swiglu`], [`gelu`], [`rope`](rope()),
+//!   [`attention`](attention()), [`attention_by_text`], [`cross_entropy`], [`linear`](linear()),
+//!   [`conv2d`], [`max_pool2d`], [`dropout`](dropout()): functions, checked against finite differences.
+//! * [`RmsNorm`], [`LayerNorm`], [`BatchNorm`], [`Linear`], [`Conv2d`], [`Recurrent`] (LSTM and GRU):
+//!   layers that hold their variables.
 //!
-//! Linear, convolution, batch-norm and embedding layers are candle's own (`candle_nn`).
+//! Sums over a batch are made in an order that does not depend on the number of threads. Embedding
+//! layers are candle's own (`candle_nn`).
 
 mod attention;
+mod batch_norm;
+mod conv;
 mod dropout;
 mod gated;
 mod kernel;
+mod linear;
+mod math;
 mod norm;
+mod pool;
+mod product;
 mod recurrent;
 mod rope;
+mod sequences;
 mod softmax;
 
 pub use attention::{attention, causal_mask};
+pub use batch_norm::BatchNorm;
+pub use conv::{Conv2d, conv2d};
 pub use dropout::dropout;
 pub use gated::swiglu;
+pub use linear::{Linear, gelu, linear, linear_relu};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
+pub use pool::{global_mean, max_pool2d};
+pub use product::{set_threads, threads};
 pub use recurrent::{Cell, Recurrent};
 pub use rope::{RopeTable, rope};
+pub use sequences::attention_by_text;
 pub use softmax::{cross_entropy, masked_softmax, softmax};

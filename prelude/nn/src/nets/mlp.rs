@@ -1,16 +1,15 @@
 //! A stack of linear layers with ReLU and dropout between them.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use rand::{SeedableRng as _, rngs::StdRng};
 
-use crate::init;
-use crate::layers::dropout;
+use crate::layers::{Linear, dropout};
 use crate::model::{Mode, Trainable};
 
 /// A multi-layer perceptron on `(rows, inputs)`.
 #[derive(Clone, Debug)]
 pub struct Mlp {
-    layers: Vec<(Var, Var)>,
+    layers: Vec<Linear>,
     dropout: f64,
 }
 
@@ -20,20 +19,11 @@ impl Mlp {
     ///
     /// # Errors
     /// When the weights cannot be allocated.
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 inputs")]
     pub fn new(inputs: usize, hidden: &[usize], outputs: usize, seed: u64) -> Result<Self> {
         let mut rng = StdRng::seed_from_u64(seed);
         let widths: Vec<usize> = [&[inputs], hidden, &[outputs]].concat();
-        let layers = widths
-            .windows(2)
-            .map(|pair| {
-                let weight = init::linear((pair[1], pair[0]), &mut rng, &Device::Cpu)?;
-                let bound = (pair[0].max(1) as f64).sqrt().recip();
-                let bias = init::uniform(&[pair[1]], bound, &mut rng, &Device::Cpu)?;
-                Ok((Var::from_tensor(&weight)?, Var::from_tensor(&bias)?))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { layers, dropout: 0.0 })
+        let layers = widths.windows(2).map(|pair| Linear::new(pair[0], pair[1], &mut rng));
+        Ok(Self { layers: layers.collect::<Result<_>>()?, dropout: 0.0 })
     }
 
     /// Drops hidden values with this probability while training.
@@ -42,30 +32,34 @@ impl Mlp {
         self.dropout = p;
         self
     }
+
+    /// Its layers, the first one first.
+    #[must_use]
+    pub fn layers(&self) -> &[Linear] {
+        &self.layers
+    }
 }
 
 impl Trainable for Mlp {
     fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        let mut x = input.flatten_from(1)?.to_dtype(DType::F32)?;
-        for (number, (weight, bias)) in self.layers.iter().enumerate() {
-            x = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
-            if number + 1 < self.layers.len() {
-                x = x.relu()?;
-                if mode.train && self.dropout > 0.0 {
-                    x = dropout(&x, self.dropout, &mut mode.rng(number as u64))?;
-                }
+        let mut x = input.flatten_from(1)?;
+        if !x.dtype().is_float() {
+            x = x.to_dtype(DType::F32)?;
+        }
+        for (number, layer) in self.layers.iter().enumerate() {
+            if number + 1 == self.layers.len() {
+                return layer.forward(&x);
+            }
+            x = layer.forward_relu(&x)?;
+            if mode.train && self.dropout > 0.0 {
+                x = dropout(&x, self.dropout, &mut mode.rng(number as u64))?;
             }
         }
         Ok(x)
     }
 
     fn vars(&self) -> Vec<(String, Var)> {
-        let named = |(number, (weight, bias)): (usize, &(Var, Var))| {
-            [
-                (format!("layers.{number}.weight"), weight.clone()),
-                (format!("layers.{number}.bias"), bias.clone()),
-            ]
-        };
+        let named = |(number, layer): (usize, &Linear)| layer.vars(&format!("layers.{number}"));
         self.layers.iter().enumerate().flat_map(named).collect()
     }
 }

@@ -1,0 +1,91 @@
+//! A plain convolutional net for small pictures.
+
+use candle_core::{Result, Tensor, Var};
+use rand::{SeedableRng as _, rngs::StdRng};
+
+use crate::layers::{BatchNorm, Conv2d, Linear, dropout, global_mean, max_pool2d};
+use crate::model::{Mode, Trainable};
+
+/// Blocks of convolution, batch norm and ReLU, each two followed by pooling while the picture allows
+/// it, then the mean of each channel and a linear layer.
+#[derive(Clone, Debug)]
+pub struct Cnn {
+    blocks: Vec<(Conv2d, BatchNorm)>,
+    pools: Vec<bool>,
+    head: Linear,
+    dropout: f64,
+}
+
+impl Cnn {
+    /// A net for `(rows, channels, height, width)` of at least `side` pixels a side. `widths` are the
+    /// channels of the stages, of two convolutions each; behind every stage but the last the picture is
+    /// halved if it has four pixels a side or more.
+    ///
+    /// # Errors
+    /// When the weights cannot be allocated.
+    pub fn new(
+        channels: usize,
+        side: usize,
+        widths: &[usize],
+        classes: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (mut blocks, mut pools) = (Vec::new(), Vec::new());
+        let (mut inputs, mut side) = (channels, side);
+        for (stage, width) in widths.iter().enumerate() {
+            for half in 0..2 {
+                blocks.push((
+                    Conv2d::new(inputs, *width, 3, 1, 1, &mut rng)?,
+                    BatchNorm::new(*width)?,
+                ));
+                let pool = half == 1 && stage + 1 < widths.len() && side >= 4;
+                pools.push(pool);
+                side = if pool { side / 2 } else { side };
+                inputs = *width;
+            }
+        }
+        Ok(Self { blocks, pools, head: Linear::new(inputs, classes, &mut rng)?, dropout: 0.0 })
+    }
+
+    /// Drops values before the last layer with this probability while training.
+    #[must_use]
+    pub fn with_dropout(mut self, p: f64) -> Self {
+        self.dropout = p;
+        self
+    }
+}
+
+impl Trainable for Cnn {
+    fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
+        let mut x = input.clone();
+        for ((conv, norm), pool) in self.blocks.iter().zip(&self.pools) {
+            x = norm.forward_relu(&conv.forward(&x)?, mode)?;
+            if *pool {
+                x = max_pool2d(&x, 2, 2, 0)?;
+            }
+        }
+        let mut x = global_mean(&x)?;
+        if mode.train && self.dropout > 0.0 {
+            x = dropout(&x, self.dropout, &mut mode.rng(0))?;
+        }
+        self.head.forward(&x)
+    }
+
+    fn vars(&self) -> Vec<(String, Var)> {
+        let mut vars = Vec::new();
+        for (number, (conv, norm)) in self.blocks.iter().enumerate() {
+            vars.extend(conv.vars(&format!("blocks.{number}.conv")));
+            vars.extend(norm.vars(&format!("blocks.{number}.norm")));
+        }
+        vars.extend(self.head.vars("head"));
+        vars
+    }
+
+    fn buffers(&self) -> Vec<(String, Var)> {
+        let norms = self.blocks.iter().enumerate();
+        norms
+            .flat_map(|(number, (_, norm))| norm.buffers(&format!("blocks.{number}.norm")))
+            .collect()
+    }
+}
