@@ -5,8 +5,10 @@
 //! types of new variables off a lint; [`ownership`] reads from borrow errors in generated code which
 //! variable a cell moves or borrows.
 
+mod html;
 pub mod ownership;
 pub mod paths;
+mod python;
 mod render;
 pub mod rustc;
 pub mod types;

@@ -8,6 +8,7 @@ use annotate_snippets::{
 };
 
 use super::paths::shorten;
+use super::python;
 use super::rustc::{Message, Span};
 use crate::compose::{Origin, SourceMap};
 
@@ -22,8 +23,8 @@ pub struct Report {
     pub title: String,
     /// The report with ANSI colours.
     pub ansi: String,
-    /// What `rustc --explain` says.
-    pub explanation: Option<String>,
+    /// What stands beside it in a browser; empty where there is no more to say.
+    pub html: String,
     /// Where its primary span stands: the origin's label and bytes.
     pub place: Option<(String, Range<usize>)>,
 }
@@ -60,7 +61,7 @@ pub fn render(messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> 
     reports
 }
 
-fn locate<'a>(span: &Span, map: &'a SourceMap, file: &str) -> Option<(&'a Origin, Range<usize>)> {
+pub(super) fn locate<'a>(span: &Span, map: &'a SourceMap, file: &str) -> Option<(&'a Origin, Range<usize>)> {
     map.locate(&span.in_file(file)?)
 }
 
@@ -108,6 +109,9 @@ fn report(
             suggestions.push(extra);
         }
     }
+    if let Some(hint) = hint(message, &title, place.as_ref()) {
+        group = group.element(Element::from(Level::HELP.message(Cow::Owned(hint))));
+    }
     groups.push(group);
     groups.append(&mut suggestions);
     let ansi = Renderer::styled().term_width(100).render(&groups);
@@ -116,9 +120,23 @@ fn report(
         code: message.code().to_owned(),
         title,
         ansi,
-        explanation: message.code.as_ref().and_then(|code| code.explanation.clone()),
+        html: if error { super::html::render(message, map, file) } else { String::new() },
         place: place.map(|(origin, range)| (origin.label.clone(), range)),
     }
+}
+
+/// How a Python spelling is written here.
+fn hint(message: &Message, title: &str, place: Option<&(&Origin, Range<usize>)>) -> Option<String> {
+    let (origin, range) = place.filter(|_| message.is_error())?;
+    let label = message.primary().and_then(|span| span.label.as_deref()).unwrap_or_default();
+    let error = python::Error {
+        code: message.code(),
+        title,
+        label: &shorten(label),
+        text: &origin.text,
+        range,
+    };
+    python::hint(&error).map(|hint| format!("coming from Python: {hint}"))
 }
 
 /// One snippet for each cell that the spans stand in, the one with the primary span first.

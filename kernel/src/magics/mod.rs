@@ -22,6 +22,7 @@ mod serve;
 mod shell;
 mod show;
 mod split;
+mod sql;
 #[cfg(test)]
 mod testing;
 mod time;
@@ -37,6 +38,7 @@ use serde_json::Value;
 
 pub use context::{Capture, MagicContext, MagicResult, RustCode, Surroundings, Timings};
 pub use error::MagicError;
+pub(crate) use fmt::format_cell;
 pub use split::{Invocation, Segment, split};
 
 /// All magics, in the order of `%help`.
@@ -63,16 +65,24 @@ pub static REGISTRY: &[&dyn Magic] = &[
     &capture::Capture,
     &fmt::Fmt,
     &run_file::Run,
-    &serve::Serve,
-    &serve::Monitor,
+    &sql::Sql,
+    &serve::SERVE,
+    &serve::MONITOR,
+    &serve::PUSH,
+    &serve::RETRAIN,
+    &serve::ROLLBACK,
     &track::EXPERIMENT,
+    &track::LOG,
+    &track::AUTOLOG,
     &track::RUNS,
     &track::BEST,
     &track::COMPARE,
+    &track::ARTIFACTS,
     &track::REGISTER,
     &track::MODELS,
     &track::PROMOTE,
     &track::LOAD,
+    &track::LINEAGE,
     &track::TRACK,
     &version::Version,
     &evcxr::Setting,

@@ -6,14 +6,8 @@ use crate::error::{DataError, Result, While};
 
 /// The column of this name, or an error that lists the columns there are.
 pub(crate) fn column<'a>(df: &'a DataFrame, name: &str) -> Result<&'a Column> {
-    df.column(name).map_err(|_| DataError::NoColumn {
-        column: name.to_owned(),
-        available: df
-            .get_column_names()
-            .iter()
-            .map(|name| name.as_str())
-            .collect::<Vec<_>>()
-            .join(", "),
+    df.column(name).map_err(|_| {
+        DataError::no_column(name, df.columns().iter().map(|column| column.name().as_str()))
     })
 }
 

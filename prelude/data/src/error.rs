@@ -107,6 +107,19 @@ impl DataError {
         Self::Invalid { doing: doing.into(), problem: problem.into() }
     }
 
+    /// A column that is not there, and the names there are; of very many, the first and the nearest.
+    pub(crate) fn no_column<'a>(column: &str, names: impl Iterator<Item = &'a str>) -> Self {
+        const SHOWN: usize = 60;
+        let names: Vec<&str> = names.collect();
+        let mut shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        if names.len() > SHOWN {
+            let nearest = nearest(column, names[SHOWN..].iter().copied());
+            let nearest = nearest.map(|name| format!(", {name}")).unwrap_or_default();
+            shown = format!("{shown}{nearest}, … ({} in all)", names.len());
+        }
+        Self::NoColumn { column: column.to_owned(), available: shown }
+    }
+
     /// A file that was not understood.
     pub(crate) fn read(path: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Read { path: path.into(), problem: problem.into() }
@@ -132,14 +145,19 @@ impl<T> While<T> for std::result::Result<T, PolarsError> {
 
 /// `, did you mean "x"?` when one of the names is close to the one asked for.
 fn did_you_mean(column: &str, available: &str) -> String {
+    nearest(column, available.split(", "))
+        .map(|name| format!(", did you mean {name:?}?"))
+        .unwrap_or_default()
+}
+
+/// The name that is close to the one asked for, if one is.
+fn nearest<'a>(column: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = column.to_lowercase();
-    available
-        .split(", ")
+    names
         .map(|name| (edits(&wanted, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance * 3 <= name.chars().count().max(3))
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| format!(", did you mean {name:?}?"))
-        .unwrap_or_default()
+        .map(|(_, name)| name)
 }
 
 /// Levenshtein's distance between two names.
@@ -171,5 +189,10 @@ mod tests {
         );
         let error = DataError::NoColumn { column: "zzz".into(), available: "a, species".into() };
         assert_eq!(error.to_string(), "there is no column \"zzz\"; columns are a, species");
+        let names: Vec<String> = (0..100_000).map(|i| format!("column_{i}")).collect();
+        let error = DataError::no_column("colum_99999", names.iter().map(String::as_str));
+        let text = error.to_string();
+        assert!(text.contains("did you mean \"column_99999\"?"), "{text}");
+        assert!(text.len() < 2000 && text.ends_with("(100000 in all)"), "{text}");
     }
 }

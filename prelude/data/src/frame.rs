@@ -74,6 +74,20 @@ pub trait DataFrameExt {
     /// For frames beyond the row limit.
     fn sample(&self, rows: usize, seed: u64) -> Result<DataFrame>;
 
+    /// A row per value of `index`, a column per value of `columns`, and in each cell what `aggregate`
+    /// makes of the values that fall there: `df.pivot_table(["city"], "year", "sales", element().sum())?`.
+    /// Rows and columns come in order of first appearance; nothing there is null.
+    ///
+    /// # Errors
+    /// As [`with_columns`](Self::with_columns).
+    fn pivot_table<const N: usize>(
+        &self,
+        index: [&str; N],
+        columns: &str,
+        values: &str,
+        aggregate: Expr,
+    ) -> Result<DataFrame>;
+
     /// How many values are missing in each column.
     fn null_counts(&self) -> DataFrame;
 }
@@ -107,6 +121,33 @@ impl DataFrameExt for DataFrame {
             .agg(aggregates.as_ref())
             .collect()
             .map_err(|e| explain(e, self))
+    }
+
+    fn pivot_table<const N: usize>(
+        &self,
+        index: [&str; N],
+        columns: &str,
+        values: &str,
+        aggregate: Expr,
+    ) -> Result<DataFrame> {
+        for name in index.iter().chain([&columns, &values]) {
+            columns::column(self, name)?;
+        }
+        let there = self.select([columns])?.unique_stable(None, UniqueKeepStrategy::First, None)?;
+        self.clone()
+            .lazy()
+            .pivot(
+                cols([columns]),
+                there.into(),
+                cols(index),
+                cols([values]),
+                aggregate,
+                true,
+                "_".into(),
+                polars::frame::PivotColumnNaming::Auto,
+            )
+            .collect()
+            .doing(format!("a pivot table of {values:?} by {columns:?}"))
     }
 
     fn describe(&self) -> Result<DataFrame> {
@@ -225,6 +266,12 @@ mod tests {
         let sums = df.group_agg(["k"], [col("x").sum()]).unwrap();
         assert_eq!(sums.column("x").unwrap().i32().unwrap().get(0), Some(4));
         assert_eq!(df.sample(2, 1).unwrap().height(), 2);
+        let long = df!("k" => ["a", "a", "b"], "t" => ["u", "v", "u"], "x" => [1, 2, 3]).unwrap();
+        let wide = long.pivot_table(["k"], "t", "x", element().sum()).unwrap();
+        assert_eq!(wide.get_column_names(), ["k", "u", "v"]);
+        assert_eq!(wide.column("u").unwrap().i32().unwrap().get(1), Some(3));
+        let error = long.pivot_table(["k"], "T", "x", element().sum()).unwrap_err().to_string();
+        assert!(error.contains("did you mean \"t\"?"), "{error}");
         let error = df.with_columns([col("X") + lit(1)]).unwrap_err().to_string();
         assert!(error.contains("did you mean \"x\"?"), "{error}");
     }

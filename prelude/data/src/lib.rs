@@ -17,6 +17,7 @@ mod columns;
 pub mod datasets;
 mod error;
 pub mod expect;
+mod expr;
 mod frame;
 mod html;
 pub mod profile;
@@ -29,11 +30,12 @@ pub mod transform;
 
 pub use error::{DataError, Result};
 pub use expect::{Suite, expect};
+pub use expr::ExprExt;
 pub use frame::DataFrameExt;
 pub use profile::{Profile, Profiler, profile};
 pub use read::{ReadOptions, read, read_images, read_sql, read_with, scan, write};
 pub use split::{Fold, KFold, Leakage, LeakageCheck, Split, leakage, train_test_split};
-pub use sql::sql;
+pub use sql::{Table, sql, sql_in_scope};
 pub use transform::{
     Binner, Custom, DateParts, FittedPipeline, HashingVectorizer, Imputer, MinMaxScaler,
     OneHotEncoder, OrdinalEncoder, Pca, Pipeline, PolynomialFeatures, QuantileTransformer,

@@ -55,9 +55,10 @@ impl Plot<'_> {
         let (xs, x_axis) = self.places(x, "line")?;
         let ys = self.numeric(y, "line")?;
         let (groups, names) = self.groups()?;
+        let room = self.stretches(1, names.len())?;
         self.panels("line", |rows, note| {
             let layers = runs(rows, &xs, &groups, names.len()).into_iter().map(|(group, rows)| {
-                let (x, y) = thin(pick(&xs, &rows), pick(&ys, &rows), note);
+                let (x, y) = thin(pick(&xs, &rows), pick(&ys, &rows), room, note);
                 Layer::Line { x, y, group, dashed: false }
             });
             Ok(Panel {
@@ -79,11 +80,12 @@ impl Plot<'_> {
         let columns =
             names.iter().map(|name| self.numeric(name, "lines")).collect::<Result<Vec<_>>>()?;
         let title = if let [only] = names.as_slice() { only.clone() } else { "value".to_owned() };
+        let room = self.stretches(columns.len(), 1)?;
         let mut chart = self.panels("lines", |rows, note| {
             let sorted = runs(rows, &xs, &[], 0);
             let rows: &[usize] = sorted.first().map_or(&[], |(_, rows)| rows.as_slice());
             let layers = columns.iter().enumerate().map(|(group, ys)| {
-                let (x, y) = thin(pick(&xs, rows), pick(ys, rows), note);
+                let (x, y) = thin(pick(&xs, rows), pick(ys, rows), room, note);
                 Layer::Line { x, y, group, dashed: false }
             });
             Ok(Panel {
@@ -106,11 +108,12 @@ impl Plot<'_> {
         let (xs, x_axis) = self.places(x, "area")?;
         let ys = self.numeric(y, "area")?;
         let (groups, names) = self.groups()?;
+        let room = self.stretches(1, names.len())?;
         self.panels("area", |rows, note| {
             let layers = runs(rows, &xs, &groups, names.len()).into_iter().map(|(group, rows)| {
                 let rows: Vec<usize> =
                     rows.into_iter().filter(|row| ys[*row].is_finite()).collect();
-                let (along, high) = thin(pick(&xs, &rows), pick(&ys, &rows), note);
+                let (along, high) = thin(pick(&xs, &rows), pick(&ys, &rows), room, note);
                 let low = vec![0.0; along.len()];
                 Layer::Area {
                     along,
@@ -135,7 +138,8 @@ impl Plot<'_> {
         let ys = self.numeric(y, "band")?;
         let (lows, highs) = (self.numeric(low, "band")?, self.numeric(high, "band")?);
         let (groups, names) = self.groups()?;
-        self.panels("band", |rows, _| {
+        let room = self.stretches(2, names.len())?;
+        self.panels("band", |rows, note| {
             let mut layers = Vec::new();
             for (group, rows) in runs(rows, &xs, &groups, names.len()) {
                 let known: Vec<usize> = rows
@@ -143,20 +147,18 @@ impl Plot<'_> {
                     .copied()
                     .filter(|row| lows[*row].is_finite() && highs[*row].is_finite())
                     .collect();
+                let band = (pick(&xs, &known), pick(&lows, &known), pick(&highs, &known));
+                let (along, low, high) = thin_band(band, room);
                 layers.push(Layer::Area {
-                    along: pick(&xs, &known),
-                    low: pick(&lows, &known),
-                    high: pick(&highs, &known),
+                    along,
+                    low,
+                    high,
                     group,
                     opacity: self.opacity.unwrap_or(0.25),
                     upright: true,
                 });
-                layers.push(Layer::Line {
-                    x: pick(&xs, &rows),
-                    y: pick(&ys, &rows),
-                    group,
-                    dashed: false,
-                });
+                let (x, y) = thin(pick(&xs, &rows), pick(&ys, &rows), room, note);
+                layers.push(Layer::Line { x, y, group, dashed: false });
             }
             Ok(Panel { title: String::new(), x: x_axis.clone(), y: Axis::number(y), layers })
         })
@@ -177,15 +179,46 @@ fn runs(rows: &[usize], xs: &[f64], groups: &[usize], count: usize) -> Vec<(usiz
     runs
 }
 
-/// A long line as the lowest and highest value of each of 2,000 stretches: looks the same.
-fn thin(x: Vec<f64>, y: Vec<f64>, note: &mut String) -> (Vec<f64>, Vec<f64>) {
-    if x.len() <= LIMIT {
-        return (x, y);
+/// Room for the lines of a chart with too many points.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    /// Points there are.
+    points: usize,
+    /// Stretches a line may have; each is drawn as two points.
+    stretches: usize,
+}
+
+impl Room {
+    /// Room for `points` on so many lines; `None` if they all fit.
+    pub(crate) fn of(points: usize, lines: usize) -> Option<Self> {
+        let stretches = (LIMIT / 2 / lines.max(1)).clamp(1, 2000);
+        (points > LIMIT).then_some(Self { points, stretches })
     }
-    *note =
-        format!("{} points, drawn as lowest and highest of 2,000 stretches", thousands(x.len()));
-    let size = x.len().div_ceil(2000);
-    let mut kept = (Vec::with_capacity(4000), Vec::with_capacity(4000));
+}
+
+impl Plot<'_> {
+    /// Room per line where each row is a point on `columns` lines of `groups` colours.
+    fn stretches(&self, columns: usize, groups: usize) -> Result<Option<Room>> {
+        let facets = if self.facet.is_some() { self.facets()?.len() } else { 1 };
+        Ok(Room::of(self.df.height() * columns, columns * groups.max(1) * facets))
+    }
+}
+
+/// A long line as the lowest and highest value of each of some stretches: looks the same.
+pub(crate) fn thin(
+    x: Vec<f64>,
+    y: Vec<f64>,
+    room: Option<Room>,
+    note: &mut String,
+) -> (Vec<f64>, Vec<f64>) {
+    let Some(room) = room.filter(|room| x.len() > 2 * room.stretches) else { return (x, y) };
+    *note = format!(
+        "{} points, drawn as lowest and highest of {} stretches",
+        thousands(room.points),
+        thousands(room.stretches)
+    );
+    let size = x.len().div_ceil(room.stretches);
+    let mut kept = (Vec::new(), Vec::new());
     for (x, y) in x.chunks(size).zip(y.chunks(size)) {
         let order = |a: &usize, b: &usize| y[*a].total_cmp(&y[*b]);
         let finite = || (0..y.len()).filter(|index| y[*index].is_finite());
@@ -198,6 +231,24 @@ fn thin(x: Vec<f64>, y: Vec<f64>, note: &mut String) -> (Vec<f64>, Vec<f64>) {
         }
     }
     kept
+}
+
+/// A long band as the widest range of each of some stretches.
+fn thin_band(
+    (along, low, high): (Vec<f64>, Vec<f64>, Vec<f64>),
+    room: Option<Room>,
+) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let Some(room) = room.filter(|room| along.len() > 2 * room.stretches) else {
+        return (along, low, high);
+    };
+    let size = along.len().div_ceil(room.stretches);
+    let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (
+        along.chunks(size).map(|part| part[0]).collect(),
+        low.chunks(size).map(least).collect(),
+        high.chunks(size).map(most).collect(),
+    )
 }
 
 /// Too many points as counts in bins.

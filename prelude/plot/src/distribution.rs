@@ -82,7 +82,7 @@ impl Plot<'_> {
     /// # Errors
     /// When a column is not there, `y` holds no numbers, or `x` has more than 200 classes.
     pub fn boxplot(&self, x: &str, y: &str) -> Result<Chart> {
-        self.by_class("boxplot", x, y, |place, group, width, sorted| {
+        self.by_class("boxplot", x, y, |place, group, width, sorted, note| {
             let (q1, q2, q3) =
                 (quantile(sorted, 0.25), quantile(sorted, 0.5), quantile(sorted, 0.75));
             let reach = 1.5 * (q3 - q1);
@@ -91,6 +91,9 @@ impl Plot<'_> {
             let outside: Vec<f64> =
                 sorted.iter().copied().filter(|v| *v < low || *v > high).collect();
             let step = outside.len().div_ceil(OUTLIERS).max(1);
+            if step > 1 {
+                *note = format!("of many values beyond the whiskers, {OUTLIERS} a box are drawn");
+            }
             let y: Vec<f64> = outside.into_iter().step_by(step).collect();
             let (left, right) = (place - width / 2.0, place + width / 2.0);
             let mut layers = vec![
@@ -126,7 +129,7 @@ impl Plot<'_> {
     /// # Errors
     /// As [`boxplot`](Self::boxplot).
     pub fn violin(&self, x: &str, y: &str) -> Result<Chart> {
-        self.by_class("violin", x, y, |place, group, width, sorted| {
+        self.by_class("violin", x, y, |place, group, width, sorted, _| {
             let Some((low, high)) = extent(sorted.iter().copied()) else { return vec![] };
             let along = grid(low, high, 80);
             let heights = density(sorted, &along);
@@ -157,7 +160,7 @@ impl Plot<'_> {
         plot: &str,
         x: &str,
         y: &str,
-        draw: impl Fn(f64, usize, f64, &[f64]) -> Vec<Layer>,
+        draw: impl Fn(f64, usize, f64, &[f64], &mut String) -> Vec<Layer>,
     ) -> Result<Chart> {
         let (codes, classes) = self.classes(x)?;
         if classes.len() > 200 {
@@ -172,7 +175,7 @@ impl Plot<'_> {
         let ys = self.numeric(y, plot)?;
         let (groups, names) = self.groups()?;
         let side = if self.color.as_deref() == Some(x) { 1 } else { names.len().max(1) };
-        self.panels(plot, |rows, _| {
+        self.panels(plot, |rows, note| {
             let mut members = vec![vec![]; classes.len() * side];
             for row in rows.iter().filter(|row| ys[**row].is_finite()) {
                 if let Some(code) = codes[*row] {
@@ -187,7 +190,7 @@ impl Plot<'_> {
                 values.sort_unstable_by(f64::total_cmp);
                 let place = float(index / side) - 0.4 + room * (float(index % side) + 0.5);
                 let group = if side == 1 && !names.is_empty() { index } else { index % side };
-                layers.extend(draw(place, group, room * 0.8, &values));
+                layers.extend(draw(place, group, room * 0.8, &values, note));
             }
             let x = Axis::new(x, Kind::Classes(classes.clone(), false));
             Ok(Panel { title: String::new(), x, y: Axis::number(y), layers })

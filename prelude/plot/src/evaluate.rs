@@ -7,6 +7,7 @@
 //! # Ok::<(), oxilab_plot::PlotError>(())
 //! ```
 
+use crate::basic::{Room, thin, thousands};
 use crate::chart::{Axis, Chart, Layer, Panel};
 use crate::error::{PlotError, Result};
 use crate::frame::Plot;
@@ -161,18 +162,23 @@ pub fn learning_curve(x: &[f64], lines: &[(&str, &[f64])]) -> Result<Chart> {
     if lines.is_empty() || lines.iter().any(|(_, y)| y.len() != x.len()) {
         return Err(empty("learning curve", format!("every line needs {} values", x.len())));
     }
-    let layers = lines.iter().enumerate().map(|(group, (_, y))| Layer::Line {
-        x: x.to_vec(),
-        y: y.to_vec(),
-        group,
-        dashed: false,
-    });
+    let room = Room::of(x.len() * lines.len(), lines.len());
+    let mut note = String::new();
+    let layers: Vec<Layer> = lines
+        .iter()
+        .enumerate()
+        .map(|(group, (_, y))| {
+            let (x, y) = thin(x.to_vec(), y.to_vec(), room, &mut note);
+            Layer::Line { x, y, group, dashed: false }
+        })
+        .collect();
     let mut chart = Chart::new(Panel {
         title: String::new(),
         x: Axis::number("round"),
         y: Axis::number("score"),
-        layers: layers.collect(),
+        layers,
     });
+    chart.note = note;
     chart.groups = lines.iter().map(|(name, _)| (*name).to_owned()).collect();
     "part".clone_into(&mut chart.legend);
     Ok(chart.with_title("Learning curve"))
@@ -232,12 +238,11 @@ fn curve_chart(
     if curves.is_empty() {
         return Err(empty(y, "no curves were given".to_owned()));
     }
-    let mut names = Vec::new();
-    let mut layers = Vec::new();
+    let (mut names, mut layers, mut note) = (Vec::new(), Vec::new(), String::new());
     for (group, curve) in curves.iter().enumerate() {
         let (name, line) = layer(curve, group)?;
         names.push(name);
-        layers.push(thin_line(line));
+        layers.push(thin_line(line, &mut note));
     }
     layers.extend(reference);
     let mut chart = Chart::new(Panel {
@@ -246,6 +251,7 @@ fn curve_chart(
         y: Axis::number(y).with_range(0.0, 1.02),
         layers,
     });
+    chart.note = note;
     if let [only] = names.as_slice() {
         chart.title.clone_from(only);
     } else {
@@ -256,10 +262,11 @@ fn curve_chart(
 }
 
 /// At most 2,000 points of a curve: more cannot be seen.
-fn thin_line(layer: Layer) -> Layer {
+fn thin_line(layer: Layer, note: &mut String) -> Layer {
     match layer {
         Layer::Line { x, y, group, dashed } if x.len() > 2000 => {
             let step = x.len().div_ceil(2000);
+            *note = format!("{} thresholds, every {step}th drawn", thousands(x.len()));
             let kept = |values: Vec<f64>| {
                 let last = values.len() - 1;
                 let keep = |index: &usize| index.is_multiple_of(step) || *index == last;

@@ -128,6 +128,7 @@ impl Plot<'_> {
                 .get_column_names()
                 .iter()
                 .map(|n| n.as_str())
+                .take(60)
                 .collect::<Vec<_>>()
                 .join(", "),
         })

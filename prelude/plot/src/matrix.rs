@@ -2,13 +2,13 @@
 
 use polars::prelude::*;
 
-use crate::chart::{Axis, Chart, Kind, Layer, Panel};
+use crate::chart::{Axis, Chart, Kind, LIMIT, Layer, Panel};
 use crate::error::{PlotError, Result};
 use crate::frame::{Plot, pick};
 use crate::palette::{DIVERGING, SEQUENTIAL, between};
 use crate::smooth::{bin_count, extent, float, histogram};
 
-/// Points per panel of a pair plot.
+/// Points per panel of a pair plot at most.
 const POINTS: usize = 2000;
 
 impl Plot<'_> {
@@ -83,7 +83,7 @@ impl Plot<'_> {
     }
 
     /// Every pair of columns as a scatter plot, each alone as a histogram on the diagonal; at most
-    /// 2,000 rows, evenly spread, are drawn.
+    /// 2,000 rows, evenly spread, are drawn, fewer beyond five columns.
     ///
     /// # Errors
     /// When a column is not there or holds no numbers, or there are fewer than 2 or more than 8.
@@ -98,7 +98,9 @@ impl Plot<'_> {
         let values =
             names.iter().map(|name| self.numeric(name, "pair")).collect::<Result<Vec<_>>>()?;
         let (groups, group_names) = self.groups()?;
-        let step = self.df.height().div_ceil(POINTS).max(1);
+        // All panels together stay below the limit.
+        let points = (LIMIT / (names.len() * (names.len() - 1))).min(POINTS);
+        let step = self.df.height().div_ceil(points).max(1);
         let rows: Vec<usize> = (0..self.df.height()).step_by(step).collect();
         let note = if step > 1 {
             format!("every {step}th of {} rows is drawn", self.df.height())

@@ -45,7 +45,6 @@ fn config() -> Value {
         },
         "legend": { "labelColor": GREY, "titleColor": GREY, "symbolOpacity": 1 },
         "title": { "color": GREY, "subtitleColor": GREY },
-        "mark": { "tooltip": { "content": "data" } },
     })
 }
 
@@ -92,7 +91,7 @@ fn layer_spec(chart: &Chart, panel: &Panel, layer: &Layer) -> Value {
                     .enumerate()
                     .find(|(place, _)| (crate::smooth::float(*place) - value).abs() < 0.5);
                 if let Some((_, class)) = nearest {
-                    row.insert(axis_label(axis, name), json!(class));
+                    row.insert(format!("{name}_class"), json!(class));
                 }
             }
         }
@@ -202,14 +201,74 @@ fn layer_spec(chart: &Chart, panel: &Panel, layer: &Layer) -> Value {
             }),
         );
     }
+    encoding.insert("tooltip".to_owned(), tooltip(chart, panel, layer, grouped));
     json!({ "data": { "values": values }, "mark": mark, "encoding": encoding })
 }
 
-/// The name under which a class shows in the tooltip.
-fn axis_label(axis: &Axis, name: &str) -> String {
-    let taken =
-        ["x", "y", "x2", "y2", "n", "group", "value", "text", "ink"].contains(&axis.title.as_str());
-    if axis.title.is_empty() || taken { format!("{name} label") } else { axis.title.clone() }
+/// What a mark says of itself under the pointer: the names of columns, not those of the encoding.
+fn tooltip(chart: &Chart, panel: &Panel, layer: &Layer, grouped: bool) -> Value {
+    let mut lines = Vec::new();
+    let mut line = |field: &str, title: &str, axis: &Axis| {
+        let mut line = json!({ "field": field, "title": title });
+        match &axis.kind {
+            Kind::Time => {
+                line["type"] = json!("temporal");
+                line["timeUnit"] = json!("utcyearmonthdatehoursminutes");
+            }
+            Kind::Classes(..) => {
+                line["field"] = json!(format!("{}_class", field.trim_end_matches('2')));
+                line["type"] = json!("nominal");
+            }
+            Kind::Number | Kind::Log => {
+                line["type"] = json!("quantitative");
+                line["format"] = json!(",.6~g");
+            }
+        }
+        lines.push(line);
+    };
+    let (x, y) = (&panel.x, &panel.y);
+    let named = |axis: &Axis, or: &str| {
+        if axis.title.is_empty() { or.to_owned() } else { axis.title.clone() }
+    };
+    let (x_name, y_name) = (named(x, "x"), named(y, "y"));
+    match layer {
+        Layer::Points { .. } | Layer::Line { .. } | Layer::Text { .. } => {
+            line("x", &x_name, x);
+            line("y", &y_name, y);
+        }
+        Layer::Area { upright: true, .. } => {
+            line("x", &x_name, x);
+            line("y", &format!("{y_name}, low"), y);
+            line("y2", &format!("{y_name}, high"), y);
+        }
+        Layer::Area { upright: false, .. } => line("y", &y_name, y),
+        Layer::Bars { .. } | Layer::Cells { .. } => {
+            let classes = |axis: &Axis| matches!(axis.kind, Kind::Classes(..));
+            if classes(x) {
+                line("x", &x_name, x);
+            } else {
+                line("x", &format!("{x_name} from"), x);
+                line("x2", "to", x);
+            }
+            if classes(y) {
+                line("y", &y_name, y);
+            } else if y.zero {
+                // Bars stand on zero.
+                line("y2", &y_name, y);
+            } else {
+                line("y", &format!("{y_name} from"), y);
+                line("y2", "to", y);
+            }
+            if let Layer::Cells { title, .. } = layer {
+                line("value", title, &Axis::number(""));
+            }
+        }
+        Layer::Segments { .. } => {}
+    }
+    if grouped {
+        lines.push(json!({ "field": "group", "type": "nominal", "title": chart.legend }));
+    }
+    Value::Array(lines)
 }
 
 fn cell_scale(values: &[f64], title: &str, diverging: bool) -> Value {

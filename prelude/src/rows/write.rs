@@ -106,9 +106,15 @@ impl Serializer for CellWriter {
         serialize_u16: u16 => UInt16,
         serialize_u32: u32 => UInt32,
         serialize_u64: u64 => UInt64,
-        serialize_u128: u128 => UInt128,
         serialize_f32: f32 => Float32,
         serialize_f64: f64 => Float64,
+    }
+
+    /// Frames have no column type beyond 127 bits.
+    fn serialize_u128(self, value: u128) -> Written {
+        i128::try_from(value)
+            .map(|value| Cell::Plain(AnyValue::Int128(value)))
+            .map_err(|_| WriteError(format!("{value} is beyond what a column of numbers holds")))
     }
 
     fn serialize_char(self, value: char) -> Written {

@@ -6,6 +6,7 @@ use super::Suite;
 use super::evaluate::{self, Seen};
 use super::report::Report;
 use super::rule::{Expectation, Rule, Severity, Statistic};
+use super::scan;
 use crate::error::{DataError, Result};
 
 /// Starts a check of a frame; expectations follow, [`run`](Check::run) ends it.
@@ -46,7 +47,12 @@ impl<'a> Check<'a> {
         dtype(column: &str, dtype: &str);
         not_null(column: &str);
         unique(column: &str);
+        null(column: &str);
         between(column: &str, low: f64, high: f64);
+        during(column: &str, from: &str, to: &str);
+        date_format(column: &str, format: &str);
+        at_least(column: &str, other: &str);
+        quantile(column: &str, quantile: f64, low: f64, high: f64);
         matches(column: &str, pattern: &str);
         matches_not(column: &str, pattern: &str);
         length(column: &str, low: usize, high: usize);
@@ -106,6 +112,16 @@ impl<'a> Check<'a> {
         self
     }
 
+    /// As [`Suite::contains`].
+    pub fn contains<S: Into<String>>(
+        mut self,
+        column: &str,
+        values: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.suite = self.suite.contains(column, values);
+        self
+    }
+
     /// As [`Suite::none_of`].
     pub fn none_of<S: Into<String>>(
         mut self,
@@ -146,8 +162,12 @@ impl<'a> Check<'a> {
                 source,
             })?;
             let holds = part.column("holds")?.bool()?;
+            let held = holds.sum().unwrap_or(0) as usize + holds.null_count();
+            if held == df.height() {
+                return Ok(Seen::Rows { checked: held, failing: vec![], count: 0 });
+            }
             let rows = holds.iter().enumerate().filter(|(_, holds)| *holds == Some(false));
-            Ok(evaluate::gather(df.height(), rows.map(|(row, _)| (row, String::new()))))
+            Ok(scan::gather(df.height(), rows.map(|(row, _)| (row, String::new()))))
         })
     }
 
@@ -158,10 +178,7 @@ impl<'a> Check<'a> {
         failing: impl Fn(&DataFrame) -> Result<Vec<usize>> + 'a,
     ) -> Self {
         self.own(name, move |df| {
-            Ok(evaluate::gather(
-                df.height(),
-                failing(df)?.into_iter().map(|row| (row, String::new())),
-            ))
+            Ok(scan::gather(df.height(), failing(df)?.into_iter().map(|row| (row, String::new()))))
         })
     }
 

@@ -5,13 +5,11 @@ use regex::Regex;
 
 use super::report::Outcome;
 use super::rule::{Expectation, Rule, Statistic};
+use super::scan;
 use crate::columns;
 use crate::error::{DataError, Result};
 use crate::html::number;
 use crate::stats::{self, float};
-
-/// Examples of failing rows kept.
-const EXAMPLES: usize = 5;
 
 /// What was seen: rows that fail, of how many looked at, or a fact about the whole.
 pub(super) enum Seen {
@@ -87,72 +85,55 @@ fn see(rule: &Rule, df: &DataFrame) -> Result<Seen> {
             let found = columns::column(df, column)?.dtype().to_string();
             whole(found == *dtype, format!("it is {found}"))
         }
-        Rule::NotNull { column } => {
-            let column = columns::column(df, column)?;
-            let nan = if column.dtype().is_float() { Some(column.is_nan()?) } else { None };
-            let null = column.is_null();
-            let missing = |row: usize| {
-                null.get(row) == Some(true)
-                    || nan.as_ref().is_some_and(|nan| nan.get(row) == Some(true))
-            };
-            let failing =
-                (0..df.height()).filter(|row| missing(*row)).map(|row| (row, "missing".to_owned()));
-            Ok(gather(df.height(), failing))
-        }
-        Rule::Unique { columns: names } => {
-            for name in names {
-                columns::column(df, name)?;
-            }
-            let part = df.select(names.iter().map(String::as_str))?;
-            let repeated = part.is_duplicated()?;
-            let show = |row: usize| {
-                let values = part
-                    .columns()
-                    .iter()
-                    .map(|c| c.get(row).map(|v| v.to_string()).unwrap_or_default());
-                values.collect::<Vec<_>>().join(", ")
-            };
-            // Missing values are not compared with each other.
-            let known: Vec<BooleanChunked> =
-                part.columns().iter().map(Column::is_not_null).collect();
-            let failing = (0..df.height())
-                .filter(|row| {
-                    repeated.get(*row) == Some(true)
-                        && known.iter().any(|known| known.get(*row) == Some(true))
-                })
-                .map(|row| (row, row));
-            let Seen::Rows { checked, failing, count } =
-                gather(df.height(), failing.map(|(row, _)| (row, String::new())))
-            else {
-                return whole(true, String::new());
-            };
-            let failing = failing.into_iter().map(|(row, _)| (row, show(row))).collect();
-            Ok(Seen::Rows { checked, failing, count })
-        }
+        Rule::NotNull { column } => scan::missing(df, column, false),
+        Rule::Null { column } => scan::missing(df, column, true),
+        Rule::Unique { columns } => scan::repeated(df, columns),
         Rule::Between { column, low, high } => {
-            numbers(df, column, |value| (*low..=*high).contains(&value))
+            scan::numbers(df, column, |value| (*low..=*high).contains(&value))
         }
         Rule::OneOf { column, values } | Rule::References { column, values, .. } => {
             let known: PlHashSet<&str> = values.iter().map(String::as_str).collect();
-            texts(df, column, |text| known.contains(text))
+            scan::texts(df, column, |text| known.contains(text))
         }
         Rule::NoneOf { column, values } => {
             let known: PlHashSet<&str> = values.iter().map(String::as_str).collect();
-            texts(df, column, |text| !known.contains(text))
+            scan::texts(df, column, |text| !known.contains(text))
         }
         Rule::Matches { column, pattern } => {
             let pattern = regex(pattern)?;
-            texts(df, column, |text| pattern.is_match(text))
+            scan::texts(df, column, |text| pattern.is_match(text))
         }
         Rule::MatchesNot { column, pattern } => {
             let pattern = regex(pattern)?;
-            texts(df, column, |text| !pattern.is_match(text))
+            scan::texts(df, column, |text| !pattern.is_match(text))
         }
         Rule::Length { column, low, high } => {
-            texts(df, column, |text| (*low..=*high).contains(&text.chars().count()))
+            scan::texts(df, column, |text| (*low..=*high).contains(&text.chars().count()))
         }
-        Rule::Increasing { column } => ordered(df, column, |before, after| before <= after),
-        Rule::Decreasing { column } => ordered(df, column, |before, after| before >= after),
+        Rule::Increasing { column } => scan::ordered(df, column, |before, after| before <= after),
+        Rule::Decreasing { column } => scan::ordered(df, column, |before, after| before >= after),
+        Rule::During { column, from, to } => {
+            let dtype = columns::column(df, column)?.dtype().clone();
+            let (from, to) = (moment(from, &dtype)?, moment(to, &dtype)?);
+            let found = scan::numbers(df, column, |value| (from..=to).contains(&value))?;
+            Ok(with_values(found, columns::column(df, column)?))
+        }
+        Rule::DateFormat { column, format } => {
+            scan::texts(df, column, |text| parses(text.trim(), format))
+        }
+        Rule::AtLeast { column, other } => scan::pairs(df, (column, other), |a, b| a >= b),
+        Rule::Contains { column, values } => {
+            let (_, names) = columns::codes(columns::column(df, column)?, DOING)?;
+            let known: PlHashSet<&str> = names.iter().flatten().map(String::as_str).collect();
+            let missing: Vec<&str> =
+                values.iter().map(String::as_str).filter(|value| !known.contains(value)).collect();
+            whole(missing.is_empty(), format!("{} not there", missing.join(", ")))
+        }
+        Rule::Quantile { column, quantile, low, high } => {
+            let mut values = known_numbers(df, column)?;
+            let found = stats::quantiles(&mut values, &[*quantile])[0];
+            whole((*low..=*high).contains(&found), format!("it is {}", number(found)))
+        }
         Rule::Statistic { column, statistic, low, high } => {
             let values = known_numbers(df, column)?;
             let found = statistic_of(*statistic, values);
@@ -188,62 +169,6 @@ fn see(rule: &Rule, df: &DataFrame) -> Result<Seen> {
     }
 }
 
-/// Counts failing rows and keeps the first few.
-pub(super) fn gather(checked: usize, failing: impl Iterator<Item = (usize, String)>) -> Seen {
-    let (mut kept, mut count) = (Vec::new(), 0);
-    for row in failing {
-        if kept.len() < EXAMPLES {
-            kept.push(row);
-        }
-        count += 1;
-    }
-    Seen::Rows { checked, failing: kept, count }
-}
-
-/// Values that are there against a test of numbers; null is not looked at, NaN fails.
-fn numbers(df: &DataFrame, column: &str, holds: impl Fn(f64) -> bool) -> Result<Seen> {
-    let values = columns::floats(columns::column(df, column)?, "checking")?;
-    let checked = values.len() - values.null_count();
-    let rows = values.iter().enumerate().filter_map(|(row, value)| Some((row, value?)));
-    // Shown only where kept: formatting every failing row would cost more than the test.
-    let mut kept = Vec::new();
-    let mut count = 0;
-    for (row, value) in rows.filter(|(_, value)| !holds(*value)) {
-        if kept.len() < EXAMPLES {
-            kept.push((row, number(value)));
-        }
-        count += 1;
-    }
-    Ok(Seen::Rows { checked, failing: kept, count })
-}
-
-/// Values that are there against a test of text.
-fn texts(df: &DataFrame, column: &str, holds: impl Fn(&str) -> bool) -> Result<Seen> {
-    let values = columns::texts(columns::column(df, column)?, "checking")?;
-    let checked = values.len() - values.null_count();
-    let rows = values.iter().enumerate().filter_map(|(row, value)| Some((row, value?)));
-    let mut kept = Vec::new();
-    let mut count = 0;
-    for (row, value) in rows.filter(|(_, value)| !holds(value)) {
-        if kept.len() < EXAMPLES {
-            kept.push((row, format!("{value:?}")));
-        }
-        count += 1;
-    }
-    Ok(Seen::Rows { checked, failing: kept, count })
-}
-
-/// Each value against the one before it, missing ones left out.
-fn ordered(df: &DataFrame, column: &str, holds: impl Fn(f64, f64) -> bool) -> Result<Seen> {
-    let values = columns::floats(columns::column(df, column)?, "checking")?;
-    let known: Vec<(usize, f64)> =
-        values.iter().enumerate().filter_map(|(row, value)| Some((row, value?))).collect();
-    let pairs = known.windows(2).filter(|pair| !holds(pair[0].1, pair[1].1));
-    let failing =
-        pairs.map(|pair| (pair[1].0, format!("{} after {}", number(pair[1].1), number(pair[0].1))));
-    Ok(gather(known.len(), failing))
-}
-
 fn known_numbers(df: &DataFrame, column: &str) -> Result<Vec<f64>> {
     let values = columns::floats(columns::column(df, column)?, "checking")?;
     Ok(values.iter().flatten().filter(|value| !value.is_nan()).collect())
@@ -263,4 +188,54 @@ fn statistic_of(statistic: Statistic, mut values: Vec<f64>) -> f64 {
 fn regex(pattern: &str) -> Result<Regex> {
     Regex::new(pattern)
         .map_err(|e| DataError::invalid(format!("the pattern {pattern:?}"), e.to_string()))
+}
+
+/// A day or time as text in the physical unit of a column of times.
+fn moment(text: &str, dtype: &DataType) -> Result<f64> {
+    let wrong = || {
+        DataError::invalid(
+            format!("the time {text:?}"),
+            "write it as 2024-01-31 or 2024-01-31 12:30:00",
+        )
+    };
+    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    let formats = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M"];
+    let time = formats.iter().find_map(|f| chrono::NaiveDateTime::parse_from_str(text, f).ok());
+    let time = time.or_else(|| day.and_then(|day| day.and_hms_opt(0, 0, 0))).ok_or_else(wrong)?;
+    let micros = time.and_utc().timestamp_micros();
+    #[expect(clippy::cast_precision_loss, reason = "compared with times that are f64 themselves")]
+    let micros = micros as f64;
+    Ok(match dtype {
+        DataType::Date => micros / 86_400e6,
+        DataType::Datetime(TimeUnit::Milliseconds, _) => micros / 1e3,
+        DataType::Datetime(TimeUnit::Microseconds, _) => micros,
+        DataType::Datetime(TimeUnit::Nanoseconds, _) => micros * 1e3,
+        other => {
+            return Err(DataError::WrongType {
+                column: text.to_owned(),
+                found: other.to_string(),
+                expected: "dates or times".to_owned(),
+                doing: "checking".to_owned(),
+            });
+        }
+    })
+}
+
+/// The examples as the column shows them, not as physical numbers.
+fn with_values(seen: Seen, column: &Column) -> Seen {
+    match seen {
+        Seen::Rows { checked, failing, count } => {
+            let shown = |row: usize| column.get(row).map(|v| v.to_string()).unwrap_or_default();
+            let failing = failing.into_iter().map(|(row, _)| (row, shown(row))).collect();
+            Seen::Rows { checked, failing, count }
+        }
+        whole @ Seen::Whole { .. } => whole,
+    }
+}
+
+/// Whether text is a day, a time or a time of day in this format.
+fn parses(text: &str, format: &str) -> bool {
+    chrono::NaiveDate::parse_from_str(text, format).is_ok()
+        || chrono::NaiveDateTime::parse_from_str(text, format).is_ok()
+        || chrono::NaiveTime::parse_from_str(text, format).is_ok()
 }

@@ -20,18 +20,23 @@
 //! |---|---|
 //! | `expect_table_columns_to_match_ordered_list` | [`columns`](Suite::columns) |
 //! | `expect_column_to_exist` | [`column`](Suite::column) |
-//! | `expect_table_row_count_to_be_between` | [`rows`](Suite::rows) |
+//! | `expect_table_row_count_to_be_between`, `…_to_equal` | [`rows`](Suite::rows) |
 //! | `expect_column_values_to_be_of_type` | [`dtype`](Suite::dtype) |
-//! | `expect_column_values_to_not_be_null` | [`not_null`](Suite::not_null) |
+//! | `expect_column_values_to_not_be_null`, `…_be_null` | [`not_null`](Suite::not_null), [`null`](Suite::null) |
 //! | `expect_column_values_to_be_unique`, `expect_compound_columns_to_be_unique` | [`unique`](Suite::unique), [`unique_together`](Suite::unique_together) |
-//! | `expect_column_values_to_be_between` | [`between`](Suite::between) |
+//! | `expect_column_values_to_be_between` | [`between`](Suite::between), of times [`during`](Suite::during) |
+//! | `expect_column_pair_values_a_to_be_greater_than_b` | [`at_least`](Suite::at_least), [`row`](Check::row) |
+//! | `expect_column_values_to_match_strftime_format` | [`date_format`](Suite::date_format) |
 //! | `expect_column_values_to_be_in_set`, `…_not_be_in_set` | [`one_of`](Suite::one_of), [`none_of`](Suite::none_of) |
 //! | `expect_column_values_to_match_regex`, `…_not_match_regex` | [`matches`](Suite::matches), [`matches_not`](Suite::matches_not) |
 //! | `expect_column_value_lengths_to_be_between` | [`length`](Suite::length) |
 //! | `expect_column_values_to_be_increasing`, `…_decreasing` | [`increasing`](Suite::increasing), [`decreasing`](Suite::decreasing) |
 //! | `expect_column_mean_to_be_between` and its kin | [`statistic`](Suite::statistic) |
+//! | `expect_column_quantile_values_to_be_between` | [`quantile`](Suite::quantile) |
 //! | `expect_column_unique_value_count_to_be_between` | [`distinct`](Suite::distinct) |
+//! | `expect_column_distinct_values_to_be_in_set`, `…_to_contain_set` | [`one_of`](Suite::one_of), [`contains`](Suite::contains) |
 //! | `expect_column_kl_divergence_to_be_less_than` and its kin | [`stable`](Suite::stable), [`same_distribution`](Suite::same_distribution), [`same_shares`](Suite::same_shares) |
+//! | `expect_multicolumn_sum_to_equal`, `expect_select_column_values_to_be_unique_within_record` | [`row`](Check::row) |
 //! | referential checks | [`references`](Suite::references) |
 //! | custom expectations | [`row`](Check::row), [`custom`](Check::custom) |
 //! | `mostly=0.95` | [`mostly`](Suite::mostly) |
@@ -41,12 +46,14 @@ mod evaluate;
 mod infer;
 mod report;
 mod rule;
+mod scan;
 
 pub use check::{Check, expect};
 pub use report::{Outcome, Report};
 pub use rule::{Expectation, Rule, Severity, Statistic};
 
 use polars::prelude::*;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::columns;
@@ -130,6 +137,52 @@ impl Suite {
     #[must_use]
     pub fn not_null(self, column: impl Into<String>) -> Self {
         self.with(Rule::NotNull { column: column.into() })
+    }
+
+    /// Every value is missing (null or NaN).
+    #[must_use]
+    pub fn null(self, column: impl Into<String>) -> Self {
+        self.with(Rule::Null { column: column.into() })
+    }
+
+    /// Dates or times are in a range, ends included: `2024-01-31` or `2024-01-31 12:30:00`.
+    #[must_use]
+    pub fn during(
+        self,
+        column: impl Into<String>,
+        from: impl Into<String>,
+        to: impl Into<String>,
+    ) -> Self {
+        self.with(Rule::During { column: column.into(), from: from.into(), to: to.into() })
+    }
+
+    /// Text is a time written in a format of `strftime`: `%d.%m.%Y`.
+    #[must_use]
+    pub fn date_format(self, column: impl Into<String>, format: impl Into<String>) -> Self {
+        self.with(Rule::DateFormat { column: column.into(), format: format.into() })
+    }
+
+    /// The value is at least that of another column, row by row, where both are there.
+    #[must_use]
+    pub fn at_least(self, column: impl Into<String>, other: impl Into<String>) -> Self {
+        self.with(Rule::AtLeast { column: column.into(), other: other.into() })
+    }
+
+    /// Each of these values is there at least once.
+    #[must_use]
+    pub fn contains<S: Into<String>>(
+        self,
+        column: impl Into<String>,
+        values: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let values = values.into_iter().map(Into::into).collect();
+        self.with(Rule::Contains { column: column.into(), values })
+    }
+
+    /// A quantile (from 0 to 1) of the column is in a range, ends included.
+    #[must_use]
+    pub fn quantile(self, column: impl Into<String>, quantile: f64, low: f64, high: f64) -> Self {
+        self.with(Rule::Quantile { column: column.into(), quantile, low, high })
     }
 
     /// No value is there twice.
@@ -279,11 +332,12 @@ impl Suite {
     /// # Errors
     /// For a rule that makes no sense, such as a wrong pattern; what the data fails is in the report.
     pub fn run(&self, df: &DataFrame) -> Result<Report> {
-        let mut outcomes = Vec::with_capacity(self.expectations.len());
-        for expectation in &self.expectations {
-            oxilab_runtime::cancel::poll();
-            outcomes.push(evaluate::outcome(expectation, df)?);
-        }
+        oxilab_runtime::cancel::poll();
+        let outcomes = self
+            .expectations
+            .par_iter()
+            .map(|expectation| evaluate::outcome(expectation, df))
+            .collect::<Result<_>>()?;
         Ok(Report { rows: df.height(), outcomes })
     }
 

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use oxilab_display::{MimeBundle, Render};
 use serde::{Deserialize, Serialize};
 
-use super::rule::Severity;
+use super::Suite;
+use super::rule::{Expectation, Severity};
 use crate::error::{DataError, Result};
-use crate::html::escape;
+use crate::html::{count, escape, number};
+use crate::stats::float;
 
 /// What one expectation found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,8 +134,13 @@ impl std::fmt::Display for Report {
 
 impl Render for Report {
     fn render(&self) -> MimeBundle {
-        let mut html = String::from(
-            "<table><thead><tr><th></th><th>expected</th><th>rows</th><th>failing</th><th>found</th></tr></thead><tbody>",
+        let held = self.outcomes.iter().filter(|outcome| outcome.passed).count();
+        let mut html = format!(
+            "<p><b>{held} of {} expectations hold</b> for {} rows</p><table><thead><tr><th></th>\
+             <th style=\"text-align:left\">expected</th><th>rows</th><th>failing</th>\
+             <th style=\"text-align:left\">found</th></tr></thead><tbody>",
+            self.outcomes.len(),
+            count(float(self.rows)),
         );
         for outcome in &self.outcomes {
             let colour = match (outcome.passed, outcome.severity) {
@@ -141,15 +148,16 @@ impl Render for Report {
                 (false, Severity::Error) => "#D55E00",
                 (false, Severity::Warning) => "#E69F00",
             };
-            let count =
-                |count: usize| if outcome.checked == 0 { String::new() } else { count.to_string() };
+            let rows = |rows: usize| {
+                if outcome.checked == 0 { String::new() } else { count(float(rows)) }
+            };
             let _ = write!(
                 html,
                 "<tr><td style=\"color:{colour}\">{}</td><td style=\"text-align:left\">{}</td><td>{}</td><td>{}</td><td style=\"text-align:left\">{}</td></tr>",
                 sign(outcome),
                 escape(&outcome.expectation),
-                count(outcome.checked),
-                count(outcome.failing),
+                rows(outcome.checked),
+                rows(outcome.failing),
                 if outcome.passed && outcome.failing == 0 {
                     String::new()
                 } else {
@@ -160,4 +168,35 @@ impl Render for Report {
         html.push_str("</tbody></table>");
         MimeBundle::text(self.to_string()).with_html(html)
     }
+}
+
+impl std::fmt::Display for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} expectations", self.expectations.len())?;
+        self.expectations.iter().try_for_each(|expectation| writeln!(f, "{}", line(expectation)))
+    }
+}
+
+impl Render for Suite {
+    fn render(&self) -> MimeBundle {
+        let lines = self.expectations.iter().map(|e| format!("<li>{}</li>", escape(&line(e))));
+        let html = format!(
+            "<b>{} expectations</b><ol>{}</ol>",
+            self.expectations.len(),
+            lines.collect::<String>()
+        );
+        MimeBundle::text(self.to_string()).with_html(html)
+    }
+}
+
+/// An expectation in words.
+fn line(expectation: &Expectation) -> String {
+    let mut line = expectation.rule.to_string();
+    if expectation.mostly < 1.0 {
+        let _ = write!(line, ", in {} % of rows", number(expectation.mostly * 100.0));
+    }
+    if expectation.severity == Severity::Warning {
+        line.push_str(" (warning)");
+    }
+    line
 }

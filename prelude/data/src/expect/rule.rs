@@ -50,8 +50,14 @@ pub enum Rule {
     Rows { low: usize, high: usize },
     Dtype { column: String, dtype: String },
     NotNull { column: String },
+    Null { column: String },
     Unique { columns: Vec<String> },
     Between { column: String, low: f64, high: f64 },
+    During { column: String, from: String, to: String },
+    DateFormat { column: String, format: String },
+    AtLeast { column: String, other: String },
+    Contains { column: String, values: Vec<String> },
+    Quantile { column: String, quantile: f64, low: f64, high: f64 },
     OneOf { column: String, values: Vec<String> },
     NoneOf { column: String, values: Vec<String> },
     Matches { column: String, pattern: String },
@@ -75,6 +81,20 @@ impl std::fmt::Display for Rule {
             Self::Rows { low, high } => write!(f, "{low} to {high} rows"),
             Self::Dtype { column, dtype } => write!(f, "{column:?} is of type {dtype}"),
             Self::NotNull { column } => write!(f, "{column:?} is never missing"),
+            Self::Null { column } => write!(f, "{column:?} is always missing"),
+            Self::During { column, from, to } => {
+                write!(f, "{column:?} is from {from} to {to}")
+            }
+            Self::DateFormat { column, format } => {
+                write!(f, "{column:?} is a time written as {format}")
+            }
+            Self::AtLeast { column, other } => write!(f, "{column:?} is at least {other:?}"),
+            Self::Contains { column, values } => {
+                write!(f, "{column:?} has each of {}", some(values))
+            }
+            Self::Quantile { column, quantile, low, high } => {
+                write!(f, "the {quantile} quantile of {column:?} is between {low} and {high}")
+            }
             Self::Unique { columns } => match columns.as_slice() {
                 [column] => write!(f, "{column:?} is unique"),
                 columns => write!(f, "{} are unique together", columns.join(", ")),

@@ -17,6 +17,7 @@
 //! values, distinct counts and duplicates are estimated, and the report says so.
 
 mod correlate;
+mod report;
 mod show;
 mod summary;
 
@@ -197,12 +198,7 @@ impl Profile {
     /// # Errors
     /// When the folder cannot be written.
     pub fn save_html(&self, path: impl AsRef<Path>) -> Result<()> {
-        let page = format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Profile</title>\
-             <style>body{{font-family:sans-serif;margin:2em;color-scheme:light dark}}</style></head>\
-             <body><h1>Profile</h1>{}</body></html>\n",
-            show::html(self)
-        );
+        let page = report::page(self);
         crate::read::write::replace(path.as_ref(), |file| {
             std::io::Write::write_all(file, page.as_bytes())
                 .map_err(|e| DataError::io("writing", path.as_ref().to_string_lossy(), e))

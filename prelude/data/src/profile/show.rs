@@ -1,21 +1,29 @@
-//! The report: a table in text, a page without scripts in HTML.
+//! The report as text; [`report`](super::report) has it as HTML.
 
 use std::fmt::Write as _;
 
 use oxilab_display::{MimeBundle, Render};
 
-use super::{ColumnProfile, Kind, Profile, Target};
-use crate::html::{count, escape, number, sparkline};
+use super::{ColumnProfile, Kind, Profile, Target, report};
+use crate::html::{count, number, sparkline};
 use crate::stats::float;
 
 /// Alerts shown.
-const ALERTS: usize = 40;
-/// Columns of a matrix shown.
-const MATRIX: usize = 20;
+pub(super) const ALERTS: usize = 40;
 
 impl Render for Profile {
     fn render(&self) -> MimeBundle {
-        MimeBundle::text(self.to_string()).with_html(html(self))
+        MimeBundle::text(self.to_string()).with_html(report::html(self))
+    }
+}
+
+impl Render for Target {
+    fn render(&self) -> MimeBundle {
+        let lines =
+            self.relations.iter().map(|r| format!("{}: {} {:.3}", r.column, r.measure, r.strength));
+        let plain =
+            format!("relation with {}\n{}", self.column, lines.collect::<Vec<_>>().join("\n"));
+        MimeBundle::text(plain).with_html(report::relations(self))
     }
 }
 
@@ -59,7 +67,7 @@ fn headline(profile: &Profile) -> String {
     line
 }
 
-fn percent(part: usize, whole: usize) -> String {
+pub(super) fn percent(part: usize, whole: usize) -> String {
     if part == 0 {
         "0".to_owned()
     } else {
@@ -93,7 +101,7 @@ fn gist(column: &ColumnProfile) -> String {
 }
 
 /// A physical time as text.
-fn moment(value: f64, dtype: &str) -> String {
+pub(super) fn moment(value: f64, dtype: &str) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "times come from integers")]
     let whole = value as i64;
     let time = match dtype {
@@ -109,142 +117,6 @@ fn moment(value: f64, dtype: &str) -> String {
     };
     let format = if dtype == "date" { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" };
     time.map_or_else(|| number(value), |time| time.format(format).to_string())
-}
-
-pub(super) fn html(profile: &Profile) -> String {
-    let mut html = format!("<div><p><b>{}</b></p>", escape(&headline(profile)));
-    if !profile.alerts.is_empty() {
-        html.push_str("<ul>");
-        for alert in profile.alerts.iter().take(ALERTS) {
-            let _ = write!(
-                html,
-                "<li>⚠ <b>{}</b> {} {}</li>",
-                escape(&alert.kind),
-                escape(&alert.column),
-                escape(&alert.message)
-            );
-        }
-        if profile.alerts.len() > ALERTS {
-            let _ = write!(html, "<li>… and {} more</li>", profile.alerts.len() - ALERTS);
-        }
-        html.push_str("</ul>");
-    }
-    html.push_str(
-        "<table><thead><tr><th>column</th><th>type</th><th>missing</th><th>distinct</th><th>min</th>\
-         <th>5 %</th><th>25 %</th><th>median</th><th>75 %</th><th>95 %</th><th>max</th><th>mean</th>\
-         <th>std</th><th>distribution</th><th>top values</th></tr></thead><tbody>",
-    );
-    for column in &profile.columns {
-        let _ = write!(
-            html,
-            "<tr><td><b>{}</b></td><td>{}</td><td>{}</td><td>{}</td>",
-            escape(&column.name),
-            escape(&column.dtype),
-            percent(column.missing, column.rows),
-            count(float(column.distinct))
-        );
-        match &column.numbers {
-            Some(n) => {
-                let show = |value: f64| {
-                    if column.kind == Kind::Time {
-                        moment(value, &column.dtype)
-                    } else {
-                        number(value)
-                    }
-                };
-                for value in n.quantiles.iter().chain([&n.mean]) {
-                    let _ = write!(html, "<td>{}</td>", show(*value));
-                }
-                let std = if column.kind == Kind::Time { String::new() } else { number(n.std) };
-                let _ = write!(html, "<td>{std}</td><td>{}</td>", sparkline(&n.histogram));
-            }
-            None => html.push_str(&"<td></td>".repeat(10)),
-        }
-        let top: Vec<String> = column
-            .top
-            .iter()
-            .map(|(value, times)| format!("{} ({times})", escape(&clip(value))))
-            .collect();
-        let _ = write!(html, "<td>{}</td></tr>", top.join(", "));
-    }
-    html.push_str("</tbody></table>");
-    if let Some(target) = &profile.target {
-        html.push_str(&relations(target));
-    }
-    let c = &profile.correlations;
-    matrix(&mut html, "Pearson's correlation", &c.numbers, &c.pearson);
-    matrix(&mut html, "Spearman's correlation", &c.numbers, &c.spearman);
-    matrix(&mut html, "Cramér's V", &c.classes, &c.cramers_v);
-    html.push_str("</div>");
-    html
-}
-
-fn relations(target: &Target) -> String {
-    let mut html = format!(
-        "<p><b>Relation with {}</b></p><table><thead><tr><th>column</th><th>measure</th>\
-         <th>strength</th></tr></thead><tbody>",
-        escape(&target.column)
-    );
-    for relation in target.relations.iter().take(MATRIX) {
-        let _ = write!(
-            html,
-            "<tr><td>{}</td><td>{}</td><td>{:.3}</td></tr>",
-            escape(&relation.column),
-            escape(&relation.measure),
-            relation.strength
-        );
-    }
-    html.push_str("</tbody></table>");
-    html
-}
-
-impl Render for Target {
-    fn render(&self) -> MimeBundle {
-        let lines =
-            self.relations.iter().map(|r| format!("{}: {} {:.3}", r.column, r.measure, r.strength));
-        let plain =
-            format!("relation with {}\n{}", self.column, lines.collect::<Vec<_>>().join("\n"));
-        MimeBundle::text(plain).with_html(relations(self))
-    }
-}
-
-fn clip(text: &str) -> String {
-    if text.chars().count() > 40 {
-        text.chars().take(39).chain(['…']).collect()
-    } else {
-        text.to_owned()
-    }
-}
-
-/// A matrix whose cells are shaded blue for positive and orange for negative values.
-fn matrix(html: &mut String, title: &str, names: &[String], values: &[f64]) {
-    if names.len() < 2 {
-        return;
-    }
-    let shown = names.len().min(MATRIX);
-    let _ = write!(html, "<details><summary>{title}</summary><table><thead><tr><th></th>");
-    for name in &names[..shown] {
-        let _ = write!(html, "<th>{}</th>", escape(&clip(name)));
-    }
-    html.push_str("</tr></thead><tbody>");
-    for (row, name) in names[..shown].iter().enumerate() {
-        let _ = write!(html, "<tr><th>{}</th>", escape(&clip(name)));
-        for column in 0..shown {
-            let value = values[row * names.len() + column];
-            if value.is_nan() {
-                html.push_str("<td>–</td>");
-                continue;
-            }
-            let colour = if value < 0.0 { "213,94,0" } else { "0,114,178" };
-            let _ = write!(
-                html,
-                "<td style=\"background:rgba({colour},{:.2})\">{value:.2}</td>",
-                value.abs() * 0.7
-            );
-        }
-        html.push_str("</tr>");
-    }
-    html.push_str("</tbody></table></details>");
 }
 
 #[cfg(test)]
@@ -292,7 +164,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.html");
         found.save_html(&path).unwrap();
-        assert!(std::fs::read_to_string(path).unwrap().ends_with("</html>\n"));
+        let page = std::fs::read_to_string(path).unwrap();
+        assert!(page.ends_with("</html>\n"));
+        // One file by itself: histograms are inside, nothing is fetched or run.
+        assert!(page.contains("<img") && page.contains("src=\"data:image/svg+xml,"), "{page}");
+        for outside in ["src=\"http", "href", "url(", "<script", "<link"] {
+            assert!(!page.contains(outside), "{outside} in {page}");
+        }
     }
 
     #[test]

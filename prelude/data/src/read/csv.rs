@@ -49,8 +49,8 @@ pub(super) fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
         return super::each(found, |path, bytes| whole(path, bytes, &dialect));
     }
     // Comparing every field with every spelling costs a sixth of the time; a search first, far less.
-    let needed =
-        options.null_values.is_some() || found.files().iter().any(|file| missing::mentioned(file));
+    let needed = options.null_values.is_some()
+        || found.files().iter().any(|file| missing::mentioned(file, dialect.found.separator));
     let spelled = needed.then(|| NullValues::AllColumns(dialect.nulls.clone()));
     let reader = || {
         LazyCsvReader::new_paths(found.paths().collect())

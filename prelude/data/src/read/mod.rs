@@ -27,6 +27,7 @@ mod excel;
 mod images;
 mod infer;
 mod missing;
+mod partition;
 mod sniff;
 mod source;
 mod sql;
@@ -157,14 +158,15 @@ pub fn read_with(source: impl AsRef<std::path::Path>, options: &ReadOptions) -> 
         )),
         found => {
             let stamp = found.stamp()?;
-            let df = collect(plan(&found, options)?, &found)?;
+            let df = plan(&found, options).and_then(|plan| collect(plan, &found));
+            // Whatever came of it, the change is what to tell.
             if found.stamp()? != stamp {
                 return Err(DataError::read(
                     found.name(),
                     "the file changed while it was read; read it again when its writer is done",
                 ));
             }
-            Ok(df)
+            df
         }
     }
 }
@@ -199,7 +201,30 @@ impl From<LazyFrame> for Plan {
 }
 
 fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
-    let mut plan = match found.format() {
+    let mut plan = match (found.root(), found.format()) {
+        (None, _) | (_, Format::Parquet | Format::Ipc) => plan_files(found, options)?,
+        (Some(root), _) => partition::plan(found, root, options)?,
+    };
+    if let Some(columns) = &options.columns {
+        let schema = plan.frame.collect_schema().doing(found.doing())?;
+        if let Some(column) = columns.iter().find(|column| !schema.contains(column)) {
+            return Err(DataError::no_column(column, schema.iter_names().map(PlSmallStr::as_str)));
+        }
+    }
+    for frame in [Some(&mut plan.frame), plan.careful.as_mut()].into_iter().flatten() {
+        if let Some(columns) = &options.columns {
+            *frame = frame.clone().select(columns.iter().map(col).collect::<Vec<_>>());
+        }
+        if let Some(rows) = options.rows {
+            *frame = frame.clone().slice(0, IdxSize::try_from(rows).unwrap_or(IdxSize::MAX));
+        }
+    }
+    Ok(plan)
+}
+
+/// The files, whatever their folders are called.
+fn plan_files(found: &Source, options: &ReadOptions) -> Result<Plan> {
+    Ok(match found.format() {
         Format::Csv => csv::plan(found, options)?,
         Format::Parquet => {
             let args = ScanArgsParquet { hive_options: found.hive(), ..ScanArgsParquet::default() };
@@ -232,24 +257,7 @@ fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
             JsonReader::new(Cursor::new(bytes)).infer_schema_len(None).finish().doing(found.doing())
         })?,
         Format::Excel => each(found, |path, bytes| excel::parse(path, bytes, options))?,
-    };
-    for frame in [Some(&mut plan.frame), plan.careful.as_mut()].into_iter().flatten() {
-        if let Some(columns) = &options.columns {
-            let schema = frame.collect_schema().doing(found.doing())?;
-            if let Some(column) = columns.iter().find(|column| !schema.contains(column)) {
-                let available = schema.iter_names().map(PlSmallStr::as_str).collect::<Vec<_>>();
-                return Err(DataError::NoColumn {
-                    column: column.clone(),
-                    available: available.join(", "),
-                });
-            }
-            *frame = frame.clone().select(columns.iter().map(col).collect::<Vec<_>>());
-        }
-        if let Some(rows) = options.rows {
-            *frame = frame.clone().slice(0, IdxSize::try_from(rows).unwrap_or(IdxSize::MAX));
-        }
-    }
-    Ok(plan)
+    })
 }
 
 /// Reads whole files into memory and stacks them.

@@ -75,6 +75,24 @@ impl Source {
         }
     }
 
+    /// The folder of a partitioned data set.
+    pub(super) fn root(&self) -> Option<&Path> {
+        match self {
+            Self::Files { root, .. } => root.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// One of the files alone.
+    pub(super) fn only(&self, file: &Path) -> Self {
+        Self::Files {
+            name: file.to_string_lossy().into_owned(),
+            files: vec![file.to_owned()],
+            format: self.format(),
+            root: None,
+        }
+    }
+
     /// Whether folder names like `year=2024` become columns.
     pub(super) fn hive(&self) -> HiveOptions {
         match self {

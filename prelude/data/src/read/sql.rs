@@ -1,20 +1,37 @@
 //! Databases: `SQLite` and `PostgreSQL`.
 
+use std::time::Duration;
+
 use polars::prelude::*;
 use rusqlite::types::ValueRef;
 
 use super::infer;
 use crate::error::{DataError, Result, While};
 
+/// How long a server may take to answer at all.
+const CONNECT: Duration = Duration::from_secs(10);
+
 /// The rows of a query.
 ///
-/// `url` is `sqlite:path`, `sqlite://path`, a path to a `SQLite` file, or
-/// `postgres://user:password@host:port/database`. Column types follow the values: integers, numbers,
-/// truth, dates, times (UTC), text.
+/// `url` is `sqlite:path`, `sqlite://path`, a path to a `SQLite` file,
+/// `postgres://user:password@host:port/database`, or `$NAME` for the environment variable that holds
+/// one of these, so that a notebook need not hold a password. Column types follow the values: integers,
+/// numbers, truth, dates, times (UTC), text. A statement without rows gives one column,
+/// `rows_affected`. Connecting takes ten seconds at most unless the URL says `connect_timeout`.
 ///
 /// # Errors
-/// When the database cannot be reached or refuses the query; passwords are left out of the message.
+/// When the database cannot be reached or refuses the query: the message names the query's line and
+/// column where the database does; passwords are left out.
 pub fn read_sql(url: &str, query: &str) -> Result<DataFrame> {
+    if let Some(name) = url.strip_prefix('$') {
+        let value = std::env::var(name).map_err(|_| DataError::Database {
+            url: url.to_owned(),
+            problem: format!(
+                "there is no environment variable {name}; set it to the database's URL with %env {name}=…"
+            ),
+        })?;
+        return read_sql(&value, query);
+    }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return postgres(url, query);
     }
@@ -23,8 +40,25 @@ pub fn read_sql(url: &str, query: &str) -> Result<DataFrame> {
 }
 
 fn sqlite(path: &str, query: &str) -> Result<DataFrame> {
-    let fail =
-        |e: rusqlite::Error| DataError::Database { url: path.to_owned(), problem: e.to_string() };
+    let fail = |e: rusqlite::Error| {
+        let problem = match &e {
+            rusqlite::Error::SqlInputError { msg, offset, .. } => {
+                let before = usize::try_from(*offset).ok().and_then(|offset| query.get(..offset));
+                before.map_or_else(|| msg.clone(), |before| format!("{msg}{}", place(before)))
+            }
+            other => other.to_string(),
+        };
+        DataError::Database { url: path.to_owned(), problem }
+    };
+    if !std::path::Path::new(path).exists() {
+        return Err(DataError::Database {
+            url: path.to_owned(),
+            problem: format!(
+                "there is no such file; relative paths start at {}",
+                std::env::current_dir().unwrap_or_default().display()
+            ),
+        });
+    }
     let connection = rusqlite::Connection::open_with_flags(
         path,
         rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -110,25 +144,46 @@ fn postgres(url: &str, query: &str) -> Result<DataFrame> {
     let shown = without_password(url);
     let fail = |e: postgres::Error| {
         let problem = match e.as_db_error() {
-            Some(db) => format!("{}: {}", db.severity(), db.message()),
+            Some(db) => {
+                let place = match db.position() {
+                    Some(postgres::error::ErrorPosition::Original(at)) => place(
+                        &query.chars().take((*at as usize).saturating_sub(1)).collect::<String>(),
+                    ),
+                    _ => String::new(),
+                };
+                let hint = db.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                format!("{}: {}{place}{hint}", db.severity(), db.message())
+            }
             None => std::error::Error::source(&e)
                 .map_or_else(|| e.to_string(), |cause| format!("{e}: {cause}")),
         };
         DataError::Database { url: shown.clone(), problem }
     };
-    let mut client = postgres::Client::connect(url, postgres::NoTls).map_err(fail)?;
+    let mut config: postgres::Config = url.parse().map_err(fail)?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT);
+    }
+    let mut client = config.connect(postgres::NoTls).map_err(fail)?;
     let statement = client.prepare(query).map_err(fail)?;
     let columns: Vec<(String, Type)> =
         statement.columns().iter().map(|c| (c.name().to_owned(), c.type_().clone())).collect();
     let mut texts: Vec<Vec<Option<String>>> = vec![Vec::new(); columns.len()];
+    let mut affected = 0;
     // Values come as text, which every type has; the types are those of the statement.
     for message in client.simple_query(query).map_err(fail)? {
         oxilab_runtime::cancel::poll();
-        if let postgres::SimpleQueryMessage::Row(row) = message {
-            for (index, column) in texts.iter_mut().enumerate() {
-                column.push(row.get(index).map(str::to_owned));
+        match message {
+            postgres::SimpleQueryMessage::Row(row) => {
+                for (index, column) in texts.iter_mut().enumerate() {
+                    column.push(row.get(index).map(str::to_owned));
+                }
             }
+            postgres::SimpleQueryMessage::CommandComplete(rows) => affected = rows,
+            _ => {}
         }
+    }
+    if columns.is_empty() {
+        return df!("rows_affected" => [affected]).doing(format!("asking {shown}"));
     }
     let typed = columns.iter().zip(texts).map(|((name, kind), texts)| {
         let as_truth = |text: &Option<String>| text.as_deref().map(|text| text == "t");
@@ -149,6 +204,13 @@ fn postgres(url: &str, query: &str) -> Result<DataFrame> {
         }
     });
     DataFrame::new_infer_height(typed.collect()).doing(format!("reading rows of {shown}"))
+}
+
+/// ` (line 3, column 5)`, for an error behind this much of the query.
+fn place(before: &str) -> String {
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
+    format!(" (line {line}, column {column})")
 }
 
 /// `postgres://user:…@host` for messages.

@@ -1,5 +1,7 @@
 //! Whether test rows are known while training.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -143,8 +145,12 @@ impl LeakageCheck {
 
 fn duplicates(train: &DataFrame, test: &DataFrame, found: &mut Leakage) -> Result<()> {
     let names: Vec<PlSmallStr> = test.get_column_names_owned();
-    let exact = common(&keys(train, &names, false)?, &keys(test, &names, false)?);
-    let near = common(&keys(train, &names, true)?, &keys(test, &names, true)?);
+    // One state for both parts: only then equal rows have equal keys.
+    let state = RandomState::new();
+    let both = |near| -> Result<usize> {
+        Ok(common(&keys(train, &names, near, &state)?, &keys(test, &names, near, &state)?))
+    };
+    let (exact, near) = (both(false)?, both(true)?);
     found.checked.push("duplicate rows".to_owned());
     found
         .checked
@@ -167,34 +173,35 @@ fn duplicates(train: &DataFrame, test: &DataFrame, found: &mut Leakage) -> Resul
     Ok(())
 }
 
-/// A text per row that is equal for equal rows.
-fn keys(df: &DataFrame, names: &[PlSmallStr], near: bool) -> Result<Vec<String>> {
-    use std::fmt::Write as _;
-    let mut keys = vec![String::new(); df.height()];
+/// A number per row that is equal for equal rows: eight bytes a row, however long its text is.
+fn keys(df: &DataFrame, names: &[PlSmallStr], near: bool, state: &RandomState) -> Result<Vec<u64>> {
+    let mut keys = vec![0; df.height()];
     for name in names {
         oxilab_runtime::cancel::poll();
         let column = columns::column(df, name)?;
         if columns::is_number(column.dtype()) {
             for (key, value) in keys.iter_mut().zip(columns::dense(column, "comparing rows")?) {
-                let _ = if near {
-                    write!(key, "{value:.2e}\u{1f}")
+                // Integers and floats of one value are equal, as are both zeros and all NaNs.
+                *key = if near {
+                    state.hash_one((*key, format!("{value:.2e}")))
+                } else if value.is_nan() {
+                    state.hash_one((*key, "missing"))
                 } else {
-                    write!(key, "{value}\u{1f}")
+                    state.hash_one((*key, (value + 0.0).to_bits()))
                 };
             }
         } else {
             for (key, value) in
                 keys.iter_mut().zip(columns::texts(column, "comparing rows")?.iter())
             {
-                let value = value.unwrap_or("\u{0}");
-                if near {
-                    key.extend(
-                        value.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase),
-                    );
-                } else {
-                    key.push_str(value);
-                }
-                key.push('\u{1f}');
+                *key = match value {
+                    Some(value) if near => {
+                        let letters = value.chars().filter(|c| !c.is_whitespace());
+                        let plain: String = letters.flat_map(char::to_lowercase).collect();
+                        state.hash_one((*key, Some(plain.as_str())))
+                    }
+                    value => state.hash_one((*key, value)),
+                };
             }
         }
     }
@@ -202,9 +209,9 @@ fn keys(df: &DataFrame, names: &[PlSmallStr], near: bool) -> Result<Vec<String>>
 }
 
 /// How many of `test` are in `train`.
-fn common(train: &[String], test: &[String]) -> usize {
-    let known: PlHashSet<&String> = train.iter().collect();
-    test.iter().filter(|key| known.contains(key)).count()
+fn common(train: &[u64], test: &[u64]) -> usize {
+    let known: PlHashSet<u64> = train.iter().copied().collect();
+    test.iter().filter(|key| known.contains(*key)).count()
 }
 
 fn shared(train: &DataFrame, test: &DataFrame, column: &str, found: &mut Leakage) -> Result<()> {

@@ -86,7 +86,8 @@ impl Pipeline {
         self
     }
 
-    /// Names the target: it passes through, and frames to transform may lack it.
+    /// Names the target: it passes through untouched, selectors such as [`Select::Numeric`] do not
+    /// choose it, and frames to transform may lack it.
     #[must_use]
     pub fn with_target(mut self, column: impl Into<String>) -> Self {
         self.target = Some(column.into());
@@ -112,7 +113,16 @@ impl Pipeline {
         let mut optional: Vec<String> = self.target.iter().cloned().collect();
         for step in &self.steps {
             oxilab_runtime::cancel::poll();
-            let (fitted, transformed) = step.fit_transform(&df)?;
+            // The target may be asked for by a step that says so; no other learns from it.
+            let hidden = self.target.as_ref().filter(|_| step.target().is_none());
+            let (fitted, transformed) = match hidden {
+                Some(target) if df.column(target).is_ok() => {
+                    let fitted = step.fit(&df.drop(target)?)?;
+                    let transformed = fitted.transform(&df)?;
+                    (fitted, transformed)
+                }
+                _ => step.fit_transform(&df)?,
+            };
             optional.extend(step.target().map(str::to_owned));
             steps.push(fitted);
             df = transformed;

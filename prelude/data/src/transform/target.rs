@@ -60,6 +60,13 @@ impl TargetEncoder {
         self
     }
 
+    /// The chosen columns; the target is not encoded by itself.
+    fn names(&self, train: &DataFrame) -> Result<Vec<String>> {
+        let mut names = self.select.resolve(train)?;
+        names.retain(|name| *name != self.target);
+        Ok(names)
+    }
+
     /// One list of numbers per class that gets a column: suffix and values.
     fn goals(&self, df: &DataFrame) -> Result<Vec<(String, Vec<f64>)>> {
         let column = columns::column(df, &self.target)?;
@@ -145,12 +152,12 @@ pub struct Fitted {
 
 impl Step for TargetEncoder {
     fn fit(&self, train: &DataFrame) -> Result<step::Fitted> {
-        let names = self.select.resolve(train)?;
+        let names = self.names(train)?;
         Ok(step::Fitted::Target(self.means(train, &names, |_| true)?))
     }
 
     fn fit_transform(&self, train: &DataFrame) -> Result<(step::Fitted, DataFrame)> {
-        let names = self.select.resolve(train)?;
+        let names = self.names(train)?;
         let rows = columns::height(train, DOING)?;
         if self.folds < 2 || train.height() < self.folds {
             return Err(DataError::invalid(

@@ -138,6 +138,63 @@ fn bad_files_are_errors_that_say_where() {
 }
 
 #[test]
+fn what_is_odd_within_a_file_is_kept_or_named() {
+    let folder = Folder::new();
+    // Short records end in nulls.
+    let df = read(folder.file("short.csv", "a,b,c\n1,2,3\n4\n")).unwrap();
+    assert_eq!((df.shape(), df.column("c").unwrap().null_count()), ((2, 3), 1));
+    // A day that does not exist keeps the column as text.
+    let mut text = String::from("day,x\n");
+    for _ in 0..1500 {
+        text.push_str("2024-01-31,1\n");
+    }
+    text.push_str("2024-02-30,1\n");
+    let df = read(folder.file("days.csv", &text)).unwrap();
+    assert_eq!(df.column("day").unwrap().dtype(), &DataType::String);
+    assert_eq!(df.column("day").unwrap().str().unwrap().get(1500), Some("2024-02-30"));
+    // Numbers that are none.
+    let df = read(folder.file("nan.csv", "x\n1.5\nNaN\ninf\n-inf\n")).unwrap();
+    let x = df.column("x").unwrap().f64().unwrap().clone();
+    assert!(x.get(1).unwrap().is_nan() && x.get(2) == Some(f64::INFINITY), "{x:?}");
+    // Beyond 64 bits.
+    let df = read(folder.file("big.csv", "n\n1\n99999999999999999999999\n")).unwrap();
+    assert_eq!(df.height(), 2);
+    // Two columns of one name.
+    let df = read(folder.file("same.csv", "a,a,b\n1,2,3\n")).unwrap();
+    assert_eq!((df.width(), df.get_column_names()[0].as_str()), (3, "a"));
+    // A line break within quotes, and quotes that are not closed.
+    let df = read(folder.file("lines.csv", "a,b\n\"x\ny\",2\n")).unwrap();
+    assert_eq!(df.column("a").unwrap().str().unwrap().get(0), Some("x\ny"));
+    let types = [("t.csv", "a,b\n1,x\nx,2\n1.5,true\n")];
+    for (name, text) in types {
+        let df = read(folder.file(name, text)).unwrap();
+        assert_eq!(df.column("a").unwrap().dtype(), &DataType::String);
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    let folder = Folder::new();
+    let path = folder.file("grows.csv", "a,b\n");
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = {
+        let (path, stop) = (path.clone(), std::sync::Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                file.write_all(b"1,2\n").unwrap();
+            }
+        })
+    };
+    let refused = (0..200).find_map(|_| read(&path).err());
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+    let error = refused.expect("it changed").to_string();
+    assert!(error.contains("grows.csv") && error.contains("changed while it was read"), "{error}");
+    assert!(read(&path).unwrap().height() > 0);
+}
+
+#[test]
 fn globs_folders_and_partitions_are_stacked() {
     let folder = Folder::new();
     for (index, name) in ["one", "two"].iter().enumerate() {
@@ -156,6 +213,18 @@ fn globs_folders_and_partitions_are_stacked() {
     let df = read(folder.0.path().join("parts")).unwrap();
     assert_eq!(df.height(), 4);
     assert_eq!(df.column("year").unwrap().i64().unwrap().sum(), Some(2 * (2023 + 2024)));
+
+    for (land, year, rows) in
+        [("no", "2023", "1\n2"), ("a%2Fb", "__HIVE_DEFAULT_PARTITION__", "0.5")]
+    {
+        folder.file(&format!("text/land={land}/year={year}/x.csv"), format!("v\n{rows}\n"));
+    }
+    let df = read(folder.0.path().join("text")).unwrap();
+    assert_eq!(df.get_column_names(), ["v", "land", "year"]);
+    assert_eq!(df.column("land").unwrap().str().unwrap().get(0), Some("a/b"));
+    assert_eq!(df.column("year").unwrap().i64().unwrap().get(2), Some(2023));
+    assert_eq!(df.column("year").unwrap().null_count(), 1);
+    assert_eq!(df.column("v").unwrap().f64().unwrap().sum(), Some(3.5));
 }
 
 #[test]
@@ -177,8 +246,12 @@ fn databases_answer_queries() {
     assert_eq!(df.column("name").unwrap().null_count(), 1);
     let df = read_sql(&format!("sqlite:{path}"), "select sum(price) as s from t").unwrap();
     assert_eq!(df.column("s").unwrap().f64().unwrap().get(0), Some(4.5));
-    let error = read_sql(path, "select absent from t").unwrap_err().to_string();
-    assert!(error.contains("no such column: absent"), "{error}");
+    let error = read_sql(path, "select id,\n absent from t").unwrap_err().to_string();
+    assert!(error.contains("no such column: absent (line 2, column 2)"), "{error}");
+    let error = read_sql("sqlite:gone.db", "select 1").unwrap_err().to_string();
+    assert!(error.contains("gone.db: there is no such file"), "{error}");
+    let error = read_sql("$OXILAB_NO_SUCH_URL", "select 1").unwrap_err().to_string();
+    assert!(error.contains("%env OXILAB_NO_SUCH_URL="), "{error}");
     assert!(read(path).unwrap_err().to_string().contains("read_sql"));
     let error =
         read_sql("postgres://me:secret@127.0.0.1:1/db", "select 1").unwrap_err().to_string();

@@ -47,6 +47,26 @@ fn frames_that_differ_are_refused_with_every_reason() {
 }
 
 #[test]
+fn selectors_leave_the_target_alone() {
+    let train = df!(
+        "a" => [1.0, 2.0, 3.0, 4.0], "k" => ["u", "v", "u", "v"], "y" => [10.0, 20.0, 30.0, 40.0],
+    )
+    .unwrap();
+    let pipeline = Pipeline::new()
+        .with_target("y")
+        .with(StandardScaler::new(Select::Numeric))
+        .with(TargetEncoder::new(Select::All.except(["a"]), "y").with_folds(2));
+    let (fitted, ready) = pipeline.fit_transform(&train).unwrap();
+    assert!(ready.column("y").unwrap().equals(train.column("y").unwrap()));
+    let new = fitted.transform(&train.drop("y").unwrap()).unwrap();
+    assert_eq!(new.get_column_names(), ["a", "k"]);
+    assert_eq!(new.column("k").unwrap().dtype(), &DataType::Float64);
+    // A target that is not in the training frame is the step's error, not a silent pass.
+    let error = pipeline.fit(&train.drop("y").unwrap()).unwrap_err().to_string();
+    assert!(error.contains("no column \"y\""), "{error}");
+}
+
+#[test]
 fn a_saved_pipeline_loads_and_gives_the_same_numbers() {
     let df = datasets::wine().unwrap();
     let (train, test) = train_test_split(&df, 0.3, 1).unwrap();

@@ -1,5 +1,5 @@
-//! `read_sql` against a real PostgreSQL server, started for the test where one is installed
-//! (Debian: `apt-get install postgresql`).
+//! `read_sql` against a real PostgreSQL server, started for the test from Debian's package
+//! `postgresql`, which `cargo xtask test` installs.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ struct Server {
 }
 
 /// The folder of `initdb` and `pg_ctl`: the newest of Debian's, or the one in `PATH`.
-fn programs() -> Option<PathBuf> {
+fn programs() -> PathBuf {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = debian.map(|entry| entry.path().join("bin")).collect();
@@ -26,6 +26,7 @@ fn programs() -> Option<PathBuf> {
         .rev()
         .chain(std::env::split_paths(&path))
         .find(|folder| folder.join("initdb").exists())
+        .expect("PostgreSQL is not installed: apt-get install postgresql")
 }
 
 /// PostgreSQL refuses to run as root, so root becomes `postgres`.
@@ -43,7 +44,8 @@ fn command(programs: &Path, name: &str) -> Command {
 }
 
 impl Server {
-    fn start(programs: PathBuf) -> Self {
+    fn start() -> Self {
+        let programs = programs();
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -93,11 +95,7 @@ impl Drop for Server {
 
 #[test]
 fn a_real_server_answers_with_typed_columns() {
-    let Some(programs) = programs() else {
-        println!("PostgreSQL is not installed; only the error of an unreachable server is tested");
-        return;
-    };
-    let server = Server::start(programs);
+    let server = Server::start();
     let url = format!("postgres://tester:secret@127.0.0.1:{}/postgres", server.port);
     let df = read_sql(
         &url,
@@ -121,4 +119,15 @@ fn a_real_server_answers_with_typed_columns() {
     let error = read_sql(&url, "select nope from nowhere").unwrap_err().to_string();
     assert!(error.contains("relation \"nowhere\" does not exist"), "{error}");
     assert!(!error.contains("secret"), "{error}");
+    assert!(error.contains("(line 1, column 18)"), "{error}");
+    let error = read_sql(&url, "\nselect 1\nfromm x").unwrap_err().to_string();
+    assert!(error.contains("syntax error") && error.contains("(line 3, column 7)"), "{error}");
+
+    // Statements without rows, and types that come as text.
+    let made =
+        read_sql(&url, "create table t as select i, array[i] as list from generate_series(1, 3) i");
+    assert_eq!(made.unwrap().column("rows_affected").unwrap().u64().unwrap().get(0), Some(3));
+    let df = read_sql(&url, "select list, '{\"a\": 1}'::json as j, null::int as n from t").unwrap();
+    assert_eq!(df.column("list").unwrap().str().unwrap().get(2), Some("{3}"));
+    assert_eq!(df.column("n").unwrap().null_count(), 3);
 }

@@ -135,9 +135,81 @@ fn a_suite_is_inferred_saved_and_loaded() {
     let suite = Suite::infer(&iris).unwrap();
     let suite = Suite::from_json(&suite.to_json().unwrap()).unwrap();
     assert!(suite.run(&iris).unwrap().passed());
+    let words = suite.render().plain().to_owned();
+    assert!(words.contains("\"species\" is one of setosa, versicolor, virginica"), "{words}");
+    assert!(words.contains("\"petal_width\" is between 0 and 2.74 (warning)"), "{words}");
     let bad = iris.lazy().with_column(lit("rose").alias("species")).collect().unwrap();
     let report = suite.run(&bad).unwrap();
     assert_eq!(report.failed(), 1, "{report}");
     assert!(report.to_json().unwrap().contains("rose"));
     assert!(Suite::from_json("{").unwrap_err().to_string().contains("line 1"));
+}
+
+#[test]
+fn times_pairs_sets_and_quantiles_are_expected_too() {
+    let days = ["2024-01-31", "2024-02-01", "2031-01-01"].map(|day| day.parse().unwrap());
+    let when = DateChunked::from_naive_date("when".into(), days).into_series().into_column();
+    let mut df = df!(
+        "text" => ["31.01.2024", "30.02.2024", "x"],
+        "low" => [1.0, 2.0, 9.0], "high" => [2.0, 2.0, 3.0],
+        "none" => [None::<i32>, None, None], "some" => [None, Some(1), None],
+    )
+    .unwrap();
+    df.with_column(when).unwrap();
+    let held = expect(&df)
+        .null("none")
+        .during("when", "2024-01-31", "2031-01-01 00:00:00")
+        .date_format("text", "%d.%m.%Y")
+        .mostly(0.3)
+        .at_least("high", "low")
+        .mostly(0.6)
+        .contains("low", ["1.0", "9.0"])
+        .quantile("low", 0.5, 2.0, 2.0)
+        .run()
+        .unwrap();
+    assert!(held.passed(), "{held}");
+    let broken = expect(&df)
+        .null("some")
+        .during("when", "2024-02-01", "2024-12-31")
+        .during("low", "2024-02-01", "2024-12-31")
+        .date_format("text", "%d.%m.%Y")
+        .at_least("high", "low")
+        .contains("text", ["y"])
+        .quantile("low", 0.5, 3.0, 4.0)
+        .run()
+        .unwrap();
+    assert_eq!(broken.failed(), 7, "{broken}");
+    for part in [
+        "row 1: 1",
+        "row 0: 2024-01-31, row 2: 2031-01-01",
+        "row 1: \"30.02.2024\", row 2: \"x\"",
+        "row 2: 3 and 9",
+        "y not there",
+    ] {
+        assert!(broken.to_string().contains(part), "{part} in {broken}");
+    }
+    let suite = Suite::new().during("when", "yesterday", "2024-01-01");
+    assert!(suite.run(&df).unwrap_err().to_string().contains("2024-01-31"), "how to write it");
+}
+
+#[test]
+fn rows_are_counted_over_many_pieces() {
+    let n = 200_000_i32;
+    let df = df!(
+        "i" => (0..n).collect::<Vec<_>>(),
+        "bad" => (0..n).map(|i| if i % 70_000 == 69_999 { -1 } else { i }).collect::<Vec<_>>(),
+        "twice" => (0..n).map(|i| i / 2).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    let report = expect(&df)
+        .unique("i")
+        .unique("twice")
+        .between("bad", 0.0, 1e9)
+        .increasing("bad")
+        .run()
+        .unwrap();
+    let failing: Vec<usize> = report.outcomes.iter().map(|outcome| outcome.failing).collect();
+    assert_eq!(failing, [0, 200_000, 2, 2]);
+    let rows: Vec<usize> = report.outcomes[2].examples.iter().map(|(row, _)| *row).collect();
+    assert_eq!(rows, [69_999, 139_999], "in the order of rows");
 }

@@ -40,6 +40,7 @@ fn sound(chart: &Chart) -> Value {
         for layer in layers {
             let rows = layer["data"]["values"].as_array().unwrap().len();
             assert!(rows <= 50_000, "{rows} rows");
+            assert!(layer["encoding"]["tooltip"].is_array());
             for axis in ["x", "y"] {
                 assert!(layer["encoding"][axis]["title"].is_string());
                 let domain = layer["encoding"][axis]["scale"]["domain"].as_array().unwrap();
@@ -108,6 +109,13 @@ fn colours_stand_for_classes_and_axes_for_columns() {
     assert_eq!(layer["data"]["values"][0]["group"], "setosa");
     assert_eq!(layer["encoding"]["color"]["scale"]["range"][1], "#E69F00");
     assert_eq!(layer["encoding"]["color"]["title"], "species");
+    let tooltip: Vec<&str> = layer["encoding"]["tooltip"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["title"].as_str().unwrap())
+        .collect();
+    assert_eq!(tooltip, ["petal_length", "petal_width", "species"]);
     assert!(spec["background"] == "transparent");
 }
 
@@ -157,6 +165,44 @@ fn many_points_are_binned_and_the_chart_says_so() {
     let line = df.plot().line("t", "y").unwrap();
     sound(&line);
     assert!(line.note().contains("120,000 points"));
+    // Every kind of plot stays below the limit in all, and says what it left out.
+    let wide = df
+        .clone()
+        .lazy()
+        .with_columns([
+            (col("y") + lit(1.0)).alias("high"),
+            (col("x").cast(DataType::Int64) % lit(7)).cast(DataType::String).alias("k"),
+            when((col("t") % lit(50.0)).gt(lit(0.0)))
+                .then(lit(0.0))
+                .otherwise(lit(1e6))
+                .alias("far"),
+        ])
+        .collect()
+        .unwrap();
+    let plot = || wide.plot().color("k");
+    let truth: Vec<f64> = (0..n).map(|i| f64::from(i % 2)).collect();
+    let scores: Vec<f64> = (0..n).map(f64::from).collect();
+    for (name, chart) in [
+        ("line", plot().facet("k").line("t", "y").unwrap()),
+        ("lines", wide.plot().lines("t", ["x", "y", "high"]).unwrap()),
+        ("area", plot().area("t", "y").unwrap()),
+        ("band", plot().band("t", "y", "x", "high").unwrap()),
+        ("pair", plot().pair(["x", "y", "t", "high", "far"]).unwrap()),
+        ("boxplot", plot().boxplot("k", "far").unwrap()),
+        ("learning", evaluate::learning_curve(&scores, &[("a", &truth), ("b", &scores)]).unwrap()),
+        ("roc", evaluate::roc(&[("m", &truth, &scores)]).unwrap()),
+        ("residuals", evaluate::residuals(&truth, &scores).unwrap()),
+    ] {
+        let spec = sound(&chart);
+        assert!(!chart.note().is_empty(), "{name}");
+        let panels = spec["concat"].as_array().cloned().unwrap_or_else(|| vec![spec.clone()]);
+        let rows: usize = panels
+            .iter()
+            .flat_map(|panel| panel["layer"].as_array().unwrap())
+            .map(|layer| layer["data"]["values"].as_array().unwrap().len())
+            .sum();
+        assert!(rows <= 50_000, "{name}: {rows}");
+    }
 }
 
 #[test]
