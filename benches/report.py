@@ -61,11 +61,14 @@ class Report:
         return f"{floor}Medians of {self.runs} runs; in brackets the peer's time over oxilab's.\n\n{table}\n"
 
     def write(self, path):
-        day = datetime.datetime.now(datetime.UTC).date()
-        text = f"# Cells\n\n`cargo xtask bench cells`, {day}, {machine()}.\n\n{self.markdown()}"
+        text = f"# Cells\n\n`cargo xtask bench cells`, {today()}, {machine()}.\n\n{self.markdown()}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(f"written to {path}")
+
+
+def today():
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 def shown(value, unit):

@@ -1,4 +1,4 @@
-//! `cargo xtask bench cells`: the latency of cells against the peers, written to `benches/results/`.
+//! `cargo xtask bench NAME`: this against its peers, written to `benches/results/NAME.md`.
 
 use std::time::Duration;
 
@@ -29,6 +29,154 @@ pub(crate) fn cells(paths: &Paths, options: &[&str]) -> Result<()> {
         let mut script = process::command(paths.venv_program("python"));
         script.current_dir(&paths.root).arg("benches/cells.py").args(options);
         script.arg("--peers-folder").arg(&peers);
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// Data verbs against Python polars and pandas, which come into a virtual environment of their own.
+pub(crate) fn data(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    let peers = paths.cache.join("peers/data");
+    let requirements = paths.root.join("benches/requirements-data.txt");
+    steps.step("python", || python::environment(&peers, &requirements))?;
+    steps.step("data", || {
+        let mut script = process::command(peers.join("bin/python"));
+        script.current_dir(&paths.root).arg("benches/data.py").args(options);
+        script.arg("--folder").arg(paths.cache.join("bench-data"));
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// Learners against `lightgbm`, `xgboost`, scikit-learn and Optuna, in an environment of their own.
+pub(crate) fn model(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    let peers = paths.cache.join("peers/model");
+    let requirements = paths.root.join("benches/requirements-model.txt");
+    steps.step("python", || python::environment(&peers, &requirements))?;
+    steps.step("model", || {
+        let mut script = process::command(peers.join("bin/python"));
+        script.current_dir(&paths.root).arg("benches/model.py").args(options);
+        script.arg("--folder").arg(paths.cache.join("bench-model"));
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// Language models against llama.cpp and PEFT, in an environment of their own.
+pub(crate) fn llm(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    let peers = paths.cache.join("peers/llm");
+    let requirements = paths.root.join("benches/requirements-llm.txt");
+    steps.step("python", || python::environment(&peers, &requirements))?;
+    steps.step("measure", || {
+        cargo::run(paths, &["build", "--release", "-p", "oxilab-llm", "--example", "measure"])
+    })?;
+    steps.step("llm", || {
+        let mut script = process::command(peers.join("bin/python"));
+        script.current_dir(&paths.root).arg("benches/llm.py").args(options);
+        script.arg("--measure").arg(paths.target.join("release/examples/measure"));
+        let model = "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+        script.arg("--model").arg(paths.cache.join(model));
+        script.arg("--folder").arg(paths.cache.join("bench-llm"));
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// Training steps and sentence vectors against PyTorch and sentence-transformers.
+pub(crate) fn nn(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    let peers = paths.cache.join("peers/nn");
+    let requirements = paths.root.join("benches/requirements-nn.txt");
+    steps.step("python", || python::environment(&peers, &requirements))?;
+    steps.step("measure", || {
+        cargo::run(paths, &["build", "--release", "-p", "oxilab-llm", "--example", "measure_nn"])
+    })?;
+    steps.step("nn", || {
+        let mut script = process::command(peers.join("bin/python"));
+        script.current_dir(&paths.root).arg("benches/nn.py").args(options);
+        script.arg("--measure").arg(paths.target.join("release/examples/measure_nn"));
+        script.arg("--model").arg(paths.cache.join("models/minilm"));
+        script.arg("--folder").arg(paths.cache.join("bench-nn"));
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// The server against FastAPI with uvicorn and `mlflow models serve`, under `wrk`.
+pub(crate) fn serve(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    let peers = paths.cache.join("peers/serve");
+    let requirements = paths.root.join("benches/requirements-serve.txt");
+    steps.step("python", || python::environment(&peers, &requirements))?;
+    if !process::answers("wrk") && !std::path::Path::new("/usr/bin/wrk").is_file() {
+        steps.step("wrk", || python::apt_install(&["wrk"]))?;
+    }
+    steps.step("server", || cargo::run(paths, &["build", "--release", "-p", "oxilab-server"]))?;
+    steps.step("serve", || {
+        let mut script = process::command(peers.join("bin/python"));
+        script.current_dir(&paths.root).arg("benches/serve.py").args(options);
+        script.arg("--server").arg(paths.target.join("release/oxilab-server"));
+        script.arg("--folder").arg(paths.cache.join("bench-serve"));
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// Metrics until they are on an MLflow server, against MLflow's own client.
+pub(crate) fn track(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    let peers = python::mlflow(paths);
+    steps.step("python", || python::mlflow_setup(paths))?;
+    steps.step("log", || {
+        cargo::run(paths, &["build", "--release", "-p", "oxilab-track", "--example", "log"])
+    })?;
+    steps.step("track", || {
+        let mut script = process::command(peers.join("bin/python"));
+        script.current_dir(&paths.root).arg("benches/track.py").args(options);
+        script.arg("--program").arg(paths.target.join("release/examples/log"));
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// Interrupts against ipykernel's, the cost of polls, the latency of widgets.
+pub(crate) fn interrupt(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    steps.step("python", || python::setup(paths))?;
+    steps.step("interrupt", || {
+        let mut script = process::command(paths.venv_program("python"));
+        script.current_dir(&paths.root).arg("benches/interrupt.py").args(options);
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// Completion, inspection and interrupts against ipykernel's.
+pub(crate) fn assist(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    steps.step("python", || python::setup(paths))?;
+    steps.step("assist", || {
+        let mut script = process::command(paths.venv_program("python"));
+        script.current_dir(&paths.root).arg("benches/assist.py").args(options);
         run(&mut script, LIMIT)
     })?;
     steps.summary();

@@ -38,6 +38,19 @@ cargo xtask <chore>
   bench cells [--peers] latency of cells against ipykernel (and evcxr), into benches/results/
   bench data [--megabytes N] [--runs N] [--wide ROWS]
                         reading, grouping, joining, profiling, checking against pandas and Python polars
+  bench model [--rows N] [--runs N] [--only TASK]
+                        fitting and predicting against LightGBM, XGBoost, scikit-learn and Optuna
+  bench llm [--rounds N] [--only speed|train]
+                        language models against llama.cpp and PEFT
+  bench nn [--rounds N]  training steps and sentence vectors against PyTorch
+  bench serve [--runs N] [--seconds N]
+                        requests a second and latency against FastAPI and `mlflow models serve`
+  bench track [--count N] [--runs N] [--loop N]
+                        metrics until they are on an MLflow server, against its own client
+  bench interrupt [--runs N]
+                        interrupts against ipykernel's, the cost of polls, the latency of widgets
+  bench assist [--runs N]
+                        completion, inspection and interrupts against ipykernel's
   peers                 the cell specs on evcxr, and why they differ, into docs/EVCXR.md
   docs                  the API pages of every package
 
@@ -80,6 +93,13 @@ fn run(arguments: &[String]) -> Result<()> {
         ("fmt", ["--check"]) => lint::format(&paths, true),
         ("bench", ["cells", options @ ..]) => bench::cells(&paths, options),
         ("bench", ["data", options @ ..]) => bench::data(&paths, options),
+        ("bench", ["model", options @ ..]) => bench::model(&paths, options),
+        ("bench", ["llm", options @ ..]) => bench::llm(&paths, options),
+        ("bench", ["nn", options @ ..]) => bench::nn(&paths, options),
+        ("bench", ["serve", options @ ..]) => bench::serve(&paths, options),
+        ("bench", ["track", options @ ..]) => bench::track(&paths, options),
+        ("bench", ["assist", options @ ..]) => bench::assist(&paths, options),
+        ("bench", ["interrupt", options @ ..]) => bench::interrupt(&paths, options),
         ("peers", []) => peers::run(&paths),
         ("docs", []) => cargo::run(&paths, &["doc", "--release", "--workspace", "--no-deps"]),
         _ => bail!("`{}` is no chore I know\n\n{HELP}", words.join(" ")),
