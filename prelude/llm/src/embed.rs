@@ -3,17 +3,16 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config};
 use oxilab_display::{MimeBundle, Render};
+use oxilab_nn::Mode;
 use polars::prelude::{Column, DataFrame, DataType, IdxCa, NamedFrom as _, Series};
 use serde_json::Value as Json;
-use tokenizers::Tokenizer;
 
+use crate::encoder::{Encoder, Files, Texts, read_json};
 use crate::error::{LlmError, Result};
 
-/// A BERT-family sentence encoder: mean pooling over the words and vectors of length one, as
-/// sentence-transformers does for all-MiniLM-L6-v2.
+/// A sentence encoder of the BERT family: vectors of length one, from the mean of the tokens' states or
+/// from the first one's, as sentence-transformers makes them.
 ///
 /// ```no_run
 /// use oxilab_llm::{Embedder, models};
@@ -23,60 +22,41 @@ use crate::error::{LlmError, Result};
 /// # Ok::<(), oxilab_llm::LlmError>(())
 /// ```
 pub struct Embedder {
-    model: BertModel,
-    tokenizer: Tokenizer,
-    width: usize,
-    max_length: usize,
+    encoder: Encoder,
+    texts: Texts,
+    first_token: bool,
 }
 
-/// Sentences that are computed at a time.
+/// Texts that are computed at a time.
 const BATCH: usize = 32;
 
 impl Embedder {
-    /// Loads a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+    /// Loads a folder with `config.json`, `model.safetensors` (or `pytorch_model.bin`) and
+    /// `tokenizer.json`, or a model of the hub, for example `sentence-transformers/all-MiniLM-L6-v2`.
+    /// `sentence_bert_config.json` and `1_Pooling/config.json` are followed where they are.
     ///
     /// # Errors
-    /// When a file is missing or damaged, or the model is no BERT.
-    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|e| LlmError::file("read", &path, e))?;
-        let damaged =
-            |format, reason: String| LlmError::Damaged { path: path.clone(), format, reason };
-        let config: Config =
-            serde_json::from_str(&text).map_err(|e| damaged("config.json", e.to_string()))?;
-        if let Some(other) = config.model_type.as_deref().filter(|kind| *kind != "bert") {
-            return Err(LlmError::Unsupported {
-                what: format!("a sentence encoder of type {other:?}"),
-                supported: "bert",
-            });
-        }
-        let path = folder.join("model.safetensors");
-        let bytes = std::fs::read(&path).map_err(|e| LlmError::file("read", &path, e))?;
-        let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu)
-            .map_err(|e| damaged("safetensors", e.to_string()))?;
-        let model =
-            BertModel::load(weights, &config).map_err(|e| damaged("safetensors", e.to_string()))?;
-        let path = folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|e| LlmError::file("read", &path, e))?;
-        let mut tokenizer =
-            Tokenizer::from_bytes(&bytes).map_err(|e| damaged("tokenizer.json", e.to_string()))?;
-        // Batches are padded here, and cut at the length that the model was trained with.
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
-        let settings = std::fs::read_to_string(folder.join("sentence_bert_config.json"));
-        let settings: Json =
-            serde_json::from_str(&settings.unwrap_or_default()).unwrap_or(Json::Null);
-        let max_length = settings.get("max_seq_length").and_then(Json::as_u64);
-        let max_length = max_length.and_then(|n| usize::try_from(n).ok());
-        let max_length = max_length.unwrap_or(512).clamp(2, config.max_position_embeddings);
-        Ok(Self { model, tokenizer, width: config.hidden_size, max_length })
+    /// When a file is missing or damaged, or the model is of another family.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let files = Files::open(path.as_ref())?;
+        let encoder = files.encoder()?;
+        let optional = |name: &str| {
+            let path = files.folder.join(name);
+            if path.is_file() { read_json(&path) } else { Ok(Json::Null) }
+        };
+        let longest = optional("sentence_bert_config.json")?;
+        let longest = longest.get("max_seq_length").and_then(Json::as_u64);
+        let longest = longest.and_then(|n| usize::try_from(n).ok()).unwrap_or(512);
+        let texts = Texts::open(&files.folder, longest.min(encoder.config.longest()))?;
+        let pooling = optional("1_Pooling/config.json")?;
+        let first_token = pooling.get("pooling_mode_cls_token").and_then(Json::as_bool);
+        Ok(Self { encoder, texts, first_token: first_token.unwrap_or(false) })
     }
 
     /// Values of a vector.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.width
+        self.encoder.config.width
     }
 
     /// The vectors `(texts, width)` of texts, each of length one.
@@ -85,63 +65,42 @@ impl Embedder {
     /// When the tokenizer fails or the user interrupts.
     pub fn embed<S: AsRef<str>>(&self, texts: &[S]) -> Result<Tensor> {
         if texts.is_empty() {
-            return Ok(Tensor::zeros((0, self.width), DType::F32, &Device::Cpu)?);
+            return Ok(Tensor::zeros((0, self.width()), DType::F32, &Device::Cpu)?);
         }
-        // Texts of like length go together, so that little is padded.
+        let ids = self.texts.ids(texts)?;
+        // Texts of like length go together, so that the threads are done at the same time.
         let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|row| texts[*row].as_ref().len());
-        let mut parts = Vec::new();
+        order.sort_by_key(|row| ids[*row].len());
+        let mut vectors = vec![0f32; texts.len() * self.width()];
         for rows in order.chunks(BATCH) {
             if oxilab_runtime::cancel::requested() {
                 return Err(LlmError::Interrupted);
             }
-            let batch: Vec<&str> = rows.iter().map(|row| texts[*row].as_ref()).collect();
-            parts.push(self.batch(&batch)?);
+            let lengths: Vec<usize> = rows.iter().map(|row| ids[*row].len()).collect();
+            let packed: Vec<u32> = rows.iter().flat_map(|row| ids[*row].iter().copied()).collect();
+            let states = self.encoder.forward(&packed, &lengths, Mode::eval(), false)?;
+            let states = states.flatten_all()?.to_vec1::<f32>()?;
+            let mut rest = states.as_slice();
+            for (row, length) in rows.iter().zip(lengths) {
+                let (text, after) = rest.split_at(length * self.width());
+                rest = after;
+                self.pool(text, &mut vectors[row * self.width()..][..self.width()]);
+            }
         }
-        let sorted = Tensor::cat(&parts, 0)?;
-        let mut places = vec![0u32; texts.len()];
-        for (place, row) in (0u32..).zip(order) {
-            places[row] = place;
-        }
-        Ok(sorted.index_select(&Tensor::new(places.as_slice(), &Device::Cpu)?, 0)?)
+        Ok(Tensor::from_vec(vectors, (texts.len(), self.width()), &Device::Cpu)?)
     }
 
-    fn batch(&self, texts: &[&str]) -> Result<Tensor> {
-        let mut rows = Vec::with_capacity(texts.len());
-        for text in texts {
-            let encoded = self
-                .tokenizer
-                .encode(*text, true)
-                .map_err(|e| LlmError::Tokenizer(e.to_string()))?;
-            let mut ids = encoded.get_ids().to_vec();
-            if ids.len() > self.max_length
-                && let Some(end) = ids.last().copied()
-            {
-                ids.truncate(self.max_length - 1);
-                ids.push(end);
+    /// One vector of length one from the states of a text.
+    fn pool(&self, states: &[f32], vector: &mut [f32]) {
+        let tokens =
+            states.chunks_exact(self.width()).take(if self.first_token { 1 } else { usize::MAX });
+        for token in tokens {
+            for (sum, value) in vector.iter_mut().zip(token) {
+                *sum += value;
             }
-            rows.push(ids);
         }
-        let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let shape = (texts.len(), longest);
-        let mask: Vec<f32> = rows
-            .iter()
-            .flat_map(|row| (0..longest).map(|at| if at < row.len() { 1.0 } else { 0.0 }))
-            .collect();
-        let ids: Vec<u32> = rows
-            .iter()
-            .flat_map(|row| (0..longest).map(|at| row.get(at).copied().unwrap_or(0)))
-            .collect();
-        let (ids, mask) = (
-            Tensor::from_vec(ids, shape, &Device::Cpu)?,
-            Tensor::from_vec(mask, shape, &Device::Cpu)?,
-        );
-        let states = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-        let weights = mask.unsqueeze(2)?;
-        let sum = states.broadcast_mul(&weights)?.sum(1)?;
-        let mean = sum.broadcast_div(&weights.sum(1)?)?;
-        let length = mean.sqr()?.sum_keepdim(1)?.sqrt()?.maximum(1e-12)?;
-        Ok(mean.broadcast_div(&length)?)
+        let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
+        vector.iter_mut().for_each(|value| *value /= length);
     }
 
     /// The cosine of the angle between two texts' vectors: 1 for the same meaning, about 0 for none in
@@ -179,7 +138,7 @@ impl Embedder {
 
 impl Render for Embedder {
     fn render(&self) -> MimeBundle {
-        MimeBundle::text(format!("Embedder(width {}, {} tokens)", self.width, self.max_length))
+        MimeBundle::text(format!("Embedder(width {}, {} tokens)", self.width(), self.texts.longest))
     }
 }
 
