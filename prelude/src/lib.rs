@@ -6,9 +6,11 @@
 //! * [`data`], [`plot`], [`model`], [`nn`] (also [`train`]), [`llm`], [`hub`], [`track`], [`serve`]:
 //!   the workbench, one crate each.
 //! * [`bail!`], [`ensure!`]: ends of a function or of a cell.
+//! * [`gates`]: ready-made checks of models that are to be promoted.
 //! * [`init`]: called once by the worker before the first cell.
 
 mod failing;
+pub mod gates;
 mod init;
 mod inspect;
 mod interrupt;

@@ -12,7 +12,7 @@ pub use ::{
 };
 
 // oxilab's own modules.
-pub use crate::{data, hub, llm, model, nn, plot, rows, serve, track, train, widgets};
+pub use crate::{data, gates, hub, llm, model, nn, plot, rows, serve, track, train, widgets};
 
 // Showing, asking, waiting.
 pub use oxilab_display::canvas::Canvas;
@@ -30,8 +30,8 @@ pub use oxilab_runtime::progress::{Progress, progress};
 
 // Data: verbs on frames, preparation, splits. The rest is at `data::`.
 pub use oxilab_data::{
-    DataFrameExt, ExprExt as _, Imputer, KFold, MinMaxScaler, OneHotEncoder, OrdinalEncoder, Pipeline,
-    StandardScaler, c, train_test_split,
+    DataFrameExt, ExprExt as _, Imputer, KFold, MinMaxScaler, OneHotEncoder, OrdinalEncoder,
+    Pipeline, StandardScaler, c, train_test_split,
 };
 
 // Controls with callbacks. The rest is at `widgets::`.
@@ -118,6 +118,8 @@ pub use candle_nn::{
     Optimizer, ParamsAdamW, RNN, RmsNorm, SGD, Sequential, VarBuilder, VarMap, batch_norm, conv1d,
     conv2d, embedding, layer_norm, linear, linear_no_bias, loss, ops, seq,
 };
+
+pub use oxilab_nn::DeviceExt as _;
 
 // Serialisation, errors.
 pub use crate::{bail, ensure};

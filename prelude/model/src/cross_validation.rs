@@ -16,6 +16,7 @@ use crate::fitted::mean;
 use crate::folds::{Folds, Split, take};
 use crate::learner::Estimator;
 use crate::matrix::float;
+use crate::observed;
 
 /// What cross-validation found.
 #[derive(Clone, Debug, Serialize)]
@@ -99,6 +100,16 @@ pub fn cross_validate(
     folds: impl Into<Folds>,
 ) -> Result<CrossValidation> {
     let folds = folds.into();
+    let run = || validate(learner, df, target, &folds);
+    observed::cross_validation(learner.name(), || learner.params(), run)
+}
+
+fn validate(
+    learner: &(impl Estimator + ?Sized),
+    df: &DataFrame,
+    target: &str,
+    folds: &Folds,
+) -> Result<CrossValidation> {
     let splits = folds.split(df, target)?;
     let mut df = df.clone();
     if let Some(column) = folds.group_column().filter(|column| *column != target) {

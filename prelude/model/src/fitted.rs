@@ -285,6 +285,11 @@ impl FittedModel {
         DataFrame::new(rows, columns).doing("making the frame of the history")
     }
 
+    /// The history as it is kept: names and values.
+    pub(crate) fn iterations(&self) -> &[(String, Vec<f64>)] {
+        &self.history
+    }
+
     /// The model in the format of the library that made it: for [`crate::LightGbm`], the text that
     /// Python's `lightgbm.Booster(model_str=…)` loads; for [`crate::XgBoost`], the JSON that Python's
     /// `xgboost.Booster().load_model(…)` loads.

@@ -13,6 +13,7 @@ use crate::encode::{Encoder, Encoding};
 use crate::error::{Result, While};
 use crate::fitted::FittedModel;
 use crate::matrix::{Matrix, float};
+use crate::observed;
 use crate::predictor::Predictor;
 use crate::target::{Goal, Target, TargetReader};
 
@@ -132,6 +133,10 @@ pub(crate) fn fit_supervised<L: Learner>(
     train: &DataFrame,
     target: &str,
 ) -> Result<FittedModel> {
+    observed::fit(L::NAME, || params_of(learner), train, || fit_untold(learner, train, target))
+}
+
+fn fit_untold<L: Learner>(learner: &L, train: &DataFrame, target: &str) -> Result<FittedModel> {
     learner.check()?;
     let (reader, y) = TargetReader::of(train, target, learner.goal())?;
     if let Target::Values(values) = &y
@@ -169,17 +174,20 @@ pub(crate) fn fit_unsupervised(
     df: &DataFrame,
     learn: impl FnOnce(&Matrix) -> Result<Learned>,
 ) -> Result<FittedModel> {
-    let (encoder, x) = Encoder::fit(df, None, encoding)?;
-    let learned = learn(&x)?;
-    let schema = Schema {
-        task,
-        columns: encoder.columns.clone(),
-        target: None,
-        target_dtype: None,
-        classes: Vec::new(),
+    let fit = || {
+        let (encoder, x) = Encoder::fit(df, None, encoding)?;
+        let learned = learn(&x)?;
+        let schema = Schema {
+            task,
+            columns: encoder.columns.clone(),
+            target: None,
+            target_dtype: None,
+            classes: Vec::new(),
+        };
+        let header = header(name, params.clone(), schema, df, &learned)?;
+        Ok(FittedModel::assemble(header, encoder, None, learned))
     };
-    let header = header(name, params, schema, df, &learned)?;
-    Ok(FittedModel::assemble(header, encoder, None, learned))
+    observed::fit(name, || params.clone(), df, fit)
 }
 
 pub(crate) fn header(

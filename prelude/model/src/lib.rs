@@ -41,6 +41,7 @@ pub mod metrics;
 mod native;
 mod neighbors;
 pub mod net;
+mod observed;
 mod pca;
 mod predictor;
 mod rng;

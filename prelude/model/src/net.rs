@@ -12,6 +12,7 @@ use crate::error::{ModelError, Result};
 use crate::fitted::FittedModel;
 use crate::learner::{Learned, header};
 use crate::matrix::{Matrix, float};
+use crate::observed;
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 use crate::target::{Goal, Target, TargetReader};
 
@@ -60,6 +61,18 @@ pub struct NetWeights {
 /// # Errors
 /// If a column or the target cannot be used, or `learn` fails: its text becomes the error's.
 pub fn fit_net(
+    name: &'static str,
+    params: serde_json::Value,
+    classify: bool,
+    train: &DataFrame,
+    target: &str,
+    learn: impl FnOnce(&NetProblem) -> std::result::Result<NetWeights, String>,
+) -> Result<FittedModel> {
+    let fit = || fit_untold(name, params.clone(), classify, train, target, learn);
+    observed::fit(name, || params.clone(), train, fit)
+}
+
+fn fit_untold(
     name: &'static str,
     params: serde_json::Value,
     classify: bool,

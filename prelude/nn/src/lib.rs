@@ -19,6 +19,7 @@
 
 mod chart;
 mod checkpoint;
+mod device;
 pub mod error;
 pub mod event;
 pub mod gradcheck;
@@ -31,12 +32,14 @@ mod loss;
 pub mod memory;
 mod model;
 pub mod nets;
+mod observed;
 pub mod optim;
 mod schedule;
 mod trainer;
 mod weights;
 
 pub use checkpoint::Position;
+pub use device::DeviceExt;
 pub use error::NnError;
 pub use event::{Consumer, EarlyStopping, Event, Flow, LiveChart, ProgressBar, StopReason};
 pub use history::{EpochRecord, History, StepRecord};
@@ -47,6 +50,7 @@ pub use loss::Loss;
 pub use memory::Memory;
 pub use model::{Mode, Net, Trainable};
 pub use nets::{Cnn, Forecaster, Mlp, MlpClassifier, MlpRegressor, ResNet, SequenceClassifier};
+pub use observed::Observed;
 pub use optim::Optimizer;
 pub use schedule::{Schedule, ScheduleState};
 pub use trainer::Trainer;

@@ -27,6 +27,17 @@ impl Loss {
         Self::Custom(Box::new(f))
     }
 
+    /// What it is called, for a record of the run.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::CrossEntropy => "cross-entropy",
+            Self::Mse => "mean squared error",
+            Self::Huber => "Huber",
+            Self::BinaryCrossEntropy => "binary cross-entropy",
+            Self::Custom(_) => "custom",
+        }
+    }
+
     /// The loss of a batch.
     ///
     /// # Errors

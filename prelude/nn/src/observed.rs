@@ -4,7 +4,7 @@ use std::path::Path;
 
 use oxilab_runtime::training::{self, About, Data, Fit, Fitted, Outcome};
 
-use crate::event::{Event, StopReason};
+use crate::event::Event;
 
 /// A training run that somebody may track. Made by a trainer when it starts, given every event, and
 /// ended with the outcome.
@@ -53,14 +53,9 @@ impl Observed {
         }
     }
 
-    /// Ends it: with the reason and, where there is one, the model; or with an error.
-    pub fn ended(self, how: Result<StopReason, String>, model: Option<&dyn Fitted>) {
-        self.fit.ended(match (how, model) {
-            (Err(reason), _) => Outcome::Failed(reason),
-            (Ok(StopReason::Interrupted), _) => Outcome::Interrupted,
-            (Ok(_), Some(model)) => Outcome::Fitted(model),
-            (Ok(_), None) => Outcome::Finished,
-        });
+    /// Ends it.
+    pub fn ended(self, outcome: Outcome<'_>) {
+        self.fit.ended(outcome);
     }
 }
 

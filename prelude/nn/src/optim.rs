@@ -43,6 +43,16 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
+    /// What it is called, for a record of the run.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Sgd { .. } => "SGD",
+            Kind::Adam { decoupled: true, .. } => "AdamW",
+            Kind::Adam { .. } => "Adam",
+            Kind::RmsProp { .. } => "RMSprop",
+        }
+    }
+
     /// Stochastic gradient descent.
     #[must_use]
     pub fn sgd(learning_rate: f64) -> Self {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use oxilab_runtime::cancel;
+use oxilab_runtime::training::Outcome;
 
 use crate::checkpoint::{Checkpoint, Position, restore, snapshot};
 use crate::error::{NnError, Result};
@@ -14,6 +15,7 @@ use crate::loader::{Batch, DataLoader};
 use crate::loss::Loss;
 use crate::memory::Memory;
 use crate::model::{Mode, Trainable};
+use crate::observed::{Observed, Parameters};
 use crate::optim::{self, Gradients, Optimizer};
 use crate::schedule::Schedule;
 
@@ -50,6 +52,7 @@ pub struct Trainer<M> {
     position: Position,
     average: HashMap<String, Tensor>,
     best: HashMap<String, Tensor>,
+    observed: Observed,
 }
 
 impl<M: Trainable> Trainer<M> {
@@ -73,6 +76,7 @@ impl<M: Trainable> Trainer<M> {
             position: Position::default(),
             average: HashMap::new(),
             best: HashMap::new(),
+            observed: Observed::default(),
         }
     }
 
@@ -227,6 +231,41 @@ impl<M: Trainable> Trainer<M> {
     /// When a loss or gradient is not finite (the parameters are those before the batch), a shape does
     /// not fit, a file cannot be written, or the user interrupts (the model stays usable).
     pub fn fit(&mut self, loader: &DataLoader) -> Result<History> {
+        let library = env!("CARGO_PKG_NAME");
+        self.observed = Observed::started("Trainer", library, || self.params(loader));
+        let result = self.fit_told(loader);
+        let observed = std::mem::take(&mut self.observed);
+        if observed.is_observed() {
+            let vars = self.model.vars();
+            let parameters = Parameters(&vars);
+            observed.ended(match &result {
+                Ok(_) => Outcome::Fitted(&parameters),
+                Err(NnError::Interrupted { .. }) => Outcome::Interrupted,
+                Err(error) => Outcome::Failed(error.to_string()),
+            });
+        }
+        result
+    }
+
+    /// What a tracker is told of the run.
+    fn params(&self, loader: &DataLoader) -> Vec<(String, String)> {
+        let mut params = vec![
+            ("epochs", self.epochs.to_string()),
+            ("rows", loader.rows().to_string()),
+            ("batches", loader.batches().to_string()),
+            ("optimizer", self.optimizer.name().to_owned()),
+            ("learning_rate", self.optimizer.learning_rate().to_string()),
+            ("loss", self.loss.name().to_owned()),
+            ("schedule", format!("{:?}", self.schedule)),
+            ("accumulation", self.accumulate.to_string()),
+            ("seed", self.seed.to_string()),
+        ];
+        params.extend(self.clip_norm.map(|norm| ("clip_norm", norm.to_string())));
+        params.extend(self.average_decay.map(|decay| ("average_decay", decay.to_string())));
+        params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn fit_told(&mut self, loader: &DataLoader) -> Result<History> {
         if loader.batches() == 0 {
             return Err(NnError::NoData);
         }
@@ -501,6 +540,7 @@ impl<M: Trainable> Trainer<M> {
     }
 
     fn emit(&mut self, event: &Event) -> Result<Flow> {
+        self.observed.event(event);
         let mut flow = Flow::Continue;
         for consumer in &mut self.consumers {
             if consumer.on_event(event, &self.position.history)? == Flow::Stop {

@@ -188,15 +188,14 @@ fn plain(outputs: &[Value]) -> String {
     };
     let mut all = String::new();
     for output in outputs {
-        match output.get("text") {
-            Some(stream) => all.push_str(&text(stream)),
-            None => {
-                let shown = text(&output["data"]["text/plain"]);
-                if !shown.is_empty() {
-                    all.push_str(shown.trim_end());
-                    all.push('\n');
-                }
-            }
+        if let Some(stream) = output.get("text") {
+            all.push_str(&text(stream));
+            continue;
+        }
+        let shown = text(&output["data"]["text/plain"]);
+        if !shown.is_empty() {
+            all.push_str(shown.trim_end());
+            all.push('\n');
         }
     }
     all

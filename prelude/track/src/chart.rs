@@ -72,7 +72,7 @@ pub(crate) fn lines(title: &str, series: &[Series]) -> String {
         let places: Vec<String> = shown
             .map(|(_, point)| point)
             .filter(finite)
-            .map(|point| place(point))
+            .map(place)
             .map(|(x, y)| format!("{x:.1},{y:.1}"))
             .collect();
         let _ = write!(

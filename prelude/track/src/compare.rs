@@ -20,7 +20,7 @@ const CHARTS: usize = 8;
 /// If one of the runs does not exist, or the backend fails.
 pub fn compare<S: AsRef<str>>(ids: &[S]) -> Result<Comparison> {
     let runs = ids.iter().map(|id| find(id.as_ref())).collect::<Result<_>>()?;
-    Comparison::new(runs).with_charts(&*session()?.tracker())
+    Ok(Comparison::new(runs).with_charts(&*session()?.tracker()))
 }
 
 /// Runs side by side.
@@ -39,7 +39,7 @@ impl Comparison {
         Self { runs, charts: Vec::new() }
     }
 
-    fn with_charts(mut self, tracker: &dyn Tracker) -> Result<Self> {
+    fn with_charts(mut self, tracker: &dyn Tracker) -> Self {
         let names: Vec<String> = metrics(&self.runs)
             .into_iter()
             .filter(|name| !name.starts_with("system/"))
@@ -62,7 +62,7 @@ impl Comparison {
                 self.charts.push((name, lines));
             }
         }
-        Ok(self)
+        self
     }
 
     /// As a frame, one row per run; see [`runs`].

@@ -99,7 +99,9 @@ impl Render for Lineage {
             let _ = writeln!(text, "{indent}{arrow}{what} {which}  {details}");
         }
         let mut table = Table::new(["", "", "details"].map(Heading::new).to_vec());
-        rows.into_iter().for_each(|row| table.push(row.map(Some).to_vec()));
+        for row in rows {
+            table.push(row.map(Some).to_vec());
+        }
         MimeBundle::text(text.trim_end().to_owned()).with_html(table.to_html())
     }
 }

@@ -110,6 +110,7 @@ pub fn demote(name: &str, alias: &str) -> Result<()> {
 ///
 /// # Errors
 /// If there is no such version, or the backend fails.
+#[expect(clippy::needless_pass_by_value, reason = "numbers and literals are what is passed")]
 pub fn tag_version(name: &str, version: u32, key: &str, value: impl ToString) -> Result<()> {
     crate::record::check_key("tag", key)?;
     session()?.tracker().set_version_tag(name, version, key, &value.to_string())

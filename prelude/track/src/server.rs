@@ -62,15 +62,14 @@ pub fn start_server() -> Result<ServerPage> {
     let known = running().as_mut().and_then(|running| {
         matches!(running.child.try_wait(), Ok(None)).then(|| running.uri.clone())
     });
-    let uri = match known {
-        Some(uri) => uri,
-        None => {
-            let started = start()?;
-            let uri = started.uri.clone();
-            let old = running().replace(started);
-            drop(old);
-            uri
-        }
+    let uri = if let Some(uri) = known {
+        uri
+    } else {
+        let started = start()?;
+        let uri = started.uri.clone();
+        let old = running().replace(started);
+        drop(old);
+        uri
     };
     session::set_uri(&uri)?;
     Ok(ServerPage { uri })

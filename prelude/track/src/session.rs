@@ -36,6 +36,7 @@ struct State {
     goals: BTreeMap<String, String>,
 }
 
+static LEAVE: Once = Once::new();
 static STATE: Mutex<Option<State>> = Mutex::new(None);
 
 fn state() -> MutexGuard<'static, Option<State>> {
@@ -78,7 +79,6 @@ pub fn set_uri(uri: &str) -> Result<()> {
         return Err(TrackError::Uri { uri: split_credentials(uri).0, reason });
     };
     let session = Session::open(Arc::new(journal), server)?;
-    static LEAVE: Once = Once::new();
     LEAVE.call_once(|| oxilab_runtime::register_exit_hook(leave));
     // Dropped after the lock: the last handle of a run waits for its records.
     let old = with(|state| {
@@ -156,7 +156,7 @@ pub fn resume_run(id: &str) -> Result<Run> {
 pub(crate) fn activate(run: &Run) {
     with(|state| {
         // Those that were dropped ended then.
-        state.started.retain(|run| run.is_held());
+        state.started.retain(WeakRun::is_held);
         state.started.push(run.downgrade());
     });
 }

@@ -244,17 +244,15 @@ impl Sending<'_> {
         }
         match self.server.log_batch(remote, batch) {
             Err(error) if error.is_transient() => Err(error),
-            Err(error) => match batches::halves(batch) {
-                Some((left, right)) => {
+            Err(error) => {
+                if let Some((left, right)) = batches::halves(batch) {
                     self.batch(remote, &left)?;
-                    self.batch(remote, &right)
+                    return self.batch(remote, &right);
                 }
-                None => {
-                    let what = batches::name(batch);
-                    self.report.refused.push(format!("{what} of run {}: {error}", self.run));
-                    Ok(())
-                }
-            },
+                let what = batches::name(batch);
+                self.report.refused.push(format!("{what} of run {}: {error}", self.run));
+                Ok(())
+            }
             Ok(()) => Ok(()),
         }
     }

@@ -26,7 +26,7 @@ impl Sampler {
         let run = run.downgrade();
         let (stop, stopped) = channel::<()>();
         let sample = move || {
-            let (mut busy, mut step, mut pause) = (processor(), 0_i64, FIRST);
+            let (mut busy, mut number, mut pause) = (processor(), 0_i64, FIRST);
             loop {
                 let ended = stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
                 pause = EVERY;
@@ -35,10 +35,10 @@ impl Sampler {
                 busy = now;
                 match run.upgrade() {
                     // A run that has ended takes no more.
-                    Some(run) => drop(run.log_metrics(metrics, step)),
+                    Some(run) => drop(run.log_metrics(metrics, number)),
                     None => return,
                 }
-                step += 1;
+                number += 1;
                 if ended {
                     return;
                 }

@@ -44,22 +44,17 @@ impl Mlflow {
     ) -> Result<ModelVersion> {
         check_name("model", name)?;
         let run = if run.is_empty() { self.run_for(name)? } else { run.to_owned() };
-        let (source, model) = match self.log_model(name, &run)? {
-            Some(logged) => {
-                self.put_files(files, &logged.root, &logged.id, &run)?;
-                let body = json!({ "model_id": logged.id, "status": "LOGGED_MODEL_READY" });
-                self.http.patch(&format!("mlflow/logged-models/{}", logged.id), &body)?;
-                let body = json!({
-                    "run_id": run, "models": [{ "model_id": logged.id, "step": 0 }],
-                });
-                self.http.post("mlflow/runs/outputs", &body)?;
-                (format!("models:/{}", logged.id), logged.id)
-            }
-            None => {
-                let root = format!("{}/models/{}", self.root(&run)?, uuid::Uuid::new_v4().simple());
-                self.put_files(files, &root, "", &run)?;
-                (format!("mlflow-artifacts:/{root}"), String::new())
-            }
+        let (source, model) = if let Some(logged) = self.log_model(name, &run)? {
+            self.put_files(files, &logged.root, &logged.id, &run)?;
+            let body = json!({ "model_id": logged.id, "status": "LOGGED_MODEL_READY" });
+            self.http.patch(&format!("mlflow/logged-models/{}", logged.id), &body)?;
+            let body = json!({ "run_id": run, "models": [{ "model_id": logged.id, "step": 0 }] });
+            self.http.post("mlflow/runs/outputs", &body)?;
+            (format!("models:/{}", logged.id), logged.id)
+        } else {
+            let root = format!("{}/models/{}", self.root(&run)?, uuid::Uuid::new_v4().simple());
+            self.put_files(files, &root, "", &run)?;
+            (format!("mlflow-artifacts:/{root}"), String::new())
         };
         self.ensure_model(name)?;
         let mut body =

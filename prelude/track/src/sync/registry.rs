@@ -81,13 +81,12 @@ fn send_version(
             break;
         }
     }
-    let remote = match remote {
-        Some(remote) => remote,
-        None => {
-            let run = journal.sent(&version.run_id, uri)?.unwrap_or_default().remote;
-            let tags = [(KEY.to_owned(), key)];
-            server.put_version(&version.name, folder, &run, &tags)?.version
-        }
+    let remote = if let Some(remote) = remote {
+        remote
+    } else {
+        let run = journal.sent(&version.run_id, uri)?.unwrap_or_default().remote;
+        let tags = [(KEY.to_owned(), key)];
+        server.put_version(&version.name, folder, &run, &tags)?.version
     };
     journal.set_sent_version(&version.name, version.version, uri, remote)?;
     Ok(remote)
