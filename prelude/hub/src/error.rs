@@ -19,25 +19,17 @@ pub enum HubError {
         reason: &'static str,
     },
     /// The hub says no.
-    #[error("the hub has no {repo}/{file} at revision {revision}: {reason}")]
+    #[error("the hub does not give {file}: {reason}")]
     Refused {
-        /// The repository.
-        repo: String,
-        /// The revision.
-        revision: String,
-        /// The file.
+        /// Repository, file and revision.
         file: String,
         /// Why, and what to do.
         reason: String,
     },
     /// The hub cannot be reached, and the cache does not hold the file.
-    #[error(
-        "{repo}/{file} is not in the cache {}, and {reason}", cache.display()
-    )]
+    #[error("{file} is not in the cache {}, and {reason}", cache.display())]
     NotCached {
-        /// The repository.
-        repo: String,
-        /// The file.
+        /// Repository and file.
         file: String,
         /// The cache folder.
         cache: PathBuf,

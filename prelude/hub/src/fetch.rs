@@ -328,8 +328,7 @@ impl<'a> Remote<'a> {
 
     fn unreachable(&self, wanted: &Wanted<'_>, error: &ureq::Error) -> HubError {
         HubError::NotCached {
-            repo: wanted.repo.to_owned(),
-            file: wanted.file.to_owned(),
+            file: format!("{}/{}", wanted.repo, wanted.file),
             cache: self.cache.to_owned(),
             reason: format!("{} cannot be reached: {error}", self.endpoint),
         }
@@ -432,9 +431,7 @@ fn refusal(wanted: &Wanted<'_>, response: &Response<Body>, token: bool) -> HubEr
 
 fn refused(wanted: &Wanted<'_>, reason: impl Into<String>) -> HubError {
     HubError::Refused {
-        repo: wanted.repo.to_owned(),
-        revision: wanted.revision.to_owned(),
-        file: wanted.file.to_owned(),
+        file: format!("{}/{} at revision {}", wanted.repo, wanted.file, wanted.revision),
         reason: reason.into(),
     }
 }

@@ -232,8 +232,7 @@ impl Hub {
 
     fn absent(&self, repo: &str, file: &str, reason: &str) -> HubError {
         HubError::NotCached {
-            repo: repo.to_owned(),
-            file: file.to_owned(),
+            file: format!("{repo}/{file}"),
             cache: self.cache.clone(),
             reason: reason.to_owned(),
         }
