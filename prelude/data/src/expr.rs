@@ -15,7 +15,6 @@ pub trait ExprExt {
     /// assert_eq!(df.filter_expr(col("n").one_of([2, 7]).not())?.height(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
     fn one_of<V, P: ?Sized>(self, values: V) -> Expr
     where
         Series: NamedFrom<V, P>;

@@ -68,7 +68,6 @@ pub(super) fn judge(text: String, expectation: &Expectation, seen: Seen) -> Outc
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm per rule")]
 fn see(rule: &Rule, df: &DataFrame) -> Result<Seen> {
     const DOING: &str = "checking";
     let whole = |held: bool, observed: String| Ok(Seen::Whole { held, observed });

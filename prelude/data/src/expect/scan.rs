@@ -211,7 +211,8 @@ fn climbs(column: &Column) -> Result<bool> {
     if !column.dtype().is_integer() || column.null_count() > 0 {
         return Ok(false);
     }
-    let values = column.cast_with_options(&DataType::Int64, polars::chunked_array::cast::CastOptions::NonStrict)?;
+    let values = column
+        .cast_with_options(&DataType::Int64, polars::chunked_array::cast::CastOptions::NonStrict)?;
     let values = values.i64()?;
     let mut before = None;
     let above = |value: i64| before.replace(value).is_none_or(|before| before < value);
