@@ -19,6 +19,14 @@ pub enum LlmError {
         /// Where it was looked for.
         folder: PathBuf,
     },
+    /// The name is no file or folder, and the hub did not give it either.
+    #[error("there is no file or folder {id:?}, so it was looked for on the hub: {source}")]
+    Hub {
+        /// What was asked for.
+        id: String,
+        /// What the hub said.
+        source: oxilab_hub::HubError,
+    },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
@@ -90,6 +98,17 @@ pub enum LlmError {
         value: String,
         /// What is allowed.
         expected: String,
+    },
+    /// A JSON Schema asks for something that output cannot be held to.
+    #[error(
+        "the JSON schema cannot be followed: {at}: {reason}; leave it out of the schema and check the \
+         output afterwards"
+    )]
+    Schema {
+        /// The place in the schema, as a JSON pointer.
+        at: String,
+        /// What is there.
+        reason: String,
     },
     /// Training examples are missing or have the wrong form.
     #[error("example {row}: {reason}")]

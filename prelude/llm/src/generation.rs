@@ -4,14 +4,7 @@ use std::time::{Duration, Instant};
 
 use oxilab_display::table::escape;
 use oxilab_display::{MimeBundle, Render};
-use oxilab_nn::Mode;
-use oxilab_runtime::cancel;
 use oxilab_runtime::display::Display;
-
-use crate::error::{LlmError, Result};
-use crate::llm::Llm;
-use crate::sampling::{Sampler, Sampling};
-use crate::text::tokenizer::Stream;
 
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +26,9 @@ pub struct Generation {
     pub tokens: Vec<u32>,
     /// Each token's log-probability under the model.
     pub logprobs: Vec<f32>,
+    /// For each place the most likely tokens with their log-probabilities, the best first: as many as
+    /// [`Sampling::with_top_logprobs`](crate::Sampling::with_top_logprobs) asks for.
+    pub top_logprobs: Vec<Vec<(u32, f32)>>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// How many of them were still in the cache.
@@ -100,7 +96,7 @@ impl Screen {
         Self { shown: None, drawn: Instant::now() }
     }
 
-    fn grow(&mut self, text: &str, tokens: usize, since: Instant) {
+    pub(crate) fn grow(&mut self, text: &str, tokens: usize, since: Instant) {
         if self.drawn.elapsed() < Duration::from_millis(120) {
             return;
         }
@@ -117,110 +113,4 @@ impl Screen {
         }
         self.drawn = Instant::now();
     }
-}
-
-/// How many tokens of a prompt are computed at a time: between them the interrupt is polled.
-const CHUNK: usize = 256;
-
-impl Llm {
-    pub(crate) fn run(
-        &mut self,
-        prompt: &[u32],
-        sampling: &Sampling,
-        mut screen: Option<&mut Screen>,
-    ) -> Result<Generation> {
-        sampling.check()?;
-        let started = Instant::now();
-        let (mut logits, cached_tokens) = self.read(prompt)?;
-        let prompt_time = started.elapsed();
-        let started = Instant::now();
-        let mut sampler = Sampler::new(sampling);
-        let mut seen = prompt.to_vec();
-        let mut stream = Stream::default();
-        let (mut text, mut tokens, mut logprobs) = (String::new(), Vec::new(), Vec::new());
-        let mut finish = Finish::Length;
-        let room = self.model.config().context - prompt.len();
-        for _ in 0..sampling.max_tokens.min(room) {
-            let (id, logprob) = sampler.next(&logits, &seen);
-            if self.tokenizer.is_end(id) {
-                finish = Finish::End;
-                break;
-            }
-            tokens.push(id);
-            logprobs.push(logprob);
-            seen.push(id);
-            text.push_str(&stream.push(&self.tokenizer, id)?);
-            if let Some(at) = stop_at(&text, &sampling.stop) {
-                text.truncate(at);
-                finish = Finish::Stop;
-                break;
-            }
-            if let Some(screen) = screen.as_deref_mut() {
-                screen.grow(&text, tokens.len(), started);
-            }
-            if cancel::requested() {
-                return Err(LlmError::Interrupted);
-            }
-            if tokens.len() < sampling.max_tokens.min(room) {
-                logits = self.step(&[id])?;
-            }
-        }
-        if finish != Finish::Stop {
-            text.push_str(&stream.finish(&self.tokenizer)?);
-        }
-        let generation = Generation {
-            text,
-            tokens,
-            logprobs,
-            prompt_tokens: prompt.len(),
-            cached_tokens,
-            finish,
-            prompt_time,
-            time: started.elapsed(),
-        };
-        if let Some(screen) = screen {
-            screen.draw(generation.render());
-        }
-        Ok(generation)
-    }
-
-    /// The logits after a prompt, of which the part that is still in the cache is not read again.
-    fn read(&mut self, prompt: &[u32]) -> Result<(Vec<f32>, usize)> {
-        let Some(last) = prompt.len().checked_sub(1) else { return Err(LlmError::EmptyPrompt) };
-        let context = self.model.config().context;
-        if prompt.len() >= context {
-            return Err(LlmError::PromptTooLong { tokens: prompt.len(), context });
-        }
-        self.check_tokens(prompt)?;
-        let same = self.cached.iter().zip(prompt).take_while(|(a, b)| a == b).count().min(last);
-        self.cache.truncate(same);
-        self.cached.truncate(same);
-        let mut logits = Vec::new();
-        for part in prompt[same..].chunks(CHUNK) {
-            if cancel::requested() {
-                return Err(LlmError::Interrupted);
-            }
-            logits = self.step(part)?;
-        }
-        Ok((logits, same))
-    }
-
-    fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        let hidden = self.model.forward(tokens, &mut self.cache)?;
-        self.cached.extend_from_slice(tokens);
-        let last = hidden.narrow(0, tokens.len() - 1, 1)?;
-        Ok(self.model.logits(&last, Mode::eval())?.flatten_all()?.to_vec1()?)
-    }
-
-    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
-        let vocabulary = self.model.config().vocabulary;
-        match tokens.iter().find(|id| **id as usize >= vocabulary) {
-            Some(id) => Err(LlmError::TokenOutOfRange { id: *id, vocabulary }),
-            None => Ok(()),
-        }
-    }
-}
-
-fn stop_at(text: &str, stop: &[String]) -> Option<usize> {
-    stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
 }

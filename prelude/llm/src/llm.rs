@@ -8,8 +8,9 @@ use oxilab_nn::Mode;
 use oxilab_nn::memory::megabytes;
 
 use crate::error::{LlmError, Result};
-use crate::generation::{Generation, Screen};
+use crate::generation::Generation;
 use crate::model::{KvCache, Model, ModelConfig};
+use crate::pieces::Pieces;
 use crate::sampling::{Sampling, log_sum_exp};
 use crate::text::{ChatTemplate, Message, Tokenizer};
 use crate::tune::lora::Lora;
@@ -39,13 +40,45 @@ pub struct Llm {
 
 impl Llm {
     /// Loads a model from a GGUF file, or from a folder with `config.json`, `*.safetensors` and
-    /// `tokenizer.json`. Quantised weights stay quantised.
+    /// `tokenizer.json`. Quantised weights stay quantised. What is neither is taken for a name on the
+    /// Hugging Face hub, see [`Llm::from_hub`].
     ///
     /// # Errors
     /// When a file is missing, damaged, or of an architecture that is not supported.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if path.is_dir() { Self::load_folder(path) } else { Self::load_gguf(path) }
+        match path.to_str().filter(|name| is_hub_name(name) && !path.exists()) {
+            Some(name) => Self::from_hub(&oxilab_hub::Hub::new(), name),
+            None if path.is_dir() => Self::load_folder(path),
+            None => Self::load_gguf(path),
+        }
+    }
+
+    /// Loads a model of the hub: `OWNER/NAME` with safetensors, or `OWNER/NAME/FILE.gguf`. Files that
+    /// are in the cache are not loaded again.
+    ///
+    /// ```no_run
+    /// use oxilab_hub::Hub;
+    /// use oxilab_llm::Llm;
+    /// let hub = Hub::new().with_revision("main");
+    /// let llm = Llm::from_hub(&hub, "HuggingFaceTB/SmolLM2-135M-Instruct")?;
+    /// # Ok::<(), oxilab_llm::LlmError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the hub has no such model or cannot be reached, and as [`Llm::load`].
+    pub fn from_hub(hub: &oxilab_hub::Hub, name: &str) -> Result<Self> {
+        let failed = |source| LlmError::Hub { id: name.to_owned(), source };
+        let mut parts = name.splitn(3, '/');
+        let repo = [parts.next(), parts.next()].map(Option::unwrap_or_default).join("/");
+        if let Some(file) = parts.next() {
+            return Self::load_gguf(&hub.get(&repo, file).map_err(failed)?);
+        }
+        let wanted = |file: &str| {
+            !file.contains('/')
+                && [".json", ".safetensors", ".jinja"].iter().any(|ending| file.ends_with(ending))
+        };
+        Self::load_folder(&hub.snapshot(&repo, wanted).map_err(failed)?)
     }
 
     fn load_gguf(path: &Path) -> Result<Self> {
@@ -125,8 +158,7 @@ impl Llm {
     /// # Errors
     /// When the prompt is empty or too long, a setting is out of range, or the user interrupts.
     pub fn generate(&mut self, prompt: &str, sampling: &Sampling) -> Result<Generation> {
-        let tokens = self.tokenizer.encode(prompt, true)?;
-        self.run(&tokens, sampling, None)
+        self.pieces(prompt, sampling)?.generation()
     }
 
     /// As [`Llm::generate`], shown below the cell while it grows.
@@ -134,8 +166,16 @@ impl Llm {
     /// # Errors
     /// As [`Llm::generate`].
     pub fn stream(&mut self, prompt: &str, sampling: &Sampling) -> Result<Generation> {
+        self.pieces(prompt, sampling)?.show()
+    }
+
+    /// As [`Llm::generate`], piece by piece as the text grows.
+    ///
+    /// # Errors
+    /// As [`Llm::generate`]; the prompt is read before the first piece is asked for.
+    pub fn pieces(&mut self, prompt: &str, sampling: &Sampling) -> Result<Pieces<'_>> {
         let tokens = self.tokenizer.encode(prompt, true)?;
-        self.run(&tokens, sampling, Some(&mut Screen::new()))
+        Pieces::new(self, &tokens, sampling)
     }
 
     /// Goes on from token ids.
@@ -143,7 +183,7 @@ impl Llm {
     /// # Errors
     /// As [`Llm::generate`], and when an id is not in the vocabulary.
     pub fn generate_tokens(&mut self, prompt: &[u32], sampling: &Sampling) -> Result<Generation> {
-        self.run(prompt, sampling, None)
+        Pieces::new(self, prompt, sampling)?.generation()
     }
 
     /// Answers one message.
@@ -159,8 +199,20 @@ impl Llm {
     /// # Errors
     /// As [`Llm::chat`].
     pub fn answer(&mut self, messages: &[Message], sampling: &Sampling) -> Result<Generation> {
+        self.answer_pieces(messages, sampling)?.generation()
+    }
+
+    /// As [`Llm::answer`], piece by piece as the answer grows.
+    ///
+    /// # Errors
+    /// As [`Llm::answer`].
+    pub fn answer_pieces(
+        &mut self,
+        messages: &[Message],
+        sampling: &Sampling,
+    ) -> Result<Pieces<'_>> {
         let tokens = self.chat_tokens(messages)?;
-        self.run(&tokens, sampling, None)
+        Pieces::new(self, &tokens, sampling)
     }
 
     /// A conversation whose answers are shown while they grow; the cache is kept from turn to turn.
@@ -179,6 +231,15 @@ impl Llm {
     pub fn logprobs(&self, text: &str) -> Result<Vec<(u32, f32)>> {
         let tokens = self.tokenizer.encode(text, true)?;
         self.token_logprobs(&tokens)
+    }
+
+    /// The `n` most likely tokens after these, with their log-probabilities, the best first.
+    ///
+    /// # Errors
+    /// As [`Llm::generate_tokens`].
+    pub fn next_logprobs(&mut self, tokens: &[u32], n: usize) -> Result<Vec<(u32, f32)>> {
+        let (logits, _) = self.read(tokens)?;
+        Ok(crate::sampling::top(&logits, n))
     }
 
     fn token_logprobs(&self, tokens: &[u32]) -> Result<Vec<(u32, f32)>> {
@@ -256,6 +317,16 @@ impl Render for Llm {
     }
 }
 
+/// `OWNER/NAME` or `OWNER/NAME/…/FILE.gguf`; `FOLDER/FILE.gguf` is a path.
+fn is_hub_name(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    let plain = |part: &&str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    parts.iter().all(plain) && parts.len() > 1 && (parts.len() > 2) == name.ends_with(".gguf")
+}
+
 /// A conversation. Each answer is shown below the cell while it grows.
 pub struct Chat<'a> {
     llm: &'a mut Llm,
@@ -284,10 +355,7 @@ impl Chat<'_> {
     /// As [`Llm::chat`]; the conversation is then as before.
     pub fn say(&mut self, message: impl Into<String>) -> Result<Generation> {
         self.messages.push(Message::user(message));
-        let said = self
-            .llm
-            .chat_tokens(&self.messages)
-            .and_then(|tokens| self.llm.run(&tokens, &self.sampling, Some(&mut Screen::new())));
+        let said = self.llm.answer_pieces(&self.messages, &self.sampling).and_then(Pieces::show);
         match &said {
             Ok(said) => self.messages.push(Message::assistant(said.text.clone())),
             Err(_) => {
@@ -301,5 +369,21 @@ impl Chat<'_> {
     #[must_use]
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_on_the_hub_are_told_from_paths() {
+        for name in ["HuggingFaceTB/SmolLM2-135M", "a/b/c.gguf", "a/b/q4/c.gguf"] {
+            assert!(is_hub_name(name), "{name}");
+        }
+        for path in ["model.gguf", "models/x.gguf", "/a/b", "./a/b", "a/../b", "a/b/c", "a\\b/c d"]
+        {
+            assert!(!is_hub_name(path), "{path}");
+        }
     }
 }

@@ -1,8 +1,14 @@
 //! Choosing the next token.
 
+use std::sync::Arc;
+
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
+use serde_json::Value as Json;
+
+use crate::constrain::Constraint;
 use crate::error::{LlmError, Result};
+use crate::text::Tokenizer;
 
 /// How text is generated; greedy and 256 tokens at most unless set.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +21,8 @@ pub struct Sampling {
     pub(crate) repetition_penalty: f64,
     pub(crate) seed: u64,
     pub(crate) stop: Vec<String>,
+    pub(crate) top_logprobs: usize,
+    pub(crate) schema: Option<Arc<Json>>,
 }
 
 impl Default for Sampling {
@@ -28,6 +36,8 @@ impl Default for Sampling {
             repetition_penalty: 1.0,
             seed: 0,
             stop: Vec::new(),
+            top_logprobs: 0,
+            schema: None,
         }
     }
 }
@@ -95,6 +105,39 @@ impl Sampling {
         self
     }
 
+    /// Keeps the log-probabilities of the `n` most likely tokens at every place.
+    #[must_use]
+    pub fn with_top_logprobs(mut self, n: usize) -> Self {
+        self.top_logprobs = n;
+        self
+    }
+
+    /// Holds the output to JSON that fits this JSON Schema; `{}` is any JSON. Objects have their
+    /// properties in the schema's order and no others. Text that runs into `max_tokens` is cut short.
+    ///
+    /// ```no_run
+    /// use oxilab_llm::{Llm, Sampling, models};
+    /// use serde_json::json;
+    /// let person = json!({"type": "object", "required": ["name", "age"],
+    ///     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}});
+    /// let mut llm = Llm::load(models::smollm2()?)?;
+    /// let said = llm.chat("Ada is 36. Give name and age as JSON.",
+    ///     &Sampling::greedy().with_json_schema(person))?;
+    /// let person: serde_json::Value = serde_json::from_str(&said.text).expect("JSON");
+    /// # Ok::<(), oxilab_llm::LlmError>(())
+    /// ```
+    #[must_use]
+    pub fn with_json_schema(mut self, schema: Json) -> Self {
+        self.schema = Some(Arc::new(schema));
+        self
+    }
+
+    /// The constraint of the schema.
+    pub(crate) fn constraint(&self) -> Result<Option<Constraint>> {
+        let grammar = self.schema.as_deref().map(crate::constrain::grammar).transpose()?;
+        Ok(grammar.map(Constraint::new))
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let ranges = [
             ("temperature", self.temperature, (0.0..=100.0), "it must be in 0..=100"),
@@ -113,6 +156,7 @@ impl Sampling {
 }
 
 /// Draws tokens from logits.
+#[derive(Debug)]
 pub(crate) struct Sampler {
     settings: Sampling,
     rng: StdRng,
@@ -123,63 +167,143 @@ impl Sampler {
         Self { settings: settings.clone(), rng: StdRng::seed_from_u64(settings.seed) }
     }
 
-    /// The next token and its log-probability under the model itself (before penalty, temperature and
-    /// cuts).
-    #[expect(clippy::cast_possible_truncation, reason = "logits are f32, ids are u32")]
-    pub(crate) fn next(&mut self, logits: &[f32], seen: &[u32]) -> (u32, f32) {
-        let settings = &self.settings;
-        let log_sum = log_sum_exp(logits);
+    /// The next token and its log-probability under the model itself (before penalty, temperature,
+    /// cuts and constraint); `None` when the constraint leaves no token.
+    pub(crate) fn next(
+        &mut self,
+        logits: &[f32],
+        seen: &[u32],
+        constraint: Option<(&Constraint, &Tokenizer)>,
+    ) -> Option<(u32, f32)> {
         let mut scores = logits.to_vec();
-        if (settings.repetition_penalty - 1.0).abs() > f64::EPSILON {
-            let penalty = settings.repetition_penalty as f32;
-            let mut tokens = seen.to_vec();
-            tokens.sort_unstable();
-            tokens.dedup();
-            for token in tokens {
-                if let Some(score) = scores.get_mut(token as usize) {
-                    *score = if *score > 0.0 { *score / penalty } else { *score * penalty };
+        self.penalise(&mut scores, seen);
+        let mut id = self.pick(&scores);
+        if let Some((constraint, tokenizer)) = constraint {
+            // What the model wants is nearly always allowed; only else are all tokens looked at.
+            for tries in 0.. {
+                if constraint.allows(tokenizer, token(id)) {
+                    break;
                 }
+                scores[id] = f32::NEG_INFINITY;
+                if tries == 3 {
+                    let mask = constraint.mask(tokenizer, scores.len());
+                    for (score, allowed) in scores.iter_mut().zip(&mask) {
+                        if !allowed {
+                            *score = f32::NEG_INFINITY;
+                        }
+                    }
+                    if !mask.contains(&true) {
+                        return None;
+                    }
+                }
+                id = self.pick(&scores);
             }
         }
-        let id = if settings.temperature <= 0.0 { best(&scores) } else { self.draw(&scores) };
-        (id as u32, logits[id] - log_sum)
+        Some((token(id), logits[id] - log_sum_exp(logits)))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "logits are f32")]
+    fn penalise(&self, scores: &mut [f32], seen: &[u32]) {
+        if (self.settings.repetition_penalty - 1.0).abs() <= f64::EPSILON {
+            return;
+        }
+        let penalty = self.settings.repetition_penalty as f32;
+        let mut tokens = seen.to_vec();
+        tokens.sort_unstable();
+        tokens.dedup();
+        for token in tokens {
+            if let Some(score) = scores.get_mut(token as usize) {
+                *score = if *score > 0.0 { *score / penalty } else { *score * penalty };
+            }
+        }
+    }
+
+    fn pick(&mut self, scores: &[f32]) -> usize {
+        if self.settings.temperature <= 0.0 { best(scores) } else { self.draw(scores) }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "logits are f32")]
     fn draw(&mut self, scores: &[f32]) -> usize {
-        let settings = &self.settings;
-        let mut order: Vec<usize> = (0..scores.len()).collect();
-        let by_score = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
-        let k = if settings.top_k == 0 { order.len() } else { settings.top_k.min(order.len()) };
-        if k < order.len() {
-            order.select_nth_unstable_by(k, by_score);
-            order.truncate(k);
-        }
-        order.sort_unstable_by(by_score);
-        let max = scores[order[0]];
-        let temperature = settings.temperature as f32;
-        let mut weights: Vec<f64> =
-            order.iter().map(|id| f64::from((scores[*id] - max) / temperature).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        let mut kept = 0;
-        let mut mass = 0.0;
-        for weight in &weights {
-            if kept > 0 && (mass >= settings.top_p * total || *weight < settings.min_p) {
-                break;
+        let Sampling { temperature, top_k, top_p, min_p, .. } = self.settings;
+        let best = best(scores);
+        let temperature = temperature as f32;
+        let weights: Vec<f64> = scores
+            .iter()
+            .map(|score| f64::from((score - scores[best]) / temperature).exp())
+            .collect();
+        let kept = if top_k == 0 && top_p >= 1.0 {
+            (0..weights.len()).filter(|id| weights[*id] >= min_p).collect()
+        } else {
+            nucleus(&weights, top_k, top_p, min_p)
+        };
+        let mass: f64 = kept.iter().map(|id| weights[*id]).sum();
+        let mut at = self.rng.random::<f64>() * mass;
+        for id in kept {
+            at -= weights[id];
+            if at < 0.0 {
+                return id;
             }
-            mass += weight;
+        }
+        best
+    }
+}
+
+/// The most likely tokens, at most `k` of them (0 is any number), that together have the share `top_p`
+/// of the weight, none below `min_p`; the best is always among them. Only as many are sorted as need be.
+fn nucleus(weights: &[f64], k: usize, top_p: f64, min_p: f64) -> Vec<usize> {
+    let all = weights.len();
+    let most = if k == 0 { all } else { k.min(all) };
+    let mut count = most.min(256);
+    loop {
+        let order = largest(all, count, |id| weights[id]);
+        let total: f64 = match k {
+            0 => weights.iter().sum(),
+            _ => largest(all, most, |id| weights[id]).iter().map(|id| weights[*id]).sum(),
+        };
+        let (mut kept, mut mass) = (0, 0.0);
+        for id in &order {
+            if kept > 0 && (mass >= top_p * total || weights[*id] < min_p) {
+                return order[..kept].to_vec();
+            }
+            mass += weights[*id];
             kept += 1;
         }
-        weights.truncate(kept);
-        let mut at = self.rng.random::<f64>() * mass;
-        for (place, weight) in weights.iter().enumerate() {
-            at -= weight;
-            if at < 0.0 {
-                return order[place];
-            }
+        if count == most {
+            return order;
         }
-        order[kept - 1]
+        count = most.min(count * 4);
     }
+}
+
+/// The `n` ids with the largest values, the largest first, of equal ones the first.
+fn largest(all: usize, n: usize, value: impl Fn(usize) -> f64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..all).collect();
+    // Of numbers and what is none: weights of a damaged model give NaN.
+    let by_value = |a: &usize, b: &usize| value(*b).total_cmp(&value(*a)).then(a.cmp(b));
+    if n == 0 {
+        return Vec::new();
+    }
+    if n < all {
+        order.select_nth_unstable_by(n - 1, by_value);
+        order.truncate(n);
+    }
+    order.sort_unstable_by(by_value);
+    order
+}
+
+/// The `n` most likely tokens with their log-probabilities, the best first.
+pub(crate) fn top(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
+    let n = n.min(logits.len());
+    if n == 0 {
+        return Vec::new();
+    }
+    let sum = log_sum_exp(logits);
+    let order = largest(logits.len(), n, |id| f64::from(logits[id]));
+    order.into_iter().map(|id| (token(id), logits[id] - sum)).collect()
+}
+
+fn token(id: usize) -> u32 {
+    u32::try_from(id).unwrap_or(u32::MAX)
 }
 
 pub(crate) fn best(scores: &[f32]) -> usize {
@@ -203,8 +327,9 @@ mod tests {
 
     fn drawn(settings: &Sampling) -> Vec<u32> {
         let mut sampler = Sampler::new(settings);
-        let mut tokens: Vec<u32> =
-            (0..400).map(|_| sampler.next(&[2.0, 1.0, 0.0, -1.0], &[]).0).collect();
+        let mut tokens: Vec<u32> = (0..400)
+            .map(|_| sampler.next(&[2.0, 1.0, 0.0, -1.0], &[], None).expect("a token").0)
+            .collect();
         tokens.sort_unstable();
         tokens.dedup();
         tokens
@@ -226,12 +351,13 @@ mod tests {
         let draw = |seed| {
             let mut sampler =
                 Sampler::new(&Sampling::greedy().with_temperature(1.0).with_seed(seed));
-            (0..20).map(|_| sampler.next(&[1.0, 1.0, 1.0], &[]).0).collect::<Vec<_>>()
+            (0..20).map(|_| sampler.next(&[1.0, 1.0, 1.0], &[], None)).collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
         let mut sampler = Sampler::new(&Sampling::greedy().with_repetition_penalty(2.0));
-        assert_eq!(sampler.next(&[1.0, 0.9], &[0]).0, 1);
+        assert_eq!(sampler.next(&[1.0, 0.9], &[0], None).map(|(id, _)| id), Some(1));
+        assert_eq!(top(&[0.0, 3.0, 1.0], 2).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
         assert!(Sampling::greedy().with_top_p(0.0).check().is_err());
     }
 }

@@ -2,7 +2,9 @@
 //! model.
 
 use oxilab_llm::error::Result;
-use oxilab_llm::{Example, Finish, Llm, LlmError, Lora, Message, Sampling, SftTrainer, models};
+use oxilab_llm::{
+    Example, Finish, Llm, LlmError, Lora, Message, Quant, Sampling, SftTrainer, models,
+};
 use serde_json::Value;
 
 fn llm() -> Result<Llm> {
@@ -27,39 +29,55 @@ fn tokens_are_those_of_llama_cpp() -> Result<()> {
     Ok(())
 }
 
-/// Fed with llama.cpp's own tokens, the model finds the same next token wherever llama.cpp's two best
-/// are further apart than the rounding of quantised dot products (activations are rounded to 8 bits
-/// there and here, and summed in another order), and its log-probabilities are as near as that rounding
-/// allows.
+/// Fed with llama.cpp's own tokens, the model is asked for the next one at 168 places.
+///
+/// Neither side computes exactly: both round activations to 8 bits before each product, llama.cpp also
+/// holds keys and values in 16 bits, and they sum in different orders. So `exact.json` has the same
+/// model in plain `f32`: llama.cpp finds its best token at 161 places and its log-probabilities are
+/// 0.036 from it in the mean. What is asked of this side is to be no further away than llama.cpp is, to
+/// differ from llama.cpp only where the two best tokens lie closer together than those errors, and to
+/// be no more often wrong.
 #[test]
-fn greedy_text_is_that_of_llama_cpp() -> Result<()> {
+fn greedy_text_is_that_of_llama_cpp_up_to_its_rounding() -> Result<()> {
     let mut llm = llm()?;
-    let (mut same, mut all, mut apart, mut worst) = (0, 0, 0.0, 0.0f64);
-    for golden in goldens()["completions"].as_array().expect("a list") {
+    let exact: Value = serde_json::from_str(include_str!("goldens/exact.json")).expect("JSON");
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let (mut all, mut same, mut right, mut theirs_right) = (0.0, 0.0, 0.0, 0.0);
+    let (mut ours_off, mut theirs_off, mut apart) = (0.0, 0.0, 0.0);
+    let completions = goldens()["completions"].as_array().expect("a list").clone();
+    for (golden, exact) in completions.iter().zip(exact["completions"].as_array().expect("a list"))
+    {
         let prompt = llm.tokenizer().encode(golden["prompt"].as_str().expect("a text"), false)?;
         let theirs = ids(&golden["tokens"]);
-        let ends = theirs.iter().position(|id| llm.tokenizer().is_end(*id));
-        for at in 0..ends.unwrap_or(theirs.len()) {
+        for (at, token) in theirs.iter().enumerate() {
             let fed = [&prompt[..], &theirs[..at]].concat();
-            let said = llm.generate_tokens(&fed, &Sampling::greedy().with_max_tokens(1))?;
-            let best = &golden["best"][at];
-            let number = |rank: usize| best[rank][1].as_f64().expect("a number");
-            all += 1;
-            if said.tokens[..] == theirs[at..=at] {
-                same += 1;
-                let far = (f64::from(said.logprobs[0]) - number(0)).abs();
-                apart += far;
-                worst = worst.max(far);
-            } else {
-                let gap = number(0) - number(1);
-                println!("token {at} of {:?}: gap {gap:.3}", golden["prompt"]);
-                assert!(gap < 0.35, "token {at} of {}: gap {gap}", golden["prompt"]);
+            let scored = llm.next_logprobs(&fed, 50)?;
+            let (best, _) = scored[0];
+            let logprob = scored.iter().find(|(id, _)| id == token).map(|(_, logprob)| *logprob);
+            let logprob = f64::from(logprob.expect("llama.cpp's token is among the best 50"));
+            let [exact_best, exact_theirs] = [number(&exact[at][0]), number(&exact[at][2])];
+            let (first, second) = (&golden["best"][at][0], &golden["best"][at][1]);
+            all += 1.0;
+            same += f64::from(u8::from(best == *token));
+            right += f64::from(u8::from(f64::from(best) == exact_best));
+            theirs_right += f64::from(u8::from(f64::from(*token) == exact_best));
+            ours_off += (logprob - exact_theirs).abs();
+            theirs_off += (number(&first[1]) - exact_theirs).abs();
+            apart += (logprob - number(&first[1])).abs();
+            if best != *token {
+                let gap = number(&first[1]) - number(&second[1]);
+                println!("token {at} of {:?}: {best} for {token}, gap {gap:.3}", golden["prompt"]);
+                assert!(gap < 0.4, "token {at} of {}: a gap of {gap}", golden["prompt"]);
             }
         }
     }
-    println!("{same} of {all} tokens, mean {:.4}, worst {worst:.4}", apart / f64::from(same));
-    assert!(same * 100 >= all * 97, "{same} of {all} tokens are those of llama.cpp");
-    assert!(apart / f64::from(same) < 0.06, "log-probabilities are {apart} apart");
+    println!("of {all}: {same} as llama.cpp, {right} as f32 (llama.cpp {theirs_right})");
+    let (ours, theirs, apart) = (ours_off / all, theirs_off / all, apart / all);
+    println!(
+        "mean distance: {ours:.4} from f32 (llama.cpp {theirs:.4}), {apart:.4} from llama.cpp"
+    );
+    assert!(same >= 160.0 && right + 1.0 >= theirs_right, "{same} {right} {theirs_right}");
+    assert!(ours < 1.1 * theirs && apart < 0.05, "{ours} {theirs} {apart}");
     Ok(())
 }
 
@@ -137,23 +155,23 @@ fn qlora_teaches_and_its_adapter_is_saved_loaded_and_merged() -> Result<()> {
     let held = model.model().bytes();
     let lora = Lora::new(8).with_targets(&["q_proj", "v_proj", "down_proj"]);
     let history = SftTrainer::new(lora)
-        .with_epochs(10)
-        .with_batch_size(2)
-        .with_learning_rate(2e-3)
+        .with_epochs(6)
+        .with_batch_size(1)
+        .with_learning_rate(3e-3)
         .with_gradient_checkpointing()
         .quiet()
         .fit(&mut model, &examples())?;
     let losses = history.metric("train_loss");
-    assert!(losses[9] < 0.1 * losses[0], "{losses:?}");
+    assert!(losses[5] < 0.1 * losses[0], "{losses:?}");
     // The base is still held in four bits.
     assert_eq!(model.model().bytes(), held);
     let greedy = Sampling::greedy().with_max_tokens(12);
     let taught = model.chat("Say white.", &greedy)?.text;
-    assert!(taught.contains("ork white zork!"), "{taught}");
+    assert!(taught.contains("Zork white zork!"), "{taught}");
     model.save_adapter(&adapter)?;
 
     let mut again = llm()?;
-    assert!(!again.chat("Say white.", &greedy)?.text.contains("ork"));
+    assert!(!again.chat("Say white.", &greedy)?.text.contains("ork "));
     again.load_adapter(&adapter)?;
     assert_eq!(again.chat("Say white.", &greedy)?.text, taught);
     again.merge()?;
@@ -161,6 +179,48 @@ fn qlora_teaches_and_its_adapter_is_saved_loaded_and_merged() -> Result<()> {
 
     let mut whole = Llm::load(&merged)?;
     assert_eq!(whole.chat("Say white.", &greedy)?.text, taught);
+    // As GGUF in the types of the original: as small, and still taught.
+    let file = folder.path().join("merged.gguf");
+    whole.save_gguf_as(&file, Quant::Q4_1)?;
+    let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    let (ours, original) = (size(&file), size(&models::smollm2()?));
+    assert!(ours.abs_diff(original) < original / 100, "{ours} {original}");
+    let mut small = Llm::load(&file)?;
+    let said = small.chat("Say white.", &greedy)?.text;
+    assert!(said.contains("white zork!"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_model_written_again_is_the_same_and_types_cost_what_they_should() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("again.gguf");
+    let model = llm()?;
+    model.save_gguf(&path)?;
+    let again = Llm::load(&path)?;
+    let text = "The cat sat on the mat and looked out of the window at the rain.";
+    assert_eq!(again.perplexity(text)?, model.perplexity(text)?);
+    assert_eq!(again.model().bytes(), model.model().bytes());
+    assert_eq!(again.template()?.source(), model.template()?.source());
+    let report = model.compare_quants(text, &[Quant::Q8_0, Quant::Q4_0])?;
+    let [before, eight, four] = &report.rows[..] else { panic!("three rows") };
+    assert!((eight.perplexity / before.perplexity - 1.0).abs() < 0.02, "{report:?}");
+    assert!(four.bytes < before.bytes && before.bytes < eight.bytes, "{report:?}");
+    assert!(four.perplexity < 2.0 * before.perplexity, "{report:?}");
+    Ok(())
+}
+
+#[test]
+fn answers_are_held_to_a_schema() -> Result<()> {
+    let mut llm = llm()?;
+    let schema = serde_json::json!({"type": "object", "required": ["city", "country", "population"],
+        "properties": {"city": {"type": "string"}, "country": {"enum": ["France", "Italy"]},
+            "population": {"type": "integer"}}});
+    let sampling = Sampling::greedy().with_max_tokens(60).with_json_schema(schema);
+    let said = llm.chat("Tell me about Paris as JSON.", &sampling)?;
+    let value: Value = serde_json::from_str(&said.text).expect("JSON");
+    assert_eq!((&value["city"], &value["country"]), (&"Paris".into(), &"France".into()));
+    assert!(value["population"].is_i64() && said.finish == Finish::End, "{}", said.text);
     Ok(())
 }
 

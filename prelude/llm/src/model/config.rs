@@ -121,12 +121,13 @@ impl ModelConfig {
         let head_dim = number("attention.key_length")
             .or_else(|| hidden.checked_div(heads))
             .unwrap_or_default();
+        let rope_dims = number("rope.dimension_count").unwrap_or(head_dim);
         let rope_factors = if gguf.tensors().contains_key("rope_freqs.weight") {
             let factors =
                 gguf.tensor("rope_freqs.weight")?.dequantize(&candle_core::Device::Cpu)?;
             Some(factors.flatten_all()?.to_vec1()?)
         } else {
-            None
+            gguf_scaling(gguf, name, rope_dims)?
         };
         let vocabulary = gguf.tensors().get("token_embd.weight").map(|info| info.shape[0]);
         let config = Self {
@@ -139,7 +140,7 @@ impl ModelConfig {
             heads,
             kv_heads: number("attention.head_count_kv").unwrap_or(heads),
             head_dim,
-            rope_dims: number("rope.dimension_count").unwrap_or(head_dim),
+            rope_dims,
             rope_theta: gguf.float(&format!("{name}.rope.freq_base")).unwrap_or(10_000.0),
             rope_factors,
             eps: gguf.float(&format!("{name}.attention.layer_norm_rms_epsilon")).unwrap_or(1e-5),
@@ -228,8 +229,11 @@ impl ModelConfig {
     }
 
     /// `config.json` for a model saved in Hugging Face's layout.
-    #[must_use]
-    pub fn to_json(&self, bos: Option<u32>, eos: &[u32]) -> Json {
+    ///
+    /// # Errors
+    /// When the rotary scaling, read from a GGUF file, is none that `config.json` can say.
+    pub fn to_json(&self, bos: Option<u32>, eos: &[u32]) -> Result<Json> {
+        let scaling = self.scaling()?;
         let mut json = serde_json::json!({
             "architectures": [self.architecture.class()],
             "model_type": self.architecture.name(),
@@ -249,8 +253,17 @@ impl ModelConfig {
             "mlp_bias": false,
             "torch_dtype": "float32",
         });
+        if let Some(scaling) = &scaling {
+            json["rope_scaling"] = scaling.clone();
+        }
+        if self.rope_dims != self.head_dim {
+            #[expect(clippy::cast_precision_loss, reason = "heads are narrow")]
+            let part = self.rope_dims as f64 / self.head_dim as f64;
+            json["partial_rotary_factor"] = part.into();
+        }
         if let Some(window) = self.window {
             json["sliding_window"] = window.into();
+            json["use_sliding_window"] = true.into();
         }
         if let Some(bos) = bos {
             json["bos_token_id"] = bos.into();
@@ -260,7 +273,45 @@ impl ModelConfig {
             [one] => json["eos_token_id"] = (*one).into(),
             many => json["eos_token_id"] = many.into(),
         }
-        json
+        Ok(json)
+    }
+
+    /// The settings that give the divisors of the rotary frequencies; GGUF only has the divisors.
+    fn scaling(&self) -> Result<Option<Json>> {
+        let Some(factors) = &self.rope_factors else { return Ok(None) };
+        let last = factors.last().copied().unwrap_or(1.0);
+        if factors.iter().all(|factor| (factor - last).abs() < 1e-6) {
+            return Ok(Some(serde_json::json!({"rope_type": "linear", "factor": last})));
+        }
+        for power in 4..24 {
+            let llama3 = serde_json::json!({
+                "rope_type": "llama3", "factor": last, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0, "original_max_position_embeddings": 1u64 << power,
+            });
+            let made = rope_factors(&llama3, self.rope_dims, self.rope_theta)?.unwrap_or_default();
+            if made.iter().zip(factors).all(|(a, b)| (a - b).abs() < 1e-3 * b.abs()) {
+                return Ok(Some(llama3));
+            }
+        }
+        Err(LlmError::Unsupported {
+            what: "this rotary scaling in config.json".to_owned(),
+            supported: "linear and llama3; save the model as GGUF",
+        })
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "factors are kept as f32")]
+fn gguf_scaling(gguf: &Gguf, name: &str, dims: usize) -> Result<Option<Vec<f32>>> {
+    match gguf.text(&format!("{name}.rope.scaling.type")) {
+        None | Some("none") => Ok(None),
+        Some("linear") => {
+            let factor = gguf.float(&format!("{name}.rope.scaling.factor")).unwrap_or(1.0);
+            Ok(Some(vec![factor as f32; dims.min(1 << 16) / 2]))
+        }
+        Some(other) => Err(LlmError::Unsupported {
+            what: format!("rotary scaling {other:?}"),
+            supported: "none, linear and that of Llama 3",
+        }),
     }
 }
 
@@ -326,6 +377,13 @@ mod tests {
         let factors = rope_factors(&rope, 64, 500_000.0)?.unwrap_or_default();
         assert!((factors[0] - 1.0).abs() < 1e-6 && (factors[31] - 32.0).abs() < 1e-6);
         assert!(factors.windows(2).all(|pair| pair[0] <= pair[1]));
+        // The settings are found again from the divisors alone.
+        let mut config = ModelConfig::from_json(QWEN, Path::new("config.json"))?;
+        (config.rope_factors, config.rope_dims) = (Some(factors), 64);
+        (config.head_dim, config.rope_theta) = (64, 500_000.0);
+        let scaling = &config.to_json(None, &[])?["rope_scaling"];
+        assert_eq!(scaling["original_max_position_embeddings"], 8192);
+        assert_eq!((&scaling["factor"], &scaling["rope_type"]), (&32.0.into(), &"llama3".into()));
         Ok(())
     }
 }

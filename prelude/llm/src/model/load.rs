@@ -54,7 +54,8 @@ fn block(config: &ModelConfig, source: &Source, layer: usize) -> Result<Block> {
         |part: &str, rows: usize, columns: usize, heads: Option<usize>| -> Result<Linear> {
             let weight = source.matrix(&name(&format!("{part}.weight")), rows, columns, heads)?;
             let bias = name(&format!("{part}.bias"));
-            let bias = if source.has(&bias) { Some(source.vector(&bias, rows)?) } else { None };
+            let bias =
+                if source.has(&bias) { Some(source.bias(&bias, rows, heads)?) } else { None };
             Ok(Linear::new(weight, bias))
         };
     let maybe = |part: &str| -> Result<Option<Tensor>> {
@@ -94,16 +95,10 @@ fn split<const N: usize>(joined: &Linear, rows: [usize; N]) -> Result<[Linear; N
     let mut start = 0;
     let mut parts = Vec::with_capacity(N);
     for count in rows {
-        let weight = match &joined.weight {
-            Weight::Quantized(tensor) => {
-                let bytes = tensor.data()?;
-                let row = bytes.len() / tensor.shape().dims()[0];
-                let columns = tensor.shape().dims()[1];
-                let part = &bytes[start * row..(start + count) * row];
-                let part = crate::weights::gguf::qtensor(part, &[count, columns], tensor.dtype())?;
-                Weight::Quantized(std::sync::Arc::new(part))
-            }
-            other => Weight::Dense(other.dense()?.narrow(0, start, count)?.contiguous()?),
+        let columns = joined.weight.dims()?.1;
+        let weight = match joined.weight.blocks_of_rows(start..start + count)? {
+            Some((dtype, bytes)) => Weight::quantized(&bytes, (count, columns), dtype)?,
+            None => Weight::Dense(joined.weight.dense()?.narrow(0, start, count)?.contiguous()?),
         };
         let bias = match &joined.bias {
             Some(bias) => {

@@ -29,7 +29,7 @@ pub struct Model {
     pub(crate) norm: Tensor,
     /// `None` when the output shares the input's embedding.
     pub(crate) head: Option<Linear>,
-    angles: Mutex<RopeTable>,
+    pub(crate) angles: Mutex<RopeTable>,
 }
 
 impl Model {

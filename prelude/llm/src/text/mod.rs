@@ -1,5 +1,6 @@
 //! Text: tokenizers and chat templates.
 
+mod bytes;
 pub mod template;
 pub mod tokenizer;
 

@@ -52,6 +52,9 @@ pub struct ChatTemplate {
 
 const NAME: &str = "chat";
 
+/// Instructions for one rendering; a long conversation takes thousands.
+const FUEL: u64 = 2_000_000;
+
 impl ChatTemplate {
     /// Parses a template; `bos` and `eos` are the texts of the tokens that it may name.
     ///
@@ -61,6 +64,8 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|e| failed(&e))?);
+        // A template that loops on and on is an error, not a cell that never ends.
+        environment.set_fuel(Some(FUEL));
         environment.set_unknown_method_callback(string_method);
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value as Json, json};
 use tokenizers::Tokenizer as Inner;
 
 use crate::error::{LlmError, Result};
 use crate::weights::gguf::{Gguf, Value};
+use crate::weights::gguf_writer::Meta;
 
 /// Text to token ids and back.
 #[derive(Clone, Debug)]
@@ -16,6 +18,10 @@ pub struct Tokenizer {
     add_bos: bool,
     bos: Option<u32>,
     ends: Vec<u32>,
+    /// What each token stands for, made when it is first asked for.
+    bytes: Arc<OnceLock<Vec<Vec<u8>>>>,
+    /// What a GGUF file said of it, to be written again as it was.
+    gguf: Option<Arc<Vec<(String, Meta)>>>,
 }
 
 impl Tokenizer {
@@ -54,7 +60,7 @@ impl Tokenizer {
         ends.sort_unstable();
         ends.dedup();
         // The file's own post-processor adds what the model wants at the start.
-        Ok(Self { inner, add_bos: false, bos, ends })
+        Ok(Self { inner, add_bos: false, bos, ends, bytes: Arc::default(), gguf: None })
     }
 
     /// From the vocabulary in a GGUF file.
@@ -90,7 +96,12 @@ impl Tokenizer {
         ends.dedup();
         let spm = gguf.text("tokenizer.ggml.model") == Some("llama");
         let add_bos = gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(spm);
-        Ok(Self { inner, add_bos, bos: id("bos"), ends })
+        let metadata = gguf.metadata().iter().filter_map(|(key, value)| {
+            let ours = key.starts_with("tokenizer.ggml.");
+            ours.then(|| Some((key.clone(), value.to_meta()?))).flatten()
+        });
+        let metadata = Some(Arc::new(metadata.collect()));
+        Ok(Self { inner, add_bos, bos: id("bos"), ends, bytes: Arc::default(), gguf: metadata })
     }
 
     /// Token ids of a text; special tokens written out in it count as such. With `start` the model's
@@ -129,6 +140,14 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// The bytes that a token stands for in a text, which need not be whole characters; none for
+    /// special tokens.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> &[u8] {
+        let table = self.bytes.get_or_init(|| super::bytes::table(&self.inner));
+        table.get(id as usize).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether an answer ends with this token.
     #[must_use]
     pub fn is_end(&self, id: u32) -> bool {
@@ -147,13 +166,22 @@ impl Tokenizer {
         self.bos
     }
 
+    /// What the GGUF file that it came from says of it.
+    pub(crate) fn gguf(&self) -> Option<&[(String, Meta)]> {
+        self.gguf.as_deref().map(Vec::as_slice)
+    }
+
+    /// The text of `tokenizer.json`.
+    pub(crate) fn json(&self) -> Result<String> {
+        self.inner.to_string(false).map_err(|e| LlmError::Tokenizer(e.to_string()))
+    }
+
     /// Writes `tokenizer.json`.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let json = self.inner.to_string(false).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
-        crate::files::write(path, json.as_bytes())
+        crate::files::write(path, self.json()?.as_bytes())
     }
 }
 
@@ -194,8 +222,11 @@ fn read_json(path: &Path) -> Json {
     serde_json::from_str(&text).unwrap_or(Json::Null)
 }
 
+/// A name of each way to split.
+pub(crate) const PRE_TOKENIZERS: [&str; 4] = ["smollm", "gpt-2", "llama-bpe", "qwen2"];
+
 /// The patterns that split text before byte-level BPE, by llama.cpp's name of the pre-tokenizer.
-fn splits(pre: &str) -> Option<Vec<&'static str>> {
+pub(crate) fn splits(pre: &str) -> Option<Vec<&'static str>> {
     const GPT2: &str =
         r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
     const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";

@@ -15,6 +15,28 @@ use crate::model::TARGETS;
 use crate::weights::linear::{Adapter, Linear};
 use crate::weights::source::damaged;
 
+/// Which biases are trained along with adapters, PEFT's names. Most models of the Llama family have
+/// none; Qwen2 has them on q, k and v.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bias {
+    /// None.
+    #[default]
+    None,
+    /// Those of all layers of the blocks.
+    All,
+    /// Those of layers with an adapter.
+    LoraOnly,
+}
+
+impl Bias {
+    const NAMES: [(Self, &'static str); 3] =
+        [(Self::None, "none"), (Self::All, "all"), (Self::LoraOnly, "lora_only")];
+
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(bias, _)| *bias == self).map_or("none", |(_, name)| *name)
+    }
+}
+
 /// Settings of a low-rank adapter (Hu et al., 2021).
 ///
 /// ```
@@ -34,6 +56,8 @@ pub struct Lora {
     pub targets: Vec<String>,
     /// Scale by `alpha / sqrt(r)` instead (rsLoRA: Kalajdzievski, 2023).
     pub rank_stabilized: bool,
+    /// The biases that are trained as well; none unless set.
+    pub bias: Bias,
     /// The seed of the initial values.
     pub seed: u64,
 }
@@ -45,7 +69,7 @@ impl Lora {
         #[expect(clippy::cast_precision_loss, reason = "ranks are small")]
         let alpha = 2.0 * r as f64;
         let targets = TARGETS.iter().map(|name| (*name).to_owned()).collect();
-        Self { r, alpha, dropout: 0.0, targets, rank_stabilized: false, seed: 0 }
+        Self { r, alpha, dropout: 0.0, targets, rank_stabilized: false, bias: Bias::None, seed: 0 }
     }
 
     /// Sets alpha.
@@ -74,6 +98,13 @@ impl Lora {
     #[must_use]
     pub fn rank_stabilized(mut self) -> Self {
         self.rank_stabilized = true;
+        self
+    }
+
+    /// Sets the biases that are trained as well.
+    #[must_use]
+    pub fn with_bias(mut self, bias: Bias) -> Self {
+        self.bias = bias;
         self
     }
 
@@ -125,7 +156,7 @@ impl Lora {
             "target_modules": self.targets,
             "use_rslora": self.rank_stabilized,
             "use_dora": false,
-            "bias": "none",
+            "bias": self.bias.name(),
             "fan_in_fan_out": false,
             "inference_mode": true,
             "init_lora_weights": true,
@@ -155,7 +186,12 @@ impl Llm {
         let mut id = 0;
         for block in &mut self.model.blocks {
             for (_, name, layer) in block.linears_mut() {
-                if lora.targets.iter().any(|target| target == name) {
+                let target = lora.targets.iter().any(|target| target == name);
+                let biased = lora.bias == Bias::All || lora.bias == Bias::LoraOnly && target;
+                if let Some(bias) = layer.bias.as_ref().filter(|_| biased) {
+                    layer.trained_bias = Some(Var::from_tensor(bias)?);
+                }
+                if target {
                     let (outputs, inputs) = layer.weight.dims()?;
                     let a = init::linear((lora.r, inputs), &mut rng, &Device::Cpu)?;
                     let b = Tensor::zeros((outputs, lora.r), DType::F32, &Device::Cpu)?;
@@ -173,7 +209,7 @@ impl Llm {
     pub fn remove_adapter(&mut self) {
         for block in &mut self.model.blocks {
             for (_, _, layer) in block.linears_mut() {
-                layer.adapter = None;
+                (layer.adapter, layer.trained_bias) = (None, None);
             }
         }
         self.lora = None;
@@ -206,6 +242,11 @@ impl Llm {
                     let key = key(number, part, name);
                     vars.push((format!("{key}.lora_A.weight"), adapter.a.clone()));
                     vars.push((format!("{key}.lora_B.weight"), adapter.b.clone()));
+                }
+                if let Some(bias) = &layer.trained_bias {
+                    let inside = if layer.adapter.is_some() { ".base_layer" } else { "" };
+                    let key = key(number, part, name);
+                    vars.push((format!("{key}{inside}.bias"), bias.clone()));
                 }
             }
         }
@@ -245,10 +286,21 @@ impl Llm {
         let path = folder.join("adapter_model.safetensors");
         let mut tensors =
             candle_core::safetensors::load(&path, &Device::Cpu).map_err(|e| damaged(&path, &e))?;
-        let mut found = Vec::new();
+        let (mut found, mut biases) = (Vec::new(), Vec::new());
         for (number, block) in self.model.blocks.iter().enumerate() {
             for (part, name, layer) in block.linears() {
                 let key = key(number, part, name);
+                for inside in ["", ".base_layer"] {
+                    if let Some(bias) = tensors.remove(&format!("{key}{inside}.bias")) {
+                        if layer.bias.as_ref().is_none_or(|held| held.shape() != bias.shape()) {
+                            return Err(unfit(format!(
+                                "{key} has a bias {:?}, which the model's layer has not",
+                                bias.shape()
+                            )));
+                        }
+                        biases.push((number, name, bias.to_dtype(DType::F32)?));
+                    }
+                }
                 let mut take = |half: &str| tensors.remove(&format!("{key}.lora_{half}.weight"));
                 let (Some(a), Some(b)) = (take("A"), take("B")) else { continue };
                 let (outputs, inputs) = layer.weight.dims()?;
@@ -273,6 +325,13 @@ impl Llm {
             for (_, place, layer) in self.model.blocks[number].linears_mut() {
                 if place == name {
                     set(layer, &a, &b, &lora, id)?;
+                }
+            }
+        }
+        for (number, name, bias) in biases {
+            for (_, place, layer) in self.model.blocks[number].linears_mut() {
+                if place == name {
+                    layer.trained_bias = Some(Var::from_tensor(&bias)?);
                 }
             }
         }
@@ -309,12 +368,18 @@ fn read_config(json: &Json) -> Result<Lora, String> {
             return Err(format!("{key} is not supported: all layers must have one rank and alpha"));
         }
     }
-    if json.get("use_dora").and_then(Json::as_bool) == Some(true) {
-        return Err("DoRA is not supported".to_owned());
+    for key in ["use_dora", "use_bdlora", "use_qalora", "lora_bias", "fan_in_fan_out"] {
+        if json.get(key).and_then(Json::as_bool) == Some(true) {
+            return Err(format!("{key} is not supported: only plain LoRA and rsLoRA are"));
+        }
     }
     let mut lora = Lora::new(r);
     if let Some(Json::Array(targets)) = json.get("target_modules") {
         lora.targets = targets.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+    }
+    if let Some(name) = json.get("bias").and_then(Json::as_str) {
+        let known = Bias::NAMES.iter().find(|(_, known)| *known == name);
+        lora.bias = known.ok_or_else(|| format!("a bias of {name:?}"))?.0;
     }
     lora.alpha = json.get("lora_alpha").and_then(Json::as_f64).unwrap_or(8.0);
     lora.dropout = json.get("lora_dropout").and_then(Json::as_f64).unwrap_or(0.0);

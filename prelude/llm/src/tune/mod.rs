@@ -6,5 +6,5 @@ pub mod save;
 pub mod sft;
 
 pub use examples::Example;
-pub use lora::Lora;
+pub use lora::{Bias, Lora};
 pub use sft::SftTrainer;

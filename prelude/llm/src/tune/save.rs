@@ -27,7 +27,9 @@ impl Llm {
         }
         files::create_folder(folder)?;
         files::write_tensors(&folder.join("model.safetensors"), &self.tensors()?)?;
-        let config = self.config().to_json(self.tokenizer.bos(), self.tokenizer.ends());
+        let mut config = self.config().to_json(self.tokenizer.bos(), self.tokenizer.ends())?;
+        let has_bias = self.model.blocks.first().is_some_and(|block| block.q.bias.is_some());
+        config["attention_bias"] = has_bias.into();
         files::write(&folder.join("config.json"), format!("{config:#}\n").as_bytes())?;
         self.tokenizer.save(&folder.join("tokenizer.json"))?;
         let text = |id: Option<u32>| id.and_then(|id| self.tokenizer.token(id));

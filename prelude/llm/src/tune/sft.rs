@@ -1,17 +1,16 @@
 //! Supervised fine-tuning: the loop over conversations, for adapters and for all weights.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::Var;
 use oxilab_display::Render as _;
 use oxilab_nn::memory::Memory;
-use oxilab_nn::optim::{self, Gradients};
 use oxilab_nn::{
-    Consumer, EpochRecord, Event, Flow, History, LiveChart, Mode, NnError, Optimizer, ProgressBar,
-    Schedule, ScheduleState, StepRecord, StopReason,
+    Consumer, Event, History, LiveChart, NnError, Observed, Optimizer, ProgressBar, Schedule,
+    StopReason,
 };
-use oxilab_runtime::{cancel, display};
+use oxilab_runtime::display;
+use oxilab_runtime::training::Outcome;
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
 use super::examples::Example;
@@ -19,6 +18,10 @@ use super::lora::Lora;
 use crate::error::{LlmError, Result};
 use crate::llm::Llm;
 use crate::model::Sequence;
+use run::{Run, tokens};
+
+mod observed;
+mod run;
 
 /// What is trained.
 #[derive(Clone, Debug)]
@@ -53,8 +56,11 @@ pub struct SftTrainer {
     seed: u64,
     evaluation: Vec<Example>,
     checkpoints: Option<PathBuf>,
+    save_steps: Option<usize>,
+    logging_steps: usize,
     consumers: Vec<Box<dyn Consumer>>,
     show_memory: bool,
+    observed: Observed,
 }
 
 impl SftTrainer {
@@ -87,8 +93,11 @@ impl SftTrainer {
             seed: 0,
             evaluation: Vec::new(),
             checkpoints: None,
+            save_steps: None,
+            logging_steps: 1,
             consumers: vec![Box::new(ProgressBar::default()), Box::new(LiveChart::default())],
             show_memory: true,
+            observed: Observed::default(),
         }
     }
 
@@ -188,10 +197,24 @@ impl SftTrainer {
         self
     }
 
-    /// Writes the adapter to `folder/epoch-N` after each epoch.
+    /// Writes the adapter, or the whole model, to `folder/epoch-N` after each epoch.
     #[must_use]
     pub fn with_checkpoints(mut self, folder: impl Into<PathBuf>) -> Self {
         self.checkpoints = Some(folder.into());
+        self
+    }
+
+    /// Writes to `folder/step-N` after every `n` steps instead of after each epoch.
+    #[must_use]
+    pub fn with_save_steps(mut self, n: usize) -> Self {
+        self.save_steps = Some(n.max(1));
+        self
+    }
+
+    /// Tells listeners of every `n`th step only; of each one unless set. The history has all.
+    #[must_use]
+    pub fn with_logging_steps(mut self, n: usize) -> Self {
+        self.logging_steps = n.max(1);
         self
     }
 
@@ -213,9 +236,24 @@ impl SftTrainer {
     /// Trains the model. Adapters that it already has are trained on.
     ///
     /// # Errors
-    /// When there are no examples, one has nothing to learn, the loss is not finite (the weights are
-    /// those before the batch), or the user interrupts (the model keeps what it has learned).
+    /// When there are no examples, one has nothing to learn, the loss is not finite (the
+    /// adapters are those of the last finite loss), or the user interrupts (the model keeps what it has learned).
     pub fn fit(mut self, llm: &mut Llm, examples: &[Example]) -> Result<History> {
+        let library = env!("CARGO_PKG_NAME");
+        self.observed = Observed::started("SftTrainer", library, || self.params(examples.len()));
+        self.observed.data(|| observed::data(examples));
+        let result = self.fit_told(llm, examples);
+        let adapter = observed::Adapter(llm);
+        std::mem::take(&mut self.observed).ended(match &result {
+            Ok(_) if matches!(self.method, Method::Adapter(_)) => Outcome::Fitted(&adapter),
+            Ok(_) => Outcome::Finished,
+            Err(LlmError::Training(NnError::Interrupted { .. })) => Outcome::Interrupted,
+            Err(error) => Outcome::Failed(error.to_string()),
+        });
+        result
+    }
+
+    fn fit_told(&mut self, llm: &mut Llm, examples: &[Example]) -> Result<History> {
         let max_length = self.max_length.min(llm.config().context);
         let tokenize = |examples: &[Example]| -> Result<Vec<Sequence>> {
             let rows = examples.iter().enumerate();
@@ -240,12 +278,16 @@ impl SftTrainer {
             history: History::default(),
             step: 0,
             steps,
+            good: Vec::new(),
         };
         self.emit(
             &Event::Started { epochs: self.epochs, steps, parameters, memory },
             &run.history,
         )?;
         let result = self.epochs(llm, &sequences, &evaluation, &mut run);
+        if matches!(&result, Err(LlmError::Training(NnError::NotFinite { .. }))) {
+            run.restore()?;
+        }
         // The cache holds keys and values of the old weights.
         llm.reset();
         let reason = match &result {
@@ -314,151 +356,4 @@ impl SftTrainer {
         }
         batches
     }
-
-    fn epochs(
-        &mut self,
-        llm: &Llm,
-        sequences: &[Sequence],
-        evaluation: &[Sequence],
-        run: &mut Run,
-    ) -> Result<StopReason> {
-        for epoch in 1..=self.epochs {
-            let train_loss = self.epoch(llm, sequences, run, epoch)?;
-            let mut metrics = vec![("train_loss".to_owned(), train_loss)];
-            if !evaluation.is_empty() {
-                metrics
-                    .push(("valid_loss".to_owned(), evaluate(llm, evaluation, self.batch_size)?));
-            }
-            let record = metrics.iter().cloned().collect::<BTreeMap<_, _>>();
-            run.history.push_epoch(EpochRecord { epoch, step: run.step, metrics: record });
-            if let (Some(folder), Method::Adapter(_)) = (&self.checkpoints, &self.method) {
-                let path = folder.join(format!("epoch-{epoch}"));
-                llm.save_adapter(&path)?;
-                self.emit(&Event::Saved { path }, &run.history)?;
-            }
-            if self.emit(&Event::EpochEnded { epoch, metrics }, &run.history)? == Flow::Stop {
-                return Ok(StopReason::Stopped);
-            }
-        }
-        Ok(StopReason::Finished)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    fn epoch(
-        &mut self,
-        llm: &Llm,
-        sequences: &[Sequence],
-        run: &mut Run,
-        epoch: usize,
-    ) -> Result<f64> {
-        let (mut epoch_sum, mut epoch_count) = (0.0, 0usize);
-        let batches = self.batches(sequences, epoch);
-        let mut number = 0;
-        for group in batches.chunks(self.accumulate) {
-            let mut grads = Gradients::new();
-            let (mut sum, mut count) = (0.0, 0usize);
-            for rows in group {
-                number += 1;
-                if cancel::requested() {
-                    return Err(NnError::Interrupted { epoch, step: run.step }.into());
-                }
-                let batch: Vec<&Sequence> = rows.iter().map(|row| &sequences[*row]).collect();
-                let seed = self.seed.wrapping_add(((epoch as u64) << 32) + number as u64);
-                let (loss, learned) = llm.model.backward(
-                    &batch,
-                    &run.vars,
-                    &mut grads,
-                    Mode::train(seed),
-                    self.recompute,
-                )?;
-                if !loss.is_finite() {
-                    return Err(not_finite("the loss", loss, epoch, number, rows).into());
-                }
-                sum += loss;
-                count += learned;
-            }
-            // Every learned token of a step counts the same.
-            optim::scale(&mut grads, 1.0 / count.max(1) as f64);
-            let norm = optim::norm(&grads);
-            if !norm.is_finite() {
-                let rows = group.concat();
-                return Err(not_finite("the gradient's norm", norm, epoch, number, &rows).into());
-            }
-            if norm > self.clip_norm {
-                optim::scale(&mut grads, self.clip_norm / norm);
-            }
-            self.step(run, &grads, epoch, sum / count.max(1) as f64, norm)?;
-            epoch_sum += sum;
-            epoch_count += count;
-        }
-        Ok(epoch_sum / epoch_count.max(1) as f64)
-    }
-
-    fn step(
-        &mut self,
-        run: &mut Run,
-        grads: &Gradients,
-        epoch: usize,
-        loss: f64,
-        grad_norm: f64,
-    ) -> Result<()> {
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-        let warmup = (run.steps as f64 * self.warmup.clamp(0.0, 1.0)) as usize;
-        let schedule = self.schedule.unwrap_or(Schedule::Cosine { warmup });
-        let factor = schedule.factor(&ScheduleState::default(), run.step, run.steps, epoch - 1);
-        let learning_rate = self.learning_rate * factor;
-        run.optimizer.step(&run.vars, grads, learning_rate)?;
-        run.step += 1;
-        let step = run.step;
-        run.history.push_step(StepRecord { step, loss, learning_rate, grad_norm });
-        let event = Event::Step { epoch, step, loss, learning_rate, grad_norm };
-        self.emit(&event, &run.history)?;
-        Ok(())
-    }
-
-    fn emit(&mut self, event: &Event, history: &History) -> Result<Flow> {
-        let mut flow = Flow::Continue;
-        for consumer in &mut self.consumers {
-            if consumer.on_event(event, history)? == Flow::Stop {
-                flow = Flow::Stop;
-            }
-        }
-        Ok(flow)
-    }
-}
-
-struct Run {
-    vars: Vec<(String, Var)>,
-    optimizer: Optimizer,
-    history: History,
-    step: usize,
-    steps: usize,
-}
-
-fn tokens(batch: &[usize], sequences: &[Sequence]) -> usize {
-    batch.iter().map(|row| sequences[*row].tokens.len()).sum()
-}
-
-fn not_finite(
-    what: &'static str,
-    value: f64,
-    epoch: usize,
-    batch: usize,
-    rows: &[usize],
-) -> NnError {
-    let rows: Vec<String> = rows.iter().map(usize::to_string).collect();
-    NnError::NotFinite { what, value, epoch, batch, rows: rows.join(", ") }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn evaluate(llm: &Llm, sequences: &[Sequence], batch_size: usize) -> Result<f64> {
-    let (mut sum, mut count) = (0.0, 0);
-    for batch in sequences.chunks(batch_size) {
-        let batch: Vec<&Sequence> = batch.iter().collect();
-        let (loss, learned) = llm.model.evaluate(&batch)?;
-        sum += loss;
-        count += learned;
-    }
-    Ok(sum / f64::max(count as f64, 1.0))
 }

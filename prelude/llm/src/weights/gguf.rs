@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 
+use super::gguf_writer::Meta;
 use crate::error::{LlmError, Result};
 
 /// A metadata value; integers are widened.
@@ -29,6 +30,50 @@ pub enum Value {
     Text(String),
     /// An array.
     Array(Vec<Value>),
+}
+
+impl Value {
+    /// The value as it is written; `None` for nested and mixed arrays.
+    #[expect(clippy::cast_possible_truncation, reason = "the file's floats are f32")]
+    pub(crate) fn to_meta(&self) -> Option<Meta> {
+        Some(match self {
+            Self::Unsigned(n) => Meta::U32(u32::try_from(*n).ok()?),
+            Self::Float(x) => Meta::F32(*x as f32),
+            Self::Bool(flag) => Meta::Bool(*flag),
+            Self::Text(text) => Meta::Text(text.clone()),
+            Self::Signed(_) => return None,
+            Self::Array(values) => match values.first()? {
+                Self::Text(_) => {
+                    Meta::Texts(
+                        values
+                            .iter()
+                            .map(|value| {
+                                if let Self::Text(text) = value { Some(text.clone()) } else { None }
+                            })
+                            .collect::<Option<_>>()?,
+                    )
+                }
+                Self::Float(_) => Meta::F32s(
+                    values
+                        .iter()
+                        .map(
+                            |value| if let Self::Float(x) = value { Some(*x as f32) } else { None },
+                        )
+                        .collect::<Option<_>>()?,
+                ),
+                _ => Meta::I32s(
+                    values
+                        .iter()
+                        .map(|value| match value {
+                            Self::Unsigned(n) => i32::try_from(*n).ok(),
+                            Self::Signed(n) => i32::try_from(*n).ok(),
+                            _ => None,
+                        })
+                        .collect::<Option<_>>()?,
+                ),
+            },
+        })
+    }
 }
 
 /// Where a tensor lies.
@@ -347,25 +392,31 @@ impl<R: Read> Input<'_, R> {
     }
 }
 
+/// The format's numbers of the types.
+const TYPES: [(u32, GgmlDType); 15] = [
+    (0, GgmlDType::F32),
+    (1, GgmlDType::F16),
+    (2, GgmlDType::Q4_0),
+    (3, GgmlDType::Q4_1),
+    (6, GgmlDType::Q5_0),
+    (7, GgmlDType::Q5_1),
+    (8, GgmlDType::Q8_0),
+    (9, GgmlDType::Q8_1),
+    (10, GgmlDType::Q2K),
+    (11, GgmlDType::Q3K),
+    (12, GgmlDType::Q4K),
+    (13, GgmlDType::Q5K),
+    (14, GgmlDType::Q6K),
+    (15, GgmlDType::Q8K),
+    (30, GgmlDType::BF16),
+];
+
 fn dtype(code: u32) -> Option<GgmlDType> {
-    Some(match code {
-        0 => GgmlDType::F32,
-        1 => GgmlDType::F16,
-        2 => GgmlDType::Q4_0,
-        3 => GgmlDType::Q4_1,
-        6 => GgmlDType::Q5_0,
-        7 => GgmlDType::Q5_1,
-        8 => GgmlDType::Q8_0,
-        9 => GgmlDType::Q8_1,
-        10 => GgmlDType::Q2K,
-        11 => GgmlDType::Q3K,
-        12 => GgmlDType::Q4K,
-        13 => GgmlDType::Q5K,
-        14 => GgmlDType::Q6K,
-        15 => GgmlDType::Q8K,
-        30 => GgmlDType::BF16,
-        _ => return None,
-    })
+    TYPES.iter().find(|(number, _)| *number == code).map(|(_, dtype)| *dtype)
+}
+
+pub(crate) fn code(dtype: GgmlDType) -> u32 {
+    TYPES.iter().find(|(_, other)| *other == dtype).map_or(0, |(number, _)| *number)
 }
 
 #[cfg(test)]

@@ -7,13 +7,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use candle_core::quantized::{QStorage, QTensor};
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, Var};
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Storage, Tensor, Var};
 use oxilab_nn::Mode;
 use oxilab_nn::layers::dropout;
 
+use super::matmul::{Rows, add_times, times_transposed};
+use super::packed::Packed;
+
 /// Elements that are dequantised at a time.
-const CHUNK: usize = 4 << 20;
+const CHUNK: usize = 1 << 20;
 
 /// Rows up to which training uses the quantised dot product as well.
 const FEW_ROWS: usize = 4;
@@ -23,13 +26,26 @@ const FEW_ROWS: usize = 4;
 pub enum Weight {
     /// `f32`, not trained.
     Dense(Tensor),
-    /// In GGUF blocks, not trained.
+    /// In GGUF blocks as they are in the file, not trained.
     Quantized(Arc<QTensor>),
+    /// In GGUF blocks laid out for fast products, not trained.
+    Packed(Arc<Packed>),
     /// `f32`, trained.
     Trainable(Var),
 }
 
 impl Weight {
+    /// A matrix in GGUF blocks, held as they are: packed where the type has a packed form.
+    ///
+    /// # Errors
+    /// When the bytes do not make up the shape.
+    pub fn quantized(bytes: &[u8], dims: (usize, usize), dtype: GgmlDType) -> Result<Self> {
+        if let Some(packed) = Packed::new(bytes, dtype, dims.0, dims.1) {
+            return Ok(Self::Packed(Arc::new(packed)));
+        }
+        Ok(Self::Quantized(Arc::new(blocks_of(bytes, dims, dtype)?)))
+    }
+
     /// `(outputs, inputs)`.
     ///
     /// # Errors
@@ -38,6 +54,7 @@ impl Weight {
         match self {
             Self::Dense(tensor) => tensor.dims2(),
             Self::Quantized(tensor) => tensor.shape().dims2(),
+            Self::Packed(packed) => Ok(packed.dims()),
             Self::Trainable(var) => var.dims2(),
         }
     }
@@ -48,8 +65,28 @@ impl Weight {
         match self {
             Self::Dense(tensor) => tensor.elem_count() * 4,
             Self::Quantized(tensor) => tensor.storage_size_in_bytes(),
+            Self::Packed(packed) => packed.size(),
             Self::Trainable(var) => var.elem_count() * 4,
         }
+    }
+
+    /// The type of the blocks and the bytes of some rows in GGUF's order; `None` unless quantised.
+    ///
+    /// # Errors
+    /// When the bytes cannot be read.
+    pub fn blocks_of_rows(
+        &self,
+        rows: std::ops::Range<usize>,
+    ) -> Result<Option<(GgmlDType, Vec<u8>)>> {
+        Ok(match self {
+            Self::Quantized(tensor) => {
+                let row = tensor.storage_size_in_bytes() / self.dims()?.0.max(1);
+                let bytes = tensor.data()?[rows.start * row..rows.end * row].to_vec();
+                Some((tensor.dtype(), bytes))
+            }
+            Self::Packed(packed) => Some((packed.dtype(), packed.bytes(rows))),
+            Self::Dense(_) | Self::Trainable(_) => None,
+        })
     }
 
     /// The matrix as `f32`.
@@ -60,6 +97,7 @@ impl Weight {
         match self {
             Self::Dense(tensor) => Ok(tensor.clone()),
             Self::Quantized(tensor) => tensor.dequantize(&tensor.device()),
+            Self::Packed(packed) => some_rows(packed, 0..packed.dims().0),
             Self::Trainable(var) => Ok(var.as_detached_tensor()),
         }
     }
@@ -72,6 +110,19 @@ impl Weight {
         match self {
             Self::Dense(tensor) => tensor.index_select(ids, 0),
             Self::Quantized(tensor) => tensor.embedding(ids),
+            Self::Packed(packed) => {
+                let (rows, columns) = packed.dims();
+                let ids = ids.to_vec1::<u32>()?;
+                let mut values = vec![0f32; ids.len() * columns];
+                for (id, out) in ids.iter().zip(values.chunks_exact_mut(columns)) {
+                    let id = *id as usize;
+                    if id >= rows {
+                        candle_core::bail!("row {id} of a matrix of {rows} rows");
+                    }
+                    packed.dequantize(id..id + 1, out);
+                }
+                Tensor::from_vec(values, (ids.len(), columns), &Device::Cpu)
+            }
             Self::Trainable(var) => var.index_select(ids, 0),
         }
     }
@@ -83,57 +134,113 @@ impl Weight {
     pub fn apply(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match self {
             Self::Trainable(var) => x.matmul(&var.t()?),
-            Self::Dense(tensor) if !train => x.matmul(&tensor.t()?),
-            Self::Quantized(tensor) if !train => x.contiguous()?.apply_op1_no_bwd(tensor.as_ref()),
-            frozen => x.contiguous()?.apply_op1(Frozen(frozen.clone())),
+            frozen if train => x.contiguous()?.apply_op1(Frozen(frozen.clone())),
+            frozen => frozen.product(x),
         }
     }
 
-    /// Calls `f` with blocks of rows as `f32` and the number of the first row.
-    fn blocks(&self, mut f: impl FnMut(usize, Tensor) -> Result<()>) -> Result<()> {
-        let Self::Quantized(tensor) = self else { return f(0, self.dense()?) };
-        let (outputs, inputs) = self.dims()?;
-        if outputs * inputs <= CHUNK {
-            return f(0, self.dense()?);
+    /// The product without gradient, quantised ones with activations of 8 bits.
+    fn product(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Dense(tensor) => x.matmul(&tensor.t()?),
+            Self::Quantized(tensor) => x.contiguous()?.apply_op1_no_bwd(tensor.as_ref()),
+            Self::Packed(packed) => x.contiguous()?.apply_op1_no_bwd(&Product(packed.clone())),
+            Self::Trainable(var) => x.matmul(&var.t()?),
         }
-        let (dtype, data) = (tensor.dtype(), tensor.data()?);
-        let row_bytes = inputs / dtype.block_size() * dtype.type_size();
-        let step = (CHUNK / inputs).max(1);
+    }
+
+    /// Calls `f` with the number of the first row and some rows as `f32`, until all have passed.
+    fn blocks(&self, mut f: impl FnMut(usize, Rows<'_>)) -> Result<()> {
+        let (outputs, width) = self.dims()?;
+        if let Self::Dense(_) | Self::Trainable(_) = self {
+            return with_values(&self.dense()?, |values| f(0, Rows { values, width }));
+        }
+        let step = (CHUNK / width).max(1).next_multiple_of(16);
+        let mut values = Vec::new();
         for start in (0..outputs).step_by(step) {
-            let rows = step.min(outputs - start);
-            let bytes = &data[start * row_bytes..(start + rows) * row_bytes];
-            let device = candle_core::Device::Cpu;
-            let storage = QStorage::from_data(Cow::Borrowed(bytes), &device, dtype)?;
-            f(start, QTensor::new(storage, (rows, inputs))?.dequantize(&device)?)?;
+            let rows = start..outputs.min(start + step);
+            if let Self::Packed(packed) = self {
+                values.resize(rows.len() * width, 0.0);
+                packed.dequantize(rows, &mut values);
+            } else if let Some((dtype, bytes)) = self.blocks_of_rows(rows.clone())? {
+                let rows = blocks_of(&bytes, (rows.len(), width), dtype)?;
+                values = rows.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+            }
+            f(start, Rows { values: &values, width });
         }
         Ok(())
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if let Self::Quantized(tensor) = self
-            && x.dim(0)? <= FEW_ROWS
+    fn forward(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let (outputs, width) = self.dims()?;
+        let rows = x.len() / width;
+        if let Self::Packed(packed) = self
+            && rows <= FEW_ROWS
         {
-            return x.apply_op1_no_bwd(tensor.as_ref());
+            return Ok(packed.multiply(x));
         }
-        let mut parts = Vec::new();
-        self.blocks(|_, block| {
-            parts.push(x.matmul(&block.t()?)?);
-            Ok(())
+        let mut out = vec![0f32; rows * outputs];
+        self.blocks(|start, weight| {
+            times_transposed(Rows { values: x, width }, weight, &mut out, outputs, start);
         })?;
-        if parts.len() == 1 { Ok(parts.swap_remove(0)) } else { Tensor::cat(&parts, 1) }
+        Ok(out)
     }
 
     fn backward(&self, grad: &Tensor) -> Result<Tensor> {
-        let mut sum: Option<Tensor> = None;
-        self.blocks(|start, block| {
-            let part = grad.narrow(1, start, block.dim(0)?)?.contiguous()?.matmul(&block)?;
-            sum = Some(match sum.take() {
-                Some(sum) => (sum + part)?,
-                None => part,
-            });
-            Ok(())
-        })?;
-        sum.ok_or_else(|| candle_core::Error::Msg("a weight without rows".to_owned()).bt())
+        let (outputs, inputs) = self.dims()?;
+        let rows = grad.dim(0)?;
+        let mut out = vec![0f32; rows * inputs];
+        with_values(grad, |values| {
+            self.blocks(|start, weight| {
+                add_times(Rows { values, width: outputs }, start, weight, &mut out);
+            })
+        })??;
+        Tensor::from_vec(out, (rows, inputs), &Device::Cpu)
+    }
+}
+
+/// The values of a tensor of the CPU, row by row.
+fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(storage), Some((start, end))) => {
+            Ok(f(&storage.as_slice::<f32>()?[start..end]))
+        }
+        _ => candle_core::bail!("a tensor of another device"),
+    }
+}
+
+fn some_rows(packed: &Packed, rows: std::ops::Range<usize>) -> Result<Tensor> {
+    let shape = (rows.len(), packed.dims().1);
+    let mut values = vec![0f32; shape.0 * shape.1];
+    packed.dequantize(rows, &mut values);
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+fn blocks_of(bytes: &[u8], dims: (usize, usize), dtype: GgmlDType) -> Result<QTensor> {
+    let storage = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, dtype)?;
+    QTensor::new(storage, dims)
+}
+
+struct Product(Arc<Packed>);
+
+impl CustomOp1 for Product {
+    fn name(&self) -> &'static str {
+        "packed-product"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            return Err(candle_core::Error::RequiresContiguous { op: "packed-product" }.bt());
+        };
+        let (outputs, inputs) = self.0.dims();
+        let (rows, width) = layout.shape().dims2()?;
+        if width != inputs {
+            candle_core::bail!("rows of {width} values times a matrix of {inputs} columns");
+        }
+        let y = self.0.multiply(&storage.as_slice::<f32>()?[start..end]);
+        Ok((CpuStorage::F32(y), (rows, outputs).into()))
     }
 }
 
@@ -148,14 +255,13 @@ impl CustomOp1 for Frozen {
         let Some((start, end)) = layout.contiguous_offsets() else {
             return Err(candle_core::Error::RequiresContiguous { op: "frozen-linear" }.bt());
         };
-        let x = &storage.as_slice::<f32>()?[start..end];
-        let x = Tensor::from_slice(x, layout.shape(), &candle_core::Device::Cpu)?;
-        let y = self.0.forward(&x)?.contiguous()?;
-        let (storage, layout) = y.storage_and_layout();
-        match &*storage {
-            Storage::Cpu(storage) => Ok((storage.clone(), layout.shape().clone())),
-            _ => candle_core::bail!("frozen-linear gave a tensor of another device"),
+        let (rows, width) = layout.shape().dims2()?;
+        let (outputs, inputs) = self.0.dims()?;
+        if width != inputs {
+            candle_core::bail!("rows of {width} values times a matrix of {inputs} columns");
         }
+        let y = self.0.forward(&storage.as_slice::<f32>()?[start..end])?;
+        Ok((CpuStorage::F32(y), (rows, outputs).into()))
     }
 
     fn bwd(&self, _x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -185,6 +291,8 @@ pub struct Linear {
     pub weight: Weight,
     /// `(outputs)`.
     pub bias: Option<Tensor>,
+    /// What training makes of the bias; used in its place.
+    pub trained_bias: Option<Var>,
     /// The LoRA adapter.
     pub adapter: Option<Adapter>,
 }
@@ -193,7 +301,7 @@ impl Linear {
     /// A layer without adapter.
     #[must_use]
     pub fn new(weight: Weight, bias: Option<Tensor>) -> Self {
-        Self { weight, bias, adapter: None }
+        Self { weight, bias, trained_bias: None, adapter: None }
     }
 
     /// The result `(rows, outputs)` for `x` `(rows, inputs)`.
@@ -202,7 +310,7 @@ impl Linear {
     /// When the shapes do not fit.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut y = self.weight.apply(x, mode.train)?;
-        if let Some(bias) = &self.bias {
+        if let Some(bias) = self.trained_bias.as_deref().or(self.bias.as_ref()) {
             y = y.broadcast_add(bias)?;
         }
         let Some(adapter) = &self.adapter else { return Ok(y) };
@@ -216,11 +324,15 @@ impl Linear {
         y + narrow.matmul(&adapter.b.t()?)?
     }
 
-    /// Adds the adapter's update to the weight, which becomes `f32`, and takes the adapter out.
+    /// Adds the adapter's update to the weight, which becomes `f32`, and takes the adapter out; a
+    /// trained bias takes the old one's place.
     ///
     /// # Errors
     /// When the shapes do not fit.
     pub fn merge(&mut self) -> Result<()> {
+        if let Some(bias) = self.trained_bias.take() {
+            self.bias = Some(bias.as_detached_tensor());
+        }
         if let Some(adapter) = self.adapter.take() {
             let update = adapter.b.as_detached_tensor().matmul(&adapter.a.as_detached_tensor())?;
             self.weight = Weight::Dense((self.weight.dense()? + (update * adapter.scale)?)?);
@@ -232,7 +344,6 @@ impl Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::quantized::GgmlDType;
     use oxilab_nn::gradcheck::{check, normal};
 
     fn layer(weight: Weight) -> Result<Linear> {
@@ -244,15 +355,22 @@ mod tests {
             dropout: 0.0,
             id: 0,
         };
-        Ok(Linear { weight, bias: None, adapter: Some(adapter) })
+        Ok(Linear { adapter: Some(adapter), ..Linear::new(weight, None) })
     }
 
     #[test]
     fn the_gradient_goes_through_a_quantised_weight() -> Result<()> {
         let dense = normal(&[6, 32], 1)?.as_detached_tensor();
-        let weight = Weight::Quantized(Arc::new(QTensor::quantize(&dense, GgmlDType::Q4_1)?));
-        let layer = layer(weight)?;
-        check(&[normal(&[5, 32], 2)?], |t| layer.forward(&t[0], Mode::train(0))?.affine(0.1, 0.0))
+        let tensor = QTensor::quantize(&dense, GgmlDType::Q4_1)?;
+        let packed = Weight::quantized(&tensor.data()?, (6, 32), GgmlDType::Q4_1)?;
+        assert!(matches!(packed, Weight::Packed(_)));
+        for weight in [Weight::Quantized(Arc::new(tensor)), packed] {
+            let layer = layer(weight)?;
+            check(&[normal(&[5, 32], 2)?], |t| {
+                layer.forward(&t[0], Mode::train(0))?.affine(0.1, 0.0)
+            })?;
+        }
+        Ok(())
     }
 
     #[test]
@@ -261,11 +379,11 @@ mod tests {
         let dense = normal(&[CHUNK / 1024 + 8, 1024], 1)?.as_detached_tensor();
         let q = Arc::new(QTensor::quantize(&dense, GgmlDType::Q8_0)?);
         let whole = Weight::Dense(q.dequantize(&candle_core::Device::Cpu)?);
-        let parts = Weight::Quantized(q);
+        let parts = Weight::quantized(&q.data()?, q.shape().dims2()?, GgmlDType::Q8_0)?;
         let x = normal(&[9, 1024], 2)?.as_detached_tensor();
-        let y = parts.forward(&x)?;
+        let y = parts.apply(&x, true)?;
         let far = |a: Tensor, b: Tensor| (a - b)?.abs()?.max_all()?.to_scalar::<f32>();
-        assert!(far(y.clone(), whole.forward(&x)?)? < 1e-3);
+        assert!(far(y.clone(), whole.apply(&x, true)?)? < 1e-3);
         assert!(far(parts.backward(&y)?, whole.backward(&y)?)? < 0.5);
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
@@ -71,6 +70,19 @@ impl Source {
         Ok(tensor)
     }
 
+    /// A bias of `n` values; those of q and k are `heads` groups.
+    pub(crate) fn bias(&self, name: &str, n: usize, heads: Option<usize>) -> Result<Tensor> {
+        let vector = self.vector(name, n)?;
+        let Some(heads) = heads.filter(|_| matches!(self, Self::Gguf { permuted: true, .. }))
+        else {
+            return Ok(vector);
+        };
+        let values = vector.to_vec1::<f32>()?;
+        let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        let bytes = rotate_half_order(&bytes, n, heads);
+        Ok(Tensor::from_raw_buffer(&bytes, DType::F32, &[n], &Device::Cpu)?)
+    }
+
     /// A matrix `(rows, columns)`; the rows of q and k are `heads` groups.
     pub(crate) fn matrix(
         &self,
@@ -86,12 +98,12 @@ impl Source {
                 if let Some(heads) = heads.filter(|_| *permuted) {
                     bytes = rotate_half_order(&bytes, rows, heads);
                 }
-                let tensor = qtensor(&bytes, &info.shape, info.dtype)?;
                 Ok(match info.dtype {
                     GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => {
+                        let tensor = qtensor(&bytes, &info.shape, info.dtype)?;
                         Weight::Dense(tensor.dequantize(&Device::Cpu)?)
                     }
-                    _ => Weight::Quantized(Arc::new(tensor)),
+                    _ => Weight::quantized(&bytes, (rows, columns), info.dtype)?,
                 })
             }
             Self::Tensors { tensors, .. } => {
@@ -180,6 +192,22 @@ fn rotate_half_order(bytes: &[u8], rows: usize, heads: usize) -> Vec<u8> {
     ordered
 }
 
+/// The reverse of [`rotate_half_order`].
+pub(crate) fn pair_order(bytes: &[u8], rows: usize, heads: usize) -> Vec<u8> {
+    let row = bytes.len() / rows;
+    let dim = rows / heads;
+    let mut ordered = Vec::with_capacity(bytes.len());
+    for head in 0..heads {
+        for pair in 0..dim / 2 {
+            for half in 0..2 {
+                let from = (head * dim + half * (dim / 2) + pair) * row;
+                ordered.extend_from_slice(&bytes[from..from + row]);
+            }
+        }
+    }
+    ordered
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +218,7 @@ mod tests {
         let ordered = rotate_half_order(&rows, 16, 2);
         assert_eq!(ordered[..8], [0, 2, 4, 6, 1, 3, 5, 7]);
         assert_eq!(ordered[8..], [8, 10, 12, 14, 9, 11, 13, 15]);
+        assert_eq!(pair_order(&ordered, 16, 2), rows);
     }
 
     #[test]

@@ -1,0 +1,226 @@
+//! The loop over epochs, batches and steps.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var};
+use oxilab_display::Render as _;
+use oxilab_display::table::{Heading, Table};
+use oxilab_nn::memory::{megabytes, peak_resident};
+use oxilab_nn::optim::{self, Gradients};
+use oxilab_nn::{
+    EpochRecord, Event, Flow, History, Mode, NnError, Optimizer, Schedule, ScheduleState,
+    StepRecord, StopReason,
+};
+use oxilab_runtime::cancel;
+use oxilab_runtime::display::Display;
+
+use super::{Method, SftTrainer};
+use crate::error::Result;
+use crate::llm::Llm;
+use crate::model::Sequence;
+
+impl SftTrainer {
+    pub(super) fn epochs(
+        &mut self,
+        llm: &Llm,
+        sequences: &[Sequence],
+        evaluation: &[Sequence],
+        run: &mut Run,
+    ) -> Result<StopReason> {
+        let held = self.show_memory.then(|| Display::show(held_now(0).render()));
+        for epoch in 1..=self.epochs {
+            let train_loss = self.epoch(llm, sequences, run, epoch)?;
+            let mut metrics = vec![("train_loss".to_owned(), train_loss)];
+            if !evaluation.is_empty() {
+                metrics
+                    .push(("valid_loss".to_owned(), evaluate(llm, evaluation, self.batch_size)?));
+            }
+            let record = metrics.iter().cloned().collect::<BTreeMap<_, _>>();
+            run.history.push_epoch(EpochRecord { epoch, step: run.step, metrics: record });
+            if self.save_steps.is_none() {
+                self.save(llm, &format!("epoch-{epoch}"), run)?;
+            }
+            if let Some(held) = &held {
+                held.update(held_now(epoch).render());
+            }
+            if self.emit(&Event::EpochEnded { epoch, metrics }, &run.history)? == Flow::Stop {
+                return Ok(StopReason::Stopped);
+            }
+        }
+        Ok(StopReason::Finished)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    fn epoch(
+        &mut self,
+        llm: &Llm,
+        sequences: &[Sequence],
+        run: &mut Run,
+        epoch: usize,
+    ) -> Result<f64> {
+        let (mut epoch_sum, mut epoch_count) = (0.0, 0usize);
+        let batches = self.batches(sequences, epoch);
+        let mut number = 0;
+        for group in batches.chunks(self.accumulate) {
+            let mut grads = Gradients::new();
+            let (mut sum, mut count) = (0.0, 0usize);
+            for rows in group {
+                number += 1;
+                if cancel::requested() {
+                    return Err(NnError::Interrupted { epoch, step: run.step }.into());
+                }
+                let batch: Vec<&Sequence> = rows.iter().map(|row| &sequences[*row]).collect();
+                let seed = self.seed.wrapping_add(((epoch as u64) << 32) + number as u64);
+                let (loss, learned) = llm.model.backward(
+                    &batch,
+                    &run.vars,
+                    &mut grads,
+                    Mode::train(seed),
+                    self.recompute,
+                )?;
+                if !loss.is_finite() {
+                    return Err(not_finite("the loss", loss, epoch, number, rows).into());
+                }
+                sum += loss;
+                count += learned;
+            }
+            // Every learned token of a step counts the same.
+            optim::scale(&mut grads, 1.0 / count.max(1) as f64);
+            let norm = optim::norm(&grads);
+            if !norm.is_finite() {
+                let rows = group.concat();
+                return Err(not_finite("the gradient's norm", norm, epoch, number, &rows).into());
+            }
+            if norm > self.clip_norm {
+                optim::scale(&mut grads, self.clip_norm / norm);
+            }
+            self.step(run, &grads, epoch, sum / count.max(1) as f64, norm)?;
+            if self.save_steps.is_some_and(|n| run.step.is_multiple_of(n)) {
+                self.save(llm, &format!("step-{}", run.step), run)?;
+            }
+            epoch_sum += sum;
+            epoch_count += count;
+        }
+        Ok(epoch_sum / epoch_count.max(1) as f64)
+    }
+
+    fn step(
+        &mut self,
+        run: &mut Run,
+        grads: &Gradients,
+        epoch: usize,
+        loss: f64,
+        grad_norm: f64,
+    ) -> Result<()> {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+        let warmup = (run.steps as f64 * self.warmup.clamp(0.0, 1.0)) as usize;
+        let schedule = self.schedule.unwrap_or(Schedule::Cosine { warmup });
+        let factor = schedule.factor(&ScheduleState::default(), run.step, run.steps, epoch - 1);
+        let learning_rate = self.learning_rate * factor;
+        run.keep(&self.method)?;
+        run.optimizer.step(&run.vars, grads, learning_rate)?;
+        run.step += 1;
+        let step = run.step;
+        run.history.push_step(StepRecord { step, loss, learning_rate, grad_norm });
+        let event = Event::Step { epoch, step, loss, learning_rate, grad_norm };
+        if step.is_multiple_of(self.logging_steps) || step == run.steps {
+            self.emit(&event, &run.history)?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, llm: &Llm, name: &str, run: &Run) -> Result<()> {
+        let Some(folder) = &self.checkpoints else { return Ok(()) };
+        let path = folder.join(name);
+        match &self.method {
+            Method::Adapter(_) => llm.save_adapter(&path)?,
+            Method::Full => llm.save(&path)?,
+        }
+        self.emit(&Event::Saved { path }, &run.history)?;
+        Ok(())
+    }
+
+    pub(super) fn emit(&mut self, event: &Event, history: &History) -> Result<Flow> {
+        self.observed.event(event);
+        let mut flow = Flow::Continue;
+        for consumer in &mut self.consumers {
+            if consumer.on_event(event, history)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        Ok(flow)
+    }
+}
+
+/// What the process holds, shown beside the estimate while training runs.
+fn held_now(epoch: usize) -> Table {
+    let mut table = Table::new(vec![Heading::new("memory held"), Heading::new("MB").numeric()]);
+    let shown = |bytes: Option<usize>| Some(bytes.map_or_else(|| "unknown".to_owned(), megabytes));
+    let when = if epoch == 0 { "at the start".to_owned() } else { format!("after epoch {epoch}") };
+    table.push(vec![Some(when), shown(resident())]);
+    table.push(vec![Some("most so far".to_owned()), shown(peak_resident())]);
+    table
+}
+
+/// What this process holds now, in bytes.
+fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
+}
+
+pub(super) struct Run {
+    pub(super) vars: Vec<(String, Var)>,
+    pub(super) optimizer: Optimizer,
+    pub(super) history: History,
+    pub(super) step: usize,
+    pub(super) steps: usize,
+    /// The adapters before the last step, with which the loss was still a number.
+    pub(super) good: Vec<Tensor>,
+}
+
+impl Run {
+    /// Keeps the adapters as they are; not all weights, of which a copy would not fit.
+    fn keep(&mut self, method: &Method) -> Result<()> {
+        if matches!(method, Method::Adapter(_)) {
+            let copies = self.vars.iter().map(|(_, var)| var.as_detached_tensor().copy());
+            self.good = copies.collect::<candle_core::Result<_>>()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn restore(&self) -> Result<()> {
+        for ((_, var), good) in self.vars.iter().zip(&self.good) {
+            var.set(good)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn tokens(batch: &[usize], sequences: &[Sequence]) -> usize {
+    batch.iter().map(|row| sequences[*row].tokens.len()).sum()
+}
+
+fn not_finite(
+    what: &'static str,
+    value: f64,
+    epoch: usize,
+    batch: usize,
+    rows: &[usize],
+) -> NnError {
+    let rows: Vec<String> = rows.iter().map(usize::to_string).collect();
+    NnError::NotFinite { what, value, epoch, batch, rows: rows.join(", ") }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn evaluate(llm: &Llm, sequences: &[Sequence], batch_size: usize) -> Result<f64> {
+    let (mut sum, mut count) = (0.0, 0);
+    for batch in sequences.chunks(batch_size) {
+        let batch: Vec<&Sequence> = batch.iter().collect();
+        let (loss, learned) = llm.model.evaluate(&batch)?;
+        sum += loss;
+        count += learned;
+    }
+    Ok(sum / f64::max(count as f64, 1.0))
+}

@@ -1,0 +1,359 @@
+//! Tiny random models and adapters as transformers and PEFT save them: equal logits both ways.
+//! `goldens/tiny.py` made them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor, safetensors};
+use oxilab_llm::error::Result;
+use oxilab_llm::model::KvCache;
+use oxilab_llm::{Bias, Example, Llm, LlmError, Lora, Quant, Sampling, SftTrainer};
+use oxilab_nn::Mode;
+
+const TOKENS: [u32; 16] = [5, 77, 130, 9, 9, 201, 33, 64, 180, 2, 91, 140, 17, 250, 3, 111];
+const MODELS: [&str; 7] = ["llama", "llama3", "mistral", "qwen2", "qwen3", "phi3", "gemma"];
+const ADAPTERS: [&str; 3] = ["llama-plain", "llama-rank_stabilized", "qwen2-bias"];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tiny").join(name)
+}
+
+fn load(name: &str) -> Result<Llm> {
+    Llm::load(folder(name))
+}
+
+/// Logits of all positions, read in pieces of these lengths.
+fn logits(llm: &Llm, pieces: &[usize]) -> Result<Tensor> {
+    let mut cache = KvCache::new(llm.config().layers);
+    let (mut parts, mut at) = (Vec::new(), 0);
+    for length in pieces {
+        let hidden = llm.model().forward(&TOKENS[at..at + length], &mut cache)?;
+        parts.push(llm.model().logits(&hidden, Mode::eval())?);
+        at += length;
+    }
+    Ok(Tensor::cat(&parts, 0)?)
+}
+
+fn golden(name: &str) -> Result<Tensor> {
+    Ok(safetensors::load(folder(name).join("logits.golden"), &Device::Cpu)?["logits"].clone())
+}
+
+fn apart(a: &Tensor, b: &Tensor) -> Result<f32> {
+    Ok((a - b)?.abs()?.max_all()?.to_scalar::<f32>()?)
+}
+
+#[test]
+fn logits_of_every_architecture_are_those_of_transformers() -> Result<()> {
+    for name in MODELS {
+        let llm = load(name)?;
+        let golden = golden(name)?;
+        for pieces in [&[16][..], &[1; 16], &[5, 1, 10]] {
+            let far = apart(&logits(&llm, pieces)?, &golden)?;
+            println!("{name} {pieces:?}: {far:.1e}");
+            assert!(far < 1e-4, "{name} in pieces of {pieces:?}: {far}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn logits_with_adapters_are_those_of_peft() -> Result<()> {
+    for name in ADAPTERS {
+        let base = name.split('-').next().unwrap_or_default();
+        let mut llm = load(base)?;
+        llm.load_adapter(folder(name))?;
+        let far = apart(&logits(&llm, &[16])?, &golden(name)?)?;
+        assert!(far < 1e-3, "{name}: {far}");
+        assert!(apart(&golden(name)?, &golden(base)?)? > 0.5, "the adapter does something");
+        llm.merge()?;
+        let far = apart(&logits(&llm, &[16])?, &golden(name)?)?;
+        assert!(far < 1e-3, "{name} merged: {far}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_adapter_read_and_written_is_the_same() -> Result<()> {
+    let written = tempfile::tempdir().expect("a folder");
+    for name in ADAPTERS {
+        let mut llm = load(name.split('-').next().unwrap_or_default())?;
+        llm.load_adapter(folder(name))?;
+        llm.save_adapter(written.path())?;
+        let read = |folder: &Path| -> Result<HashMap<String, Tensor>> {
+            Ok(safetensors::load(folder.join("adapter_model.safetensors"), &Device::Cpu)?)
+        };
+        let (ours, theirs) = (read(written.path())?, read(&folder(name))?);
+        assert_eq!(ours.len(), theirs.len());
+        for (key, tensor) in theirs {
+            assert!(apart(&ours[&key], &tensor)? == 0.0, "{key}");
+        }
+        let json = |folder: &Path| -> serde_json::Value {
+            let text = std::fs::read_to_string(folder.join("adapter_config.json")).expect("there");
+            serde_json::from_str(&text).expect("JSON")
+        };
+        let (ours, theirs) = (json(written.path()), json(&folder(name)));
+        for key in ["peft_type", "task_type", "r", "use_rslora", "bias", "lora_dropout"] {
+            assert_eq!(ours[key], theirs[key], "{key}");
+        }
+        assert_eq!(ours["lora_alpha"].as_f64(), theirs["lora_alpha"].as_f64());
+    }
+    Ok(())
+}
+
+#[test]
+fn saved_models_give_the_same_logits_in_both_formats() -> Result<()> {
+    let out = tempfile::tempdir().expect("a folder");
+    for name in MODELS {
+        let llm = load(name)?;
+        llm.save(out.path().join(name))?;
+        let again = Llm::load(out.path().join(name))?;
+        assert!(apart(&logits(&again, &[16])?, &golden(name)?)? < 1e-4, "{name} saved");
+        let path = out.path().join(format!("{name}.gguf"));
+        if name == "mistral" {
+            let error = llm.save_gguf(&path).expect_err("a window").to_string();
+            assert!(error.contains("window of 6"), "{error}");
+            continue;
+        }
+        llm.save_gguf(&path)?;
+        let again = Llm::load(&path)?;
+        let far = apart(&logits(&again, &[16])?, &golden(name)?)?;
+        assert!(far < 1e-4, "{name} as GGUF: {far}");
+        let text = "the cat in the hat, éß 12";
+        let ids = llm.tokenizer().encode(text, true)?;
+        assert_eq!(again.tokenizer().encode(text, true)?, ids, "{name}");
+        assert_eq!(again.tokenizer().ends(), llm.tokenizer().ends());
+    }
+    Ok(())
+}
+
+#[test]
+fn quantising_shrinks_and_the_logits_move_with_the_bits() -> Result<()> {
+    let llm = load("qwen3")?;
+    let mut before = 0.0;
+    for quant in [Quant::F16, Quant::Q8_0, Quant::Q5_1, Quant::Q4_1] {
+        let far = apart(&logits(&llm.quantized(quant)?, &[16])?, &golden("qwen3")?)?;
+        assert!(far > before && far < 4.0, "{}: {far}", quant.name());
+        before = far;
+    }
+    let report = llm.compare_quants("the cat in the hat", &[Quant::F16, Quant::Q8_0])?;
+    let bytes: Vec<usize> = report.rows.iter().map(|row| row.bytes).collect();
+    assert!(bytes[1] * 2 == bytes[0] && bytes[2] < bytes[1], "{bytes:?}");
+    assert!((report.rows[1].perplexity / report.rows[0].perplexity - 1.0).abs() < 0.01);
+    Ok(())
+}
+
+#[test]
+fn pieces_add_up_and_the_seed_repeats() -> Result<()> {
+    let mut llm = load("llama")?;
+    let hot = Sampling::greedy().with_temperature(1.2).with_max_tokens(40).with_top_logprobs(3);
+    let hot = hot.with_seed(7).with_stop("zzz");
+    let whole = llm.generate("the", &hot)?;
+    let mut pieces = llm.pieces("the", &hot)?;
+    let (mut text, mut ids) = (String::new(), Vec::new());
+    for piece in &mut pieces {
+        let piece = piece?;
+        text.push_str(&piece.text);
+        for token in piece.tokens {
+            assert_eq!(token.top.len(), 3);
+            assert!(token.top[0].1 >= token.top[1].1 && token.top[0].1 >= token.logprob);
+            ids.push(token.id);
+        }
+    }
+    assert_eq!((&text, &ids, pieces.finish()), (&whole.text, &whole.tokens, Some(whole.finish)));
+    assert_eq!(whole.top_logprobs.len(), whole.tokens.len());
+    let other = llm.generate("the", &hot.clone().with_seed(8))?;
+    assert_ne!(other.tokens, whole.tokens);
+    Ok(())
+}
+
+#[test]
+fn a_random_model_is_held_to_a_schema() -> Result<()> {
+    let mut llm = load("qwen2")?;
+    let schema = serde_json::json!({"type": "object", "required": ["name", "tags", "age"],
+        "properties": {"name": {"type": "string", "maxLength": 6},
+            "tags": {"type": "array", "items": {"enum": ["red", "grün"]}, "minItems": 1, "maxItems": 2},
+            "age": {"type": "integer"}}});
+    for seed in 0..8 {
+        let hot = Sampling::greedy().with_temperature(1.5).with_seed(seed).with_max_tokens(120);
+        let said = llm.generate("x", &hot.with_json_schema(schema.clone()))?;
+        let value: serde_json::Value = serde_json::from_str(&said.text).expect("JSON");
+        assert!(value["age"].is_i64() && value["tags"][0].is_string(), "{}", said.text);
+        assert!(value["name"].as_str().is_some_and(|name| name.chars().count() <= 6));
+    }
+    let odd = Sampling::greedy()
+        .with_json_schema(serde_json::json!({"type": "string", "format": "date"}));
+    assert!(matches!(llm.generate("x", &odd), Err(LlmError::Schema { .. })));
+    Ok(())
+}
+
+#[test]
+fn a_model_of_the_hubs_cache_is_found_by_its_name() -> Result<()> {
+    let cache = tempfile::tempdir().expect("a folder");
+    let root = cache.path().join("models--someone--tiny");
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let snapshot = root.join("snapshots").join(commit);
+    std::fs::create_dir_all(&snapshot).expect("made");
+    std::fs::create_dir_all(root.join("refs")).expect("made");
+    std::fs::write(root.join("refs/main"), commit).expect("written");
+    for entry in std::fs::read_dir(folder("qwen3")).expect("there").flatten() {
+        std::fs::copy(entry.path(), snapshot.join(entry.file_name())).expect("copied");
+    }
+    load("llama")?.save_gguf(snapshot.join("llama.gguf"))?;
+    let hub = oxilab_hub::Hub::new().with_cache(cache.path()).with_offline(true).quiet();
+    let llm = Llm::from_hub(&hub, "someone/tiny")?;
+    assert!(apart(&logits(&llm, &[16])?, &golden("qwen3")?)? < 1e-4);
+    let llm = Llm::from_hub(&hub, "someone/tiny/llama.gguf")?;
+    assert!(apart(&logits(&llm, &[16])?, &golden("llama")?)? < 1e-4);
+    let error = Llm::from_hub(&hub, "someone/else").expect_err("not there").to_string();
+    assert!(error.contains("no file or folder \"someone/else\""), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_training_and_keeps_the_last_good_adapter() -> Result<()> {
+    let mut llm = load("llama")?;
+    let examples = vec![Example::completion("the cat ", "in the hat"); 4];
+    let trainer = SftTrainer::new(Lora::new(2)).with_batch_size(1).with_learning_rate(1e30).quiet();
+    let error = trainer.fit(&mut llm, &examples).expect_err("diverges").to_string();
+    assert!(error.contains("epoch 1") && error.contains("batch 2"), "{error}");
+    assert!(llm.perplexity("the cat in the hat")?.is_finite());
+    assert!(apart(&logits(&llm, &[16])?, &golden("llama")?)? < 1e-4, "as before the step");
+    Ok(())
+}
+
+/// Files that once made trouble, found by `examples/fuzz.rs`: named `KIND-WHAT`.
+#[test]
+fn damaged_files_are_errors() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut count = 0;
+    for entry in std::fs::read_dir(corpus).expect("the corpus").flatten() {
+        let name = entry.file_name().into_string().expect("a name");
+        let kind = name.split('-').next().unwrap_or_default();
+        let file = match kind {
+            "gguf" => "model.gguf",
+            "safetensors" => "model.safetensors",
+            "config" => "config.json",
+            "tokenizer" => "tokenizer.json",
+            "adapter" => "adapter_model.safetensors",
+            other => panic!("{other} is no kind"),
+        };
+        let out = tempfile::tempdir().expect("a folder");
+        for from in ["llama", "llama-plain"] {
+            for entry in std::fs::read_dir(folder(from)).expect("there").flatten() {
+                std::fs::copy(entry.path(), out.path().join(entry.file_name())).expect("copied");
+            }
+        }
+        std::fs::copy(entry.path(), out.path().join(file)).expect("copied");
+        let root = if kind == "gguf" { out.path().join(file) } else { out.path().to_owned() };
+        let tried = Llm::load(&root).and_then(|mut llm| {
+            if kind == "adapter" {
+                llm.load_adapter(&root)?;
+            }
+            llm.generate("the", &Sampling::greedy().with_max_tokens(2))
+        });
+        println!("{name}: {:?}", tried.map(|said| said.text).map_err(|e| e.to_string()));
+        count += 1;
+    }
+    assert!(count > 3, "{count} files");
+}
+
+/// On a full disk the old files stay: `OXILAB_FULL_DISK=FOLDER` on a file system of a megabyte or so.
+#[test]
+#[ignore = "needs a small file system"]
+fn a_full_disk_leaves_what_was_there() -> Result<()> {
+    let disk = PathBuf::from(std::env::var_os("OXILAB_FULL_DISK").expect("OXILAB_FULL_DISK"));
+    let mut llm = load("llama")?;
+    llm.load_adapter(folder("llama-plain"))?;
+    llm.save_adapter(disk.join("adapter"))?;
+    llm.merge()?;
+    llm.save(disk.join("model"))?;
+    llm.save_gguf(disk.join("model.gguf"))?;
+    let whole = logits(&llm, &[16])?;
+    // Fill what is left, then save other weights over the old ones.
+    let rest = disk.join("rest");
+    let mut filler = std::fs::File::create(&rest).expect("created");
+    while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
+    let mut other = load("llama")?;
+    for error in [
+        other.save(disk.join("model")).expect_err("full").to_string(),
+        other.save_gguf(disk.join("model.gguf")).expect_err("full").to_string(),
+        {
+            other.add_adapter(&Lora::new(8))?;
+            other.save_adapter(disk.join("adapter")).expect_err("full").to_string()
+        },
+    ] {
+        println!("{error}");
+        assert!(error.contains("cannot write") && error.contains("space"), "{error}");
+    }
+    for path in ["model", "model.gguf"] {
+        assert!(apart(&logits(&Llm::load(disk.join(path))?, &[16])?, &whole)? < 1e-5, "{path}");
+    }
+    let mut llm = load("llama")?;
+    llm.load_adapter(disk.join("adapter"))?;
+    Ok(())
+}
+
+/// Writes what `tiny.py FOLDER` loads into PEFT and transformers: `OXILAB_CIRCLE=FOLDER`.
+#[test]
+#[ignore = "needs Python's PEFT afterwards"]
+fn write_what_peft_and_transformers_load() -> Result<()> {
+    let out = PathBuf::from(std::env::var_os("OXILAB_CIRCLE").expect("OXILAB_CIRCLE is a folder"));
+    let write = |llm: &Llm, folder: &Path| -> Result<()> {
+        let logits = logits(llm, &[16])?;
+        let tensors = HashMap::from([("logits".to_owned(), logits)]);
+        safetensors::save(&tensors, folder.join("logits.golden"))?;
+        Ok(())
+    };
+    let loras = [
+        ("llama-0", Lora::new(3).with_alpha(5.0).with_targets(&["q_proj", "up_proj"])),
+        (
+            "llama-1",
+            Lora::new(4).with_targets(&["k_proj", "o_proj", "down_proj"]).rank_stabilized(),
+        ),
+        ("qwen2-0", Lora::new(2).with_bias(Bias::LoraOnly)),
+        ("qwen2-1", Lora::new(2).with_targets(&["q_proj"]).with_bias(Bias::All)),
+    ];
+    for (name, lora) in loras {
+        let mut llm = load(name.split('-').next().unwrap_or_default())?;
+        // A few steps, so that B is not zero.
+        let examples = [Example::completion("the cat ", "in the hat")];
+        SftTrainer::new(lora)
+            .with_epochs(20)
+            .with_learning_rate(0.05)
+            .quiet()
+            .fit(&mut llm, &examples)?;
+        let folder = out.join(name);
+        llm.save_adapter(&folder)?;
+        write(&llm, &folder)?;
+        llm.merge()?;
+        let folder = out.join(format!("merged-{name}"));
+        llm.save(&folder)?;
+        write(&llm, &folder)?;
+    }
+    let gguf = |llm: &mut Llm, name: &str, quant: Option<Quant>| -> Result<()> {
+        let path = out.join(format!("{name}.gguf"));
+        match quant {
+            Some(quant) => llm.save_gguf_as(&path, quant)?,
+            None => llm.save_gguf(&path)?,
+        }
+        let best = Llm::load(&path)?.next_logprobs(&TOKENS, 10)?;
+        let text = "the cat in the hat, éß 12";
+        let ids = llm.tokenizer().encode(text, true)?;
+        let json = serde_json::json!({"tokens": TOKENS, "best": best, "text": text, "ids": ids});
+        std::fs::write(out.join(format!("{name}.json")), json.to_string()).expect("written");
+        Ok(())
+    };
+    for name in MODELS {
+        let mut llm = load(name)?;
+        llm.save(out.join(name))?;
+        write(&llm, &out.join(name))?;
+        if name != "mistral" {
+            gguf(&mut llm, name, None)?;
+            gguf(&mut llm, &format!("{name}-q8_0"), Some(Quant::Q8_0))?;
+        }
+    }
+    for quant in Quant::ALL {
+        gguf(&mut load("llama3")?, &format!("llama3-{}", quant.name()), Some(quant))?;
+    }
+    Ok(())
+}
