@@ -64,10 +64,10 @@ pub(crate) async fn complete(desk: &Desk, code: &str, cursor: usize) -> Completi
                     at(length, of_text(found))
                 }
                 Argument::Words(words) => {
-                    let words = words.iter().filter(|word| word.starts_with(typed));
+                    let words = words.iter().filter(|begun| begun.starts_with(typed));
                     at(
                         typed.chars().count(),
-                        words.map(|word| proposal(word, "argument", "")).collect(),
+                        words.map(|begun| proposal(begun, "argument", "")).collect(),
                     )
                 }
                 Argument::Variable => {
@@ -87,25 +87,25 @@ pub(crate) async fn complete(desk: &Desk, code: &str, cursor: usize) -> Completi
             return at(length, of_text(found));
         }
     };
-    let (word, context) = at_end(&rust);
-    let typed = word.chars().count();
+    let (begun, context) = at_end(&rust);
+    let typed = begun.chars().count();
     let world = with_cell(&desk.world, code, &rust);
     let items = match context {
         Context::Nothing => Vec::new(),
         Context::Member { whole } => {
             let found = receiver(desk, &world, &whole).await;
-            found.map(|ty| of_members(&world, &ty, &word)).unwrap_or_default()
+            found.map(|ty| of_members(&world, &ty, &begun)).unwrap_or_default()
         }
-        Context::Path { segments, import } => of_path(&world, &segments, &word, import),
-        Context::Import => of_import(&world, &word),
+        Context::Path { segments, import } => of_path(&world, &segments, &begun, import),
+        Context::Import => of_import(&world, &begun),
         Context::Derive => {
-            let names = DERIVES.iter().filter(|name| name.starts_with(&word));
+            let names = DERIVES.iter().filter(|name| name.starts_with(&begun));
             names.map(|name| proposal(name, "derive", "")).collect()
         }
         Context::Field { path, present } => {
-            let mut items = of_fields(&world, &path, &present, &word);
+            let mut items = of_fields(&world, &path, &present, &begun);
             if items.is_empty() {
-                items = of_names(&world, &rust, &word);
+                items = of_names(&world, &rust, &begun);
             }
             items
         }
@@ -113,7 +113,7 @@ pub(crate) async fn complete(desk: &Desk, code: &str, cursor: usize) -> Completi
             let (length, found) = text::proposals(desk, &content, &callees, &names).await;
             return at(length, of_text(found));
         }
-        Context::Name => of_names(&world, &rust, &word),
+        Context::Name => of_names(&world, &rust, &begun),
     };
     at(typed, items)
 }
@@ -137,10 +137,10 @@ pub(super) fn with_cell(world: &World, code: &str, before: &str) -> World {
         }
     }
     if broken {
-        let (word, context) = at_end(before);
+        let (begun, context) = at_end(before);
         let whole = match context {
             Context::Member { whole } => Some(whole),
-            _ => whole_for_names(before.strip_suffix(&word).unwrap_or(before)),
+            _ => whole_for_names(before.strip_suffix(&begun).unwrap_or(before)),
         };
         if let Some(whole) = whole {
             add_items(&mut world, &whole);
@@ -180,14 +180,14 @@ fn last_statement(whole: &str) -> &str {
     whole[start..end].trim_start_matches("let ").split(" = ").last().unwrap_or_default()
 }
 
-fn of_members(world: &World, ty: &Ty, word: &str) -> Vec<Completion> {
+fn of_members(world: &World, ty: &Ty, begun: &str) -> Vec<Completion> {
     let reached = members::of_value(world, ty);
     let mut found: Vec<&Reached> = reached
         .iter()
-        .filter(|one| one.member.name.starts_with(word) && !one.member.unstable)
+        .filter(|one| one.member.name.starts_with(begun) && !one.member.unstable)
         .collect();
     if found.is_empty() {
-        let lower = word.to_lowercase();
+        let lower = begun.to_lowercase();
         let matches = |one: &&Reached| one.member.name.to_lowercase().contains(&lower);
         found = reached.iter().filter(matches).filter(|one| !one.member.unstable).collect();
     }
@@ -209,7 +209,7 @@ fn of_members(world: &World, ty: &Ty, word: &str) -> Vec<Completion> {
         })
         .collect();
     if let Ty::Tuple(parts) = ty.unreferenced() {
-        let numbers = (0..parts.len()).map(|at| at.to_string()).filter(|at| at.starts_with(word));
+        let numbers = (0..parts.len()).map(|at| at.to_string()).filter(|at| at.starts_with(begun));
         items.splice(0..0, numbers.map(|at| proposal(&at, "field", "")));
     }
     items
@@ -222,20 +222,20 @@ pub(super) fn one_line(signature: &str) -> String {
     text.replace("( ", "(").replace(", )", ")").trim_start_matches("pub ").to_owned()
 }
 
-fn of_path(world: &World, segments: &[String], word: &str, import: bool) -> Vec<Completion> {
+fn of_path(world: &World, segments: &[String], begun: &str, import: bool) -> Vec<Completion> {
     if segments.is_empty() {
-        return of_import(world, word);
+        return of_import(world, begun);
     }
     let path = segments.join("::");
     let mut items = Vec::new();
-    for (name, one) in world.own.children(&path).filter(|(name, _)| name.starts_with(word)) {
+    for (name, one) in world.own.children(&path).filter(|(name, _)| name.starts_with(begun)) {
         items.push(proposal(name, kind_of(&one.item.kind), &one_line(&one.item.declaration)));
     }
     let module = world.spelled(&path);
     let children = world.library.children(&module);
     let mut children: Vec<_> = children
         .into_iter()
-        .filter(|(name, _)| name.starts_with(word) && !name.contains('!'))
+        .filter(|(name, _)| name.starts_with(begun) && !name.contains('!'))
         .collect();
     children.sort_by_key(|(name, kind)| (kind != "mod", name.clone()));
     let signatures = children.len() <= WITH_SIGNATURE;
@@ -253,7 +253,9 @@ fn of_path(world: &World, segments: &[String], word: &str, import: bool) -> Vec<
     let owner = Ty::Path { path, arguments: Vec::new() };
     for one in members::of_path(world, &owner) {
         let member = &one.member;
-        if !member.name.starts_with(word) || member.unstable || (import && member.kind != "variant")
+        if !member.name.starts_with(begun)
+            || member.unstable
+            || (import && member.kind != "variant")
         {
             continue;
         }
@@ -284,7 +286,7 @@ fn kind_of(kind: &str) -> &str {
 }
 
 /// Where a `use` starts: crates and modules.
-fn of_import(world: &World, word: &str) -> Vec<Completion> {
+fn of_import(world: &World, begun: &str) -> Vec<Completion> {
     let mut names: BTreeSet<&str> = world.crates.iter().map(String::as_str).collect();
     names.insert("std");
     for (name, one) in &world.own.items {
@@ -292,29 +294,29 @@ fn of_import(world: &World, word: &str) -> Vec<Completion> {
             names.insert(name);
         }
     }
-    let names = names.into_iter().filter(|name| name.starts_with(word));
+    let names = names.into_iter().filter(|name| name.starts_with(begun));
     names.map(|name| proposal(name, "module", "")).collect()
 }
 
-fn of_fields(world: &World, path: &[String], present: &[String], word: &str) -> Vec<Completion> {
+fn of_fields(world: &World, path: &[String], present: &[String], begun: &str) -> Vec<Completion> {
     let owner = Ty::Path { path: path.join("::"), arguments: Vec::new() };
     let key = owner.key().unwrap_or_default().to_owned();
     let Some(item) = members::Types::find_type(world, &key) else { return Vec::new() };
     item.members
         .iter()
-        .filter(|member| member.kind == "field" && member.name.starts_with(word))
+        .filter(|member| member.kind == "field" && member.name.starts_with(begun))
         .filter(|member| !present.contains(&member.name))
         .map(|member| proposal(&member.name, "field", &member.signature))
         .collect()
 }
 
 /// Names by themselves: bindings, variables, items, what the prelude brings, macros, keywords.
-fn of_names(world: &World, rust: &str, word: &str) -> Vec<Completion> {
-    let before = rust.strip_suffix(word).unwrap_or(rust);
+fn of_names(world: &World, rust: &str, begun: &str) -> Vec<Completion> {
+    let before = rust.strip_suffix(begun).unwrap_or(rust);
     let mut found: Vec<Completion> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut add = |item: Completion| {
-        if item.text.starts_with(word) && seen.insert(item.text.clone()) {
+        if item.text.starts_with(begun) && seen.insert(item.text.clone()) {
             found.push(item);
         }
     };
@@ -331,7 +333,7 @@ fn of_names(world: &World, rust: &str, word: &str) -> Vec<Completion> {
         add(proposal(&text, kind_of(&one.item.kind), &signature));
     }
     // Nothing typed yet: only what is the user's own.
-    if word.is_empty() {
+    if begun.is_empty() {
         return found;
     }
     for name in world.own.uses.keys() {
@@ -339,12 +341,12 @@ fn of_names(world: &World, rust: &str, word: &str) -> Vec<Completion> {
     }
     let in_scope: BTreeSet<&String> =
         world.library.facts().flat_map(|facts| facts.in_scope.keys()).collect();
-    for name in in_scope.into_iter().filter(|name| name.starts_with(word)) {
+    for name in in_scope.into_iter().filter(|name| name.starts_with(begun)) {
         add(named(world, name));
     }
     for module in &world.own.globs {
         for (name, _) in world.library.children(&world.spelled(module)) {
-            if name.starts_with(word) && !name.contains('!') {
+            if name.starts_with(begun) && !name.contains('!') {
                 add(named(world, &name));
             }
         }
@@ -352,7 +354,7 @@ fn of_names(world: &World, rust: &str, word: &str) -> Vec<Completion> {
     for (module, only_macros) in [("std::prelude::v1", false), ("std", true)] {
         for (name, kind) in world.library.children(module) {
             let wanted =
-                name.starts_with(word) && !name.contains('!') && (!only_macros || kind == "macro");
+                name.starts_with(begun) && !name.contains('!') && (!only_macros || kind == "macro");
             if wanted && kind != "attr" && kind != "derive" {
                 add(named(world, &name));
             }

@@ -279,7 +279,7 @@ fn whole(tokens: &Tokens<'_>, end: usize) -> Option<String> {
         if pending {
             code.push_str(" {}");
         }
-        if lets && (opener.is_none() || opener.is_some_and(|index| before.is(index, "{"))) {
+        if lets && (opener.is_none_or(|index| before.is(index, "{"))) {
             code.push(';');
         }
         let Some(opener) = opener else { break };

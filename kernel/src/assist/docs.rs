@@ -167,7 +167,7 @@ impl Converter {
                 self.paragraph();
                 self.mark("#### ");
             }
-            "/h1" | "/h2" | "/h3" | "/h4" | "/h5" | "/h6" => self.paragraph(),
+            "/h1" | "/h2" | "/h3" | "/h4" | "/h5" | "/h6" | "table" | "/table" => self.paragraph(),
             "pre" => {
                 self.paragraph();
                 self.mark(if tag.has_class("text") { "```text\n" } else { "```rust\n" });
@@ -208,7 +208,6 @@ impl Converter {
                 self.paragraph();
                 self.mark("---\n\n");
             }
-            "table" | "/table" => self.paragraph(),
             "thead" => self.heading_row = true,
             "tr" => {
                 self.line();

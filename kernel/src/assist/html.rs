@@ -31,7 +31,7 @@ impl<'a> Tag<'a> {
             let at = rest.find(name)?;
             let before = rest[..at].chars().next_back();
             let after = &rest[at + name.len()..];
-            if before.is_some_and(|c| c.is_whitespace())
+            if before.is_some_and(char::is_whitespace)
                 && let Some(value) = after.strip_prefix('=')
             {
                 let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
@@ -110,7 +110,7 @@ fn is_ornament(tag: Tag<'_>) -> bool {
     ["anchor", "doc-anchor", "tooltip", "src"].iter().any(|class| tag.has_class(class))
 }
 
-fn linked_path<'a>(tag: Tag<'a>, names: Names) -> Option<&'a str> {
+fn linked_path(tag: Tag<'_>, names: Names) -> Option<&str> {
     let Names::Full(own) = names else { return None };
     if tag.attribute("href")?.contains('#') {
         return None;

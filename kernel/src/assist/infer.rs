@@ -31,54 +31,54 @@ impl Inference<'_> {
     /// The type of an expression in which the first `scope` bindings can be seen.
     fn expression(&self, expression: &syn::Expr, scope: usize, depth: usize) -> Option<Ty> {
         let depth = depth.checked_sub(1)?;
-        let infer = |inner: &syn::Expr| self.expression(inner, scope, depth);
+        let of = |inner: &syn::Expr| self.expression(inner, scope, depth);
         match expression {
             syn::Expr::Path(path) => self.path(&path.path, scope, depth),
-            syn::Expr::Paren(inner) => infer(&inner.expr),
-            syn::Expr::Group(inner) => infer(&inner.expr),
-            syn::Expr::Reference(inner) => Some(Ty::Reference(Box::new(infer(&inner.expr)?))),
+            syn::Expr::Paren(inner) => of(&inner.expr),
+            syn::Expr::Group(inner) => of(&inner.expr),
+            syn::Expr::Reference(inner) => Some(Ty::Reference(Box::new(of(&inner.expr)?))),
             syn::Expr::MethodCall(call) => self.method(call, scope, depth),
             syn::Expr::Call(call) => self.call(call, scope, depth),
-            syn::Expr::Field(field) => self.field(&infer(&field.base)?, &field.member),
+            syn::Expr::Field(field) => self.field(&of(&field.base)?, &field.member),
             syn::Expr::Try(inner) => {
-                let found = self.expanded(infer(&inner.expr)?)?;
+                let found = self.expanded(of(&inner.expr)?)?;
                 matches!(last(found.key()?), "Result" | "Option").then_some(())?;
                 found.arguments().first().cloned()
             }
             syn::Expr::Await(inner) => {
-                associated_of(self.world, &infer(&inner.base)?, "Future", "Output")
+                associated_of(self.world, &of(&inner.base)?, "Future", "Output")
             }
             syn::Expr::Index(index) => {
-                let base = infer(&index.expr)?;
+                let base = of(&index.expr)?;
                 self.index(&base, &index.index)
             }
             syn::Expr::Lit(literal) => literal_type(&literal.lit),
-            syn::Expr::Cast(cast) => self.written(&cast.ty),
+            syn::Expr::Cast(cast) => Self::written(&cast.ty),
             syn::Expr::Struct(literal) => {
                 let path = text_of(&literal.path);
                 Some(Ty::Path { path, arguments: type_arguments(&literal.path) })
             }
             syn::Expr::Tuple(parts) => {
-                Some(Ty::Tuple(parts.elems.iter().map(infer).collect::<Option<_>>()?))
+                Some(Ty::Tuple(parts.elems.iter().map(of).collect::<Option<_>>()?))
             }
-            syn::Expr::Array(array) => Some(Ty::Array(Box::new(infer(array.elems.first()?)?))),
-            syn::Expr::Repeat(array) => Some(Ty::Array(Box::new(infer(&array.expr)?))),
+            syn::Expr::Array(array) => Some(Ty::Array(Box::new(of(array.elems.first()?)?))),
+            syn::Expr::Repeat(array) => Some(Ty::Array(Box::new(of(&array.expr)?))),
             syn::Expr::Unary(unary) => match unary.op {
                 syn::UnOp::Deref(_) => {
-                    let inner = infer(&unary.expr)?;
+                    let inner = of(&unary.expr)?;
                     match inner {
                         Ty::Reference(inner) => Some(*inner),
                         other => associated_of(self.world, &other, "Deref", "Target"),
                     }
                 }
-                _ => infer(&unary.expr),
+                _ => of(&unary.expr),
             },
             syn::Expr::Binary(binary) => self.binary(binary, scope, depth),
             syn::Expr::Range(range) => {
                 let bound = range.start.as_ref().or(range.end.as_ref())?;
                 let path =
                     if range.end.is_some() { "std::ops::Range" } else { "std::ops::RangeFrom" };
-                Some(Ty::Path { path: path.to_owned(), arguments: vec![infer(bound)?] })
+                Some(Ty::Path { path: path.to_owned(), arguments: vec![of(bound)?] })
             }
             syn::Expr::Macro(invocation) => self.macro_call(&invocation.mac, scope, depth),
             syn::Expr::If(one) => self.tail(&one.then_branch, scope, depth),
@@ -128,7 +128,7 @@ impl Inference<'_> {
         let Some(at) = bound else { return self.world.variable(name) };
         let Local { pattern, source, .. } = &self.locals[at];
         let whole = match source {
-            Source::Type(ty) => self.written(ty)?,
+            Source::Type(ty) => Self::written(ty)?,
             Source::Value(value) => self.expression(value, at, depth)?,
             Source::Element(value) => {
                 let over = self.expression(value, at, depth)?;
@@ -168,7 +168,7 @@ impl Inference<'_> {
     }
 
     /// A type that the user wrote.
-    fn written(&self, ty: &syn::Type) -> Option<Ty> {
+    fn written(ty: &syn::Type) -> Option<Ty> {
         use quote::ToTokens as _;
         let text = ty.to_token_stream().to_string().replace(" :: ", "::");
         Ty::parse(&text)
@@ -186,12 +186,12 @@ impl Inference<'_> {
         if let Some(turbofish) = &call.turbofish {
             yields = yields.fill(&given(&parameters, turbofish));
         }
-        self.known(yields, &parameters)
+        Self::known(&yields, &parameters)
     }
 
     /// A type in which no parameter of a function is left where it would decide the members.
-    fn known(&self, ty: Ty, parameters: &[String]) -> Option<Ty> {
-        if ty == Ty::Other || ty.is_parameter(parameters) {
+    fn known(ty: &Ty, parameters: &[String]) -> Option<Ty> {
+        if *ty == Ty::Other || ty.is_parameter(parameters) {
             return None;
         }
         let unknown: Filled = parameters.iter().map(|name| (name.clone(), Ty::Other)).collect();
@@ -210,7 +210,7 @@ impl Inference<'_> {
         }
         if let Some(item) = self.world.item(&text) {
             return match item.kind.as_str() {
-                "fn" => self.function(&item, &function.path),
+                "fn" => Self::function(&item, &function.path),
                 // A tuple struct.
                 "struct" => Some(Ty::Path { path: text, arguments: Vec::new() }),
                 _ => None,
@@ -241,7 +241,7 @@ impl Inference<'_> {
             }
             _ => yields,
         };
-        self.known(yields, &parameters_of(&found.member.signature))
+        Self::known(&yields, &parameters_of(&found.member.signature))
     }
 
     /// `Arc::new(x)`, `Some(x)` and the like hold their argument.
@@ -264,7 +264,7 @@ impl Inference<'_> {
         yields.clone()
     }
 
-    fn function(&self, item: &Item, path: &syn::Path) -> Option<Ty> {
+    fn function(item: &Item, path: &syn::Path) -> Option<Ty> {
         if item.yields.is_empty() {
             return Some(Ty::Tuple(Vec::new()));
         }
@@ -275,7 +275,7 @@ impl Inference<'_> {
         {
             yields = yields.fill(&given(&parameters, list));
         }
-        self.known(yields, &parameters)
+        Self::known(&yields, &parameters)
     }
 
     fn field(&self, base: &Ty, member: &syn::Member) -> Option<Ty> {
@@ -393,13 +393,13 @@ fn given(parameters: &[String], list: &syn::AngleBracketedGenericArguments) -> F
         .cloned()
         .zip(types.map(|ty| {
             use quote::ToTokens as _;
-            Ty::parse(&ty.to_token_stream().to_string()).map_or(Ty::Other, without_blanks)
+            Ty::parse(&ty.to_token_stream().to_string()).map_or(Ty::Other, |ty| without_blanks(&ty))
         }))
         .collect()
 }
 
 /// `_` is not known.
-fn without_blanks(ty: Ty) -> Ty {
+fn without_blanks(ty: &Ty) -> Ty {
     ty.fill(&Filled::from([("_".to_owned(), Ty::Other)]))
 }
 

@@ -25,39 +25,38 @@ pub(crate) async fn inspect(
     let rust = match magic::before(text) {
         Before::Rust(rust) => rust,
         Before::Name(typed) => return of_magic(&typed),
-        Before::Arguments(magic) => return of_magic(&magic.spelling),
-        Before::Body(magic) => return of_magic(&magic.spelling),
+        Before::Arguments(magic) | Before::Body(magic) => return of_magic(&magic.spelling),
     };
     let rust = name_at_end(&rust)?;
-    let (word, context) = at_end(rust);
-    if word.is_empty() {
+    let (begun, context) = at_end(rust);
+    if begun.is_empty() {
         return None;
     }
     let world = with_cell(&desk.world, code, rust);
     match context {
         Context::Member { whole } => {
             let owner = receiver(desk, &world, &whole).await?;
-            let reached = members::named(&world, &owner, &word)?;
+            let reached = members::named(&world, &owner, &begun)?;
             Some(of_member(&world, &reached))
         }
         Context::Path { segments, .. } => {
-            let path = format!("{}::{word}", segments.join("::"));
+            let path = format!("{}::{begun}", segments.join("::"));
             of_path(&world, &path, detail).or_else(|| {
                 let owner = Ty::Path { path: segments.join("::"), arguments: Vec::new() };
                 let found = members::of_path(&world, &owner);
-                let found = found.into_iter().find(|one| one.member.name == word)?;
+                let found = found.into_iter().find(|one| one.member.name == begun)?;
                 Some(of_member(&world, &found))
             })
         }
         Context::Field { path, .. } => {
             let owner = Ty::Path { path: path.join("::"), arguments: Vec::new() };
-            match members::named(&world, &owner, &word) {
+            match members::named(&world, &owner, &begun) {
                 Some(found) => Some(of_member(&world, &found)),
-                None => of_name(desk, &world, rust, &word, detail).await,
+                None => of_name(desk, &world, rust, &begun, detail).await,
             }
         }
         Context::Import | Context::Derive | Context::Name => {
-            of_name(desk, &world, rust, &word, detail).await
+            of_name(desk, &world, rust, &begun, detail).await
         }
         Context::Nothing | Context::Text { .. } => None,
     }
@@ -101,22 +100,22 @@ async fn of_name(
     desk: &Desk,
     world: &World,
     rust: &str,
-    word: &str,
+    begun: &str,
     detail: u8,
 ) -> Option<MimeBundle> {
-    let before = rust.strip_suffix(word).unwrap_or(rust);
+    let before = rust.strip_suffix(begun).unwrap_or(rust);
     let place = whole_for_names(before).and_then(|whole| locate::find(&whole));
-    if let Some(place) = place.filter(|place| place.locals.iter().any(|local| local.name == word))
-        && let Some(ty) = infer::local(world, &place, word)
+    if let Some(place) = place.filter(|place| place.locals.iter().any(|local| local.name == begun))
+        && let Some(ty) = infer::local(world, &place, begun)
     {
-        return Some(page(&format!("let {word}: {ty}"), "", ""));
+        return Some(page(&format!("let {begun}: {ty}"), "", ""));
     }
-    if let Some(ty) = world.variables.get(word) {
-        let about = desk.live.about(word).await;
-        let preview = desk.live.preview(word).await;
-        return Some(of_variable(world, word, ty, about.as_ref(), preview.as_ref()));
+    if let Some(ty) = world.variables.get(begun) {
+        let about = desk.live.about(begun).await;
+        let preview = desk.live.preview(begun).await;
+        return Some(of_variable(world, begun, ty, about.as_ref(), preview.as_ref()));
     }
-    of_path(world, word, detail)
+    of_path(world, begun, detail)
 }
 
 /// A variable: its type, size, a preview, and what its type is.

@@ -240,14 +240,14 @@ fn quoted(text: &str) -> (Kind, usize) {
             let end = chars.skip(1).find(|(_, c)| *c == '\'').map_or(text.len(), |(at, _)| at + 1);
             (Kind::Character, end)
         }
-        Some((at, first)) => match text[at + first.len_utf8()..].starts_with('\'') {
-            true => (Kind::Character, at + first.len_utf8() + 1),
-            false => {
-                let name = &text[at..];
-                let end = name.find(|c: char| !(c.is_alphanumeric() || c == '_'));
-                (Kind::Lifetime, at + end.unwrap_or(name.len()))
-            }
-        },
+        Some((at, first)) if text[at + first.len_utf8()..].starts_with('\'') => {
+            (Kind::Character, at + first.len_utf8() + 1)
+        }
+        Some((at, _)) => {
+            let name = &text[at..];
+            let end = name.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+            (Kind::Lifetime, at + end.unwrap_or(name.len()))
+        }
         None => (Kind::Lifetime, 1),
     }
 }

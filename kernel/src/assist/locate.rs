@@ -169,10 +169,10 @@ impl<'ast> Visit<'ast> for Finder {
 
     /// Arguments of macros are code more often than not.
     fn visit_macro(&mut self, invocation: &'ast syn::Macro) {
+        type Arguments = syn::punctuated::Punctuated<syn::Expr, syn::Token![,]>;
         if self.found.is_some() || !invocation.tokens.to_string().contains(HOLE) {
             return;
         }
-        type Arguments = syn::punctuated::Punctuated<syn::Expr, syn::Token![,]>;
         if let Ok(arguments) = invocation.parse_body_with(Arguments::parse_terminated) {
             for argument in &arguments {
                 // The parsed copy lives only here; what is found is cloned out of it.

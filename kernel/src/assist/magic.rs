@@ -47,13 +47,13 @@ pub(super) fn before(text: &str) -> Before {
                 if text.matches('\n').count() > magic.line {
                     return Before::Rust(rust);
                 }
-                let named = line.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
-                if is_marks(named) && magic.name != "!" {
+                let before_name = line.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
+                if is_marks(before_name) && magic.name != "!" {
                     return Before::Name(line.to_owned());
                 }
                 if RUN_RUST.contains(&magic.name.as_str()) {
-                    let rest = line.split_once(' ').map_or("", |(_, rest)| rest);
-                    return Before::Rust(rust + rest);
+                    let code = line.split_once(' ').map_or("", |(_, code)| code);
+                    return Before::Rust(rust + code);
                 }
                 return Before::Arguments(Invocation {
                     // The split trims the arguments; what is being typed may end in a space.

@@ -75,7 +75,7 @@ impl Own {
         let mut made = Item::default();
         let name = match item {
             syn::Item::Struct(found) => {
-                made.kind = "struct".to_owned();
+                "struct".clone_into(&mut made.kind);
                 made.docs = doc_comments(&found.attrs);
                 made.members =
                     found.fields.iter().enumerate().map(|(at, f)| field(at, f, &slice)).collect();
@@ -83,12 +83,12 @@ impl Own {
                 &found.ident
             }
             syn::Item::Union(found) => {
-                made.kind = "union".to_owned();
+                "union".clone_into(&mut made.kind);
                 made.docs = doc_comments(&found.attrs);
                 &found.ident
             }
             syn::Item::Enum(found) => {
-                made.kind = "enum".to_owned();
+                "enum".clone_into(&mut made.kind);
                 made.docs = doc_comments(&found.attrs);
                 made.members = found
                     .variants
@@ -105,36 +105,36 @@ impl Own {
                 &found.ident
             }
             syn::Item::Fn(found) => {
-                made.kind = "fn".to_owned();
+                "fn".clone_into(&mut made.kind);
                 made.docs = doc_comments(&found.attrs);
-                made.declaration = slice(found.sig.span()).to_owned();
+                slice(found.sig.span()).clone_into(&mut made.declaration);
                 made.yields = returned(&found.sig.output, &slice);
                 &found.sig.ident
             }
             syn::Item::Trait(found) => {
-                made.kind = "trait".to_owned();
+                "trait".clone_into(&mut made.kind);
                 made.docs = doc_comments(&found.attrs);
                 made.members =
                     found.items.iter().filter_map(|one| trait_member(one, &slice)).collect();
                 &found.ident
             }
             syn::Item::Type(found) => {
-                made.kind = "type".to_owned();
-                made.yields = slice(found.ty.span()).to_owned();
+                "type".clone_into(&mut made.kind);
+                slice(found.ty.span()).clone_into(&mut made.yields);
                 &found.ident
             }
             syn::Item::Const(found) => {
-                made.kind = "constant".to_owned();
-                made.yields = slice(found.ty.span()).to_owned();
+                "constant".clone_into(&mut made.kind);
+                slice(found.ty.span()).clone_into(&mut made.yields);
                 &found.ident
             }
             syn::Item::Static(found) => {
-                made.kind = "static".to_owned();
-                made.yields = slice(found.ty.span()).to_owned();
+                "static".clone_into(&mut made.kind);
+                slice(found.ty.span()).clone_into(&mut made.yields);
                 &found.ident
             }
             syn::Item::Mod(found) => {
-                made.kind = "mod".to_owned();
+                "mod".clone_into(&mut made.kind);
                 made.docs = doc_comments(&found.attrs);
                 let path = join(module, &found.ident.to_string());
                 for inner in found.content.iter().flat_map(|(_, items)| items) {
@@ -143,7 +143,7 @@ impl Own {
                 &found.ident
             }
             syn::Item::Macro(found) => {
-                made.kind = "macro".to_owned();
+                "macro".clone_into(&mut made.kind);
                 let Some(name) = &found.ident else { return };
                 name
             }

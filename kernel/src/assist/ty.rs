@@ -151,7 +151,7 @@ impl Ty {
                 let known = filled.entry(path.clone()).or_insert_with(|| found.clone()).clone();
                 known == *found || known == Self::Other || *found == Self::Other
             }
-            (_, Self::Other) | (Self::Other, _) => true,
+            (_, Self::Other) | (Self::Other, _) | (Self::Bounds(_), Self::Bounds(_)) => true,
             (Self::Path { path, arguments }, Self::Path { path: other, arguments: others }) => {
                 super::index::last(path) == super::index::last(other)
                     && arguments
@@ -166,7 +166,6 @@ impl Ty {
                 mine.len() == theirs.len()
                     && mine.iter().zip(theirs).all(|(m, t)| m.fits(t, parameters, filled))
             }
-            (Self::Bounds(_), Self::Bounds(_)) => true,
             _ => false,
         }
     }
@@ -221,10 +220,10 @@ impl std::fmt::Display for Ty {
 fn arguments(path: &syn::Path) -> Vec<Ty> {
     let Some(last) = path.segments.last() else { return Vec::new() };
     match &last.arguments {
-        syn::PathArguments::AngleBracketed(list) => list
+        syn::PathArguments::AngleBracketed(given) => given
             .args
             .iter()
-            .filter_map(|argument| match argument {
+            .filter_map(|one| match one {
                 syn::GenericArgument::Type(ty) => Some(Ty::of(ty)),
                 _ => None,
             })
@@ -236,10 +235,10 @@ fn arguments(path: &syn::Path) -> Vec<Ty> {
 fn bindings(path: &syn::Path) -> Vec<(String, Ty)> {
     let Some(last) = path.segments.last() else { return Vec::new() };
     match &last.arguments {
-        syn::PathArguments::AngleBracketed(list) => list
+        syn::PathArguments::AngleBracketed(given) => given
             .args
             .iter()
-            .filter_map(|argument| match argument {
+            .filter_map(|one| match one {
                 syn::GenericArgument::AssocType(binding) => {
                     Some((binding.ident.to_string(), Ty::of(&binding.ty)))
                 }

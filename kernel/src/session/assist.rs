@@ -55,7 +55,7 @@ impl Assist {
         let worker = Worker { link, ..Worker::default() };
         let assist = Self { worker: Arc::new(worker), ..Self::default() };
         *lock(&assist.seen) = Arc::new(Seen::of(core));
-        *lock(&assist.worker.directory) = core.surroundings.directory.clone();
+        lock(&assist.worker.directory).clone_from(&core.surroundings.directory);
         assist
     }
 
@@ -64,7 +64,7 @@ impl Assist {
     pub(crate) fn update(&self, core: &Core) {
         let seen = Arc::new(Seen::of(core));
         *lock(&self.seen) = Arc::clone(&seen);
-        *lock(&self.worker.directory) = core.surroundings.directory.clone();
+        lock(&self.worker.directory).clone_from(&core.surroundings.directory);
         let worker = Arc::clone(&self.worker);
         if seen.state.variables.is_empty() {
             return;

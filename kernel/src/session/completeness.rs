@@ -27,9 +27,8 @@ pub(crate) fn judge(code: &str) -> Completeness {
             Err(error) if error.message.contains("unexpected end of input") => {
                 return incomplete(1);
             }
-            Err(_) if trails(&tokens) => return incomplete(1),
+            _ if trails(&tokens) => return incomplete(1),
             Err(_) => return Completeness::Invalid,
-            Ok(_) if trails(&tokens) => return incomplete(1),
             Ok(_) => {}
         }
     }

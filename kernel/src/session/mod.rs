@@ -126,8 +126,10 @@ impl Session {
         self.interrupts.reset();
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let help = self.assist.help(&cell.code).await;
-        let code = help.as_ref().map_or(&cell.code, |help| &help.before);
-        let cell = ExecuteCell { code: code.clone(), ..cell };
+        let cell = match &help {
+            Some(help) => ExecuteCell { code: help.before.clone(), ..cell },
+            None => cell,
+        };
         let mut core = self.core.lock().await;
         let ended = core.execute(&cell, &output).await;
         self.assist.update(&core);
