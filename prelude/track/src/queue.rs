@@ -12,6 +12,8 @@ use crate::{Result, TrackError};
 
 /// How many messages are written in one go at most.
 const MOST: usize = 50_000;
+/// How long a batch is waited for.
+const MOMENT: Duration = Duration::from_millis(20);
 /// How long after a failure the next attempt comes.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -114,6 +116,21 @@ impl Drop for Queue {
     }
 }
 
+/// The message and those that come within a moment, so that one transaction writes many. Whoever waits
+/// ends the moment.
+fn gather(first: Message, receiver: &Receiver<Message>) -> Vec<Message> {
+    let until = Instant::now() + MOMENT;
+    let mut messages = vec![first];
+    while messages.len() < MOST && !matches!(messages.last(), Some(Message::Flush(..))) {
+        let left = until.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(left) {
+            Ok(message) => messages.push(message),
+            Err(_) => break,
+        }
+    }
+    messages
+}
+
 struct Writer {
     tracker: Arc<dyn Tracker>,
     /// Batches in order of the first record of each run.
@@ -136,8 +153,8 @@ impl Writer {
             let mut gone = false;
             match first {
                 Ok(message) => {
-                    let more = receiver.try_iter().take(MOST);
-                    self.take(std::iter::once(message).chain(more), &mut flushes);
+                    let messages = gather(message, receiver);
+                    self.take(messages.into_iter(), &mut flushes);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => gone = true,

@@ -18,6 +18,8 @@ use crate::{Result, TrackError};
 /// The first and the longest interval between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long records are gathered before they are sent.
+const MOMENT: Duration = Duration::from_millis(150);
 /// How long somebody waits while nothing gets through, unless `OXILAB_TRACK_PATIENCE` says so in seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the start of a run waits for the server.
@@ -158,7 +160,7 @@ impl Worker {
             };
             let gone = matches!(first, Err(RecvTimeoutError::Disconnected));
             let mut flushes = Vec::new();
-            for order in first.into_iter().chain(orders.try_iter()) {
+            for order in gather(first.ok(), orders) {
                 match order {
                     Order::Wake => {}
                     Order::Flush(reply) => flushes.push(reply),
@@ -183,6 +185,24 @@ impl Worker {
             }
         }
     }
+}
+
+/// The order and those that come within a moment, so that one request carries many records. Whoever
+/// waits ends the moment.
+fn gather(first: Option<Order>, orders: &Receiver<Order>) -> Vec<Order> {
+    let until = Instant::now() + MOMENT;
+    let mut gathered: Vec<Order> = first.into_iter().collect();
+    while matches!(gathered.last(), Some(Order::Wake)) {
+        let left = until.saturating_duration_since(Instant::now());
+        match orders.recv_timeout(left) {
+            // One is as good as many.
+            Ok(Order::Wake) => {}
+            Ok(order) => gathered.push(order),
+            Err(_) => break,
+        }
+    }
+    gathered.extend(orders.try_iter());
+    gathered
 }
 
 /// Tells those who wait. A refusal that nobody waits for is told to the next.

@@ -44,7 +44,7 @@ class Model:
         """One prediction per row of a pandas frame (or whatever makes one), as a numpy array."""
         import numpy as np
 
-        return np.array([value for value in self._ask(model_input)])
+        return np.array(self._ask(model_input))
 
     def _ask(self, model_input):
         import pandas as pd
@@ -52,8 +52,10 @@ class Model:
         frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
         found = []
         for start in range(0, len(frame), ROWS):
-            part = frame.iloc[start : start + ROWS]
-            body = {"dataframe_split": json.loads(part.to_json(orient="split", index=False, double_precision=15))}
+            part = frame.iloc[start : start + ROWS].astype(object)
+            # Not pandas' own JSON, which cuts numbers after 15 digits.
+            rows = part.where(part.notna(), None).to_numpy().tolist()
+            body = {"dataframe_split": {"columns": [str(name) for name in part.columns], "data": rows}}
             found.extend(self._post("/invocations", body)["predictions"])
         return found
 
@@ -63,7 +65,7 @@ class Model:
                 self._start()
             request = urllib.request.Request(
                 self._url + route,
-                json.dumps(body).encode(),
+                json.dumps(body, default=str).encode(),
                 {"Content-Type": "application/json"},
             )
             try:
