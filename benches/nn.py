@@ -68,7 +68,7 @@ def main():
             f"| {NAMES[name]} | {1000 * us:.2f} ms | {1000 * them:.2f} ms | {us / them:.2f} | ≤ {bar:.2f} | {'held' if held else '**missed**'} |"
         )
     text = (
-        f"# Deep learning\n\n`cargo xtask bench nn`, {report.today()}, {report.machine()}; medians of {options.rounds} rounds in turns, 2 threads.\n\n"
+        f"# Deep learning\n\n`cargo xtask bench nn`, {report.today()}, {report.machine()}; medians of {options.rounds} rounds in turns, 2 threads, load average {os.getloadavg()[1]:.0f}.\n\n"
         + "\n".join(lines)
         + f"\n\nThe peers are PyTorch for the steps and sentence-transformers for the vectors, whose throughput is {1 / (statistics.median(r['embed'] for r in ours) / statistics.median(r['embed'] for r in theirs)):.2f} × theirs; the first vectors differ by {apart:.1e} at most.\n"
     )

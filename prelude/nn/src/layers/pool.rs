@@ -4,10 +4,10 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::kernel::{slice, with_slice};
+use super::kernel::{fused, slice, with_slice};
 
-/// The largest value under a `kernel` × `kernel` window of `(rows, channels, height, width)`. `f32` on
-/// the CPU; nothing beyond the edge counts.
+/// The largest value under a `kernel` × `kernel` window of `(rows, channels, height, width)`; nothing
+/// beyond the edge counts. On other devices kernel and stride are the same and nothing is padded.
 ///
 /// # Errors
 /// When the window is larger than the padded picture.
@@ -20,6 +20,9 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
     };
     if stride == 0 || kernel == 0 || padding >= kernel {
         candle_core::bail!("max_pool2d: window {kernel}, stride {stride}, padding {padding}");
+    }
+    if !fused(x) && kernel == stride && padding == 0 {
+        return x.max_pool2d_with_stride(kernel, stride);
     }
     x.contiguous()?.apply_op1(PoolOp {
         kernel,
