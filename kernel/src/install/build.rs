@@ -23,9 +23,11 @@ pub(super) fn build(
     let cargo = Cargo { program, source, target_directory };
     let metadata = cargo.metadata(&toolchain.host)?;
     // The prelude is among them so that features, and with them the builds, are those of the workspace.
-    let binaries =
-        ["build", "--release", "-p", "oxilab", "-p", "oxilab-worker", "-p", "oxilab-kernel"];
-    let binaries = cargo.build(&binaries, &[])?;
+    let mut words = vec!["build", "--release"];
+    for package in ["oxilab", "oxilab-worker", "oxilab-kernel", "oxilab-server"] {
+        words.extend(["-p", package]);
+    }
+    let binaries = cargo.build(&words, &[])?;
     let library = ["rustc", "--release", "-p", LIBRARY, "--lib"];
     let library = cargo.build(&library, &["--", "-C", "prefer-dynamic"])?;
     let shared = libraries(&library)

@@ -30,6 +30,8 @@ pub(super) struct Built {
     pub(super) worker: PathBuf,
     /// The kernel's binary.
     pub(super) kernel: PathBuf,
+    /// The binary that serves models.
+    pub(super) server: PathBuf,
     /// Flags that cargo gave to every compile.
     pub(super) flags: Vec<String>,
     /// The target directory.
@@ -83,6 +85,7 @@ pub(super) fn collect(
         externs,
         worker: executable(binaries, "oxilab-worker").ok_or_else(|| missing("the worker"))?,
         kernel: executable(binaries, "oxilab").ok_or_else(|| missing("the kernel"))?,
+        server: executable(binaries, "oxilab-server").ok_or_else(|| missing("the server"))?,
         flags: flags(binaries, id_of("oxilab-kernel")?)
             .ok_or_else(|| missing("the compiler's flags"))?,
         target_directory: metadata.target_directory.clone(),
@@ -240,6 +243,7 @@ mod tests {
         vec![
             artifact("oxilab-worker", "bin", "3", &["/t/oxilab-worker"]),
             artifact("oxilab", "bin", "3", &["/t/oxilab"]),
+            artifact("oxilab-server", "bin", "3", &["/t/oxilab-server"]),
             Message::BuildScriptExecuted {
                 package_id: "registry+x#oxilab-kernel@1.0.0".to_owned(),
                 env: vec![("OXILAB_RUSTFLAGS".to_owned(), "-C\u{1f}target-cpu=native".to_owned())],
@@ -279,6 +283,7 @@ mod tests {
         assert_eq!(built.library, Path::new("/t/liboxilab_dylib.so"));
         assert_eq!(built.flags, ["-C", "target-cpu=native"]);
         assert_eq!(built.kernel, Path::new("/t/oxilab"));
+        assert_eq!(built.server, Path::new("/t/oxilab-server"));
     }
 
     #[test]

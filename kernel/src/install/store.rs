@@ -29,8 +29,9 @@ pub(super) fn place(
     let directory = data_dir.join(&build_id);
     let record = record(built, toolchain, source, &build_id, &directory)?;
     if Prelude::read(&directory.join(RECORD)).is_ok_and(|old| old.check().is_ok()) {
-        // The same libraries; the kernel itself may be newer.
+        // The same libraries; kernel and server themselves may be newer.
         replace(&built.kernel, &record.kernel)?;
+        replace(&built.server, &server(&record.kernel))?;
         write(&directory.join(RECORD), &to_json(&record))?;
         return Ok(record);
     }
@@ -45,6 +46,7 @@ pub(super) fn place(
     }
     replace(&built.worker, &moved(&record.worker))?;
     replace(&built.kernel, &moved(&record.kernel))?;
+    replace(&built.server, &moved(&server(&record.kernel)))?;
     let lock = source.join("Cargo.lock");
     fs::copy(&lock, moved(&record.lock)).map_err(InstallError::file("cannot copy", &lock))?;
     let packages = serde_json::to_vec(&built.packages).unwrap_or_default();
@@ -56,6 +58,11 @@ pub(super) fn place(
     remove(&directory)?;
     fs::rename(&aside, &directory).map_err(InstallError::file("cannot rename to", &directory))?;
     Ok(record)
+}
+
+/// The server's place: beside the kernel, where both it and the worker look.
+fn server(kernel: &Path) -> PathBuf {
+    kernel.with_file_name("oxilab-server")
 }
 
 /// Makes a build the one that new kernels use, and prunes old ones.
@@ -249,6 +256,7 @@ mod tests {
             crates: [polars].into(),
             worker: file("oxilab-worker", "worker"),
             kernel: file("oxilab", "kernel"),
+            server: file("oxilab-server", "server"),
             flags: Vec::new(),
             target_directory: folder.to_owned(),
             packages: Vec::new(),
@@ -319,11 +327,15 @@ mod tests {
         let mut files = built(setting.source.path(), "one");
         files.kernel = setting.source.path().join("newer");
         fs::write(&files.kernel, "newer kernel").expect("written");
+        files.server = setting.source.path().join("newer-server");
+        fs::write(&files.server, "newer server").expect("written");
         let source = setting.source.path();
         let second =
             place(&files, &setting.toolchain, source, setting.data.path()).expect("placed");
         assert_eq!(first.build_id, second.build_id);
         assert_eq!(fs::read_to_string(&second.kernel).expect("kernel"), "newer kernel");
+        let server = second.kernel.with_file_name("oxilab-server");
+        assert_eq!(fs::read_to_string(server).expect("server"), "newer server");
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub fn invocations(value: Value, schema: &Schema, limit: usize) -> Result<DataFr
     };
     let value = object.remove(key).unwrap_or_default();
     let table = match key {
-        "dataframe_split" => split(value)?,
-        _ => table(value, key)?,
+        "dataframe_split" => split(value, schema)?,
+        _ => table(value, key, schema)?,
     };
     frame(table, schema, limit)
 }
@@ -103,7 +103,7 @@ pub fn predict(value: Value, schema: &Schema, limit: usize) -> Result<(DataFrame
         _ => return Err(ServeError::field("features", "it must be a list or an object")),
     };
     let value = if single { Value::Array(vec![value]) } else { value };
-    Ok((frame(table(value, "features")?, schema, limit)?, single))
+    Ok((frame(table(value, "features", schema)?, schema, limit)?, single))
 }
 
 /// `TensorFlow` Serving's `{"instances": …}` or `{"inputs": …}`, and `TorchServe`'s bare rows.
@@ -117,8 +117,8 @@ pub fn rows(value: Value, schema: &Schema, limit: usize) -> Result<DataFrame> {
         {
             invocations(value, schema, limit)
         }
-        Value::Object(_) => frame(table(Value::Array(vec![value]), "body")?, schema, limit),
-        Value::Array(_) => frame(table(value, "body")?, schema, limit),
+        Value::Object(_) => frame(table(Value::Array(vec![value]), "body", schema)?, schema, limit),
+        Value::Array(_) => frame(table(value, "body", schema)?, schema, limit),
         _ => Err(ServeError::body("it must be an object or a list of rows")),
     }
 }
@@ -132,14 +132,14 @@ pub(crate) fn frame(table: Table, schema: &Schema, limit: usize) -> Result<DataF
 }
 
 /// `{"columns": [...], "data": [[...], ...]}`.
-fn split(value: Value) -> Result<Table> {
+fn split(value: Value, schema: &Schema) -> Result<Table> {
     let Value::Object(mut object) = value else {
         return Err(ServeError::field("dataframe_split", "it must be an object with `data`"));
     };
     let Some(data) = object.remove("data") else {
         return Err(ServeError::field("dataframe_split.data", "it is missing"));
     };
-    let Table::Positional(columns) = table(data, "dataframe_split.data")? else {
+    let Table::Positional(columns) = table(data, "dataframe_split.data", schema)? else {
         return Err(ServeError::field("dataframe_split.data", "it must be a list of lists"));
     };
     let names = match object.remove("columns") {
@@ -161,14 +161,14 @@ fn split(value: Value) -> Result<Table> {
 }
 
 /// A list of rows (objects, lists or single values), or an object of columns.
-fn table(value: Value, key: &str) -> Result<Table> {
+fn table(value: Value, key: &str, schema: &Schema) -> Result<Table> {
     let items = match value {
         Value::Object(columns) => return columns_of(columns),
         Value::Array(items) => items,
         _ => return Err(ServeError::field(key, "it must be a list of rows")),
     };
     match items.first() {
-        Some(Value::Object(_)) => records(items, key),
+        Some(Value::Object(_)) => records(items, key, schema),
         Some(Value::Array(first)) => {
             let mut columns = vec![Vec::with_capacity(items.len()); first.len()];
             for (row, item) in items.into_iter().enumerate() {
@@ -197,8 +197,13 @@ fn table(value: Value, key: &str) -> Result<Table> {
     }
 }
 
-fn records(items: Vec<Value>, key: &str) -> Result<Table> {
+/// Rows with names. What the model reads must be in every row; what it does not know may be anywhere.
+fn records(items: Vec<Value>, key: &str, schema: &Schema) -> Result<Table> {
     let mut columns: Vec<(String, Vec<Value>)> = Vec::new();
+    let missing = |name: &str, row: usize| match schema.column(name) {
+        Some(_) => Err(ServeError::field(name, format!("row {row}: it is missing"))),
+        None => Ok(()),
+    };
     for (row, item) in items.into_iter().enumerate() {
         let Value::Object(record) = item else {
             return Err(ServeError::field(key, format!("row {row} is not an object as row 0 is")));
@@ -209,15 +214,23 @@ fn records(items: Vec<Value>, key: &str) -> Result<Table> {
                 Some((known, _)) if *known == name => Some(at),
                 _ => columns.iter().position(|(known, _)| *known == name),
             };
-            let place = place.unwrap_or_else(|| {
-                columns.push((name, Vec::new()));
-                columns.len() - 1
-            });
-            columns[place].1.resize(row, Value::Null);
+            let place = match place {
+                Some(place) => place,
+                None => {
+                    if row > 0 {
+                        missing(&name, 0)?;
+                    }
+                    columns.push((name, vec![Value::Null; row]));
+                    columns.len() - 1
+                }
+            };
             columns[place].1.push(value);
         }
-        for (_, values) in &mut columns {
-            values.resize(row + 1, Value::Null);
+        for (name, values) in &mut columns {
+            if values.len() == row {
+                missing(name, row)?;
+                values.push(Value::Null);
+            }
         }
     }
     Ok(Table::Named(columns))

@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, ServeError, While};
 use crate::stats::{chi_squared, holm, kolmogorov_smirnov, psi, psi_of_counts, wasserstein};
 
-/// Numbers beyond this many are thinned out evenly, which keeps a comparison within milliseconds.
-const MOST_VALUES: usize = 2_000;
-
 /// How [`drift`] decides.
 ///
 /// ```
@@ -102,7 +99,7 @@ impl Drift {
         let dtype = reference.dtype();
         if dtype.is_numeric() && (current.dtype().is_numeric() || current.dtype().is_bool()) {
             let (a, b) = (numbers(reference)?, numbers(current)?);
-            let (statistic, p) = kolmogorov_smirnov(&thin(&a), &thin(&b));
+            let (statistic, p) = kolmogorov_smirnov(&a, &b);
             return Ok(ColumnDrift {
                 column: name,
                 test: "ks".to_owned(),
@@ -248,14 +245,6 @@ fn numbers(column: &Column) -> Result<Vec<f64>> {
     let cast = column.cast(&DataType::Float64).doing("reading numbers")?;
     let values = cast.f64().doing("reading numbers")?;
     Ok(values.iter().flatten().filter(|value| value.is_finite()).collect())
-}
-
-fn thin(values: &[f64]) -> Vec<f64> {
-    let rows = values.len();
-    if rows <= MOST_VALUES {
-        return values.to_vec();
-    }
-    (0..MOST_VALUES).map(|at| values[at * rows / MOST_VALUES]).collect()
 }
 
 /// Counts per category, missing among them, in the same order for both.

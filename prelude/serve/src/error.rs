@@ -89,6 +89,20 @@ pub enum ServeError {
         /// What went wrong and what to do.
         problem: String,
     },
+    /// The model panicked.
+    #[error("the model panicked; the server's log says where")]
+    Panicked,
+    /// A retraining cannot be declared, begun or finished.
+    #[error("retraining {name}: {problem}")]
+    Retrain {
+        /// The model.
+        name: String,
+        /// What went wrong and what to do.
+        problem: String,
+    },
+    /// The tracker or registry refused.
+    #[error(transparent)]
+    Track(#[from] oxilab_track::TrackError),
     /// The user interrupted the cell.
     #[error("interrupted")]
     Interrupted,
@@ -105,6 +119,10 @@ impl ServeError {
 
     pub(crate) fn server(name: &str, problem: impl Into<String>) -> Self {
         Self::Server { name: name.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn retrain(name: &str, problem: impl Into<String>) -> Self {
+        Self::Retrain { name: name.to_owned(), problem: problem.into() }
     }
 
     pub(crate) fn io(

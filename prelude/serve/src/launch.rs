@@ -8,9 +8,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use oxilab_display::Render;
+use oxilab_model::FittedModel;
 use oxilab_runtime::MimeBundle;
+use polars::prelude::DataFrame;
 
 use crate::error::{Result, ServeError};
+use crate::locate::address;
+use crate::reference::{reference_path, save_reference};
 use crate::state::{self, State};
 
 /// How long a server may take to load its models.
@@ -31,7 +35,7 @@ pub struct Server {
     name: String,
     models: Vec<(String, String)>,
     port: u16,
-    options: Vec<(String, String)>,
+    options: Vec<String>,
     folder: Option<PathBuf>,
     program: Option<PathBuf>,
 }
@@ -50,6 +54,36 @@ impl Server {
             folder: None,
             program: None,
         }
+    }
+
+    /// A server of a model in memory: it is saved beside the server's state first.
+    ///
+    /// # Errors
+    /// If the name cannot be used or the file cannot be written.
+    pub fn of(name: impl Into<String>, model: &FittedModel) -> Result<Self> {
+        let name = name.into();
+        let folder = state::folder()?;
+        state::check_name(&name)?;
+        fs::create_dir_all(&folder).map_err(ServeError::io("making the folder", &folder))?;
+        let path = folder.join(format!("{name}.oxm"));
+        model.save(&path)?;
+        // Of another model of this name.
+        let _ = fs::remove_file(reference_path(&path));
+        Ok(Self::new(name, path.display().to_string()))
+    }
+
+    /// As [`Server::of`], with the rows that drift is measured against.
+    ///
+    /// # Errors
+    /// As [`Server::of`].
+    pub fn of_with_reference(
+        name: impl Into<String>,
+        model: &FittedModel,
+        reference: &DataFrame,
+    ) -> Result<Self> {
+        let server = Self::of(name, model)?;
+        save_reference(&server.models[0].1, reference)?;
+        Ok(server)
     }
 
     /// One more model, under its own name.
@@ -85,6 +119,29 @@ impl Server {
         self.with_option("--window", rows.to_string())
     }
 
+    /// What captured columns hide: `drop`, `hash` or `mask`; `*` at the end of a column's name stands for
+    /// any rest.
+    pub fn with_redaction(self, column: &str, rule: &str) -> Self {
+        self.with_option("--redact", format!("{column}={rule}"))
+    }
+
+    /// TLS, with a certificate chain and a private key in PEM.
+    pub fn with_tls(self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.with_option("--tls-cert", certificate.into().display().to_string())
+            .with_option("--tls-key", key.into().display().to_string())
+    }
+
+    /// Takes models that others push, into a folder. Needs an API key.
+    pub fn with_accept(self, folder: impl Into<PathBuf>) -> Self {
+        self.with_option("--accept", folder.into().display().to_string())
+    }
+
+    /// Any other option of `oxilab serve --help`, for example `("--alert-file", "alerts.jsonl")`.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and literals are what is passed")]
+    pub fn with(self, option: &str, value: impl ToString) -> Self {
+        self.with_option(option, value.to_string())
+    }
+
     /// Another folder for state and log.
     pub fn with_state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
@@ -97,8 +154,14 @@ impl Server {
         self
     }
 
+    /// An option without a value, for example `--log-json`.
+    pub fn with_flag(mut self, option: &str) -> Self {
+        self.options.push(option.to_owned());
+        self
+    }
+
     fn with_option(mut self, name: &str, value: String) -> Self {
-        self.options.push((name.to_owned(), value));
+        self.options.extend([name.to_owned(), value]);
         self
     }
 
@@ -128,12 +191,21 @@ impl Server {
         let mut command = Command::new(&program);
         command.arg("--name").arg(&self.name).arg("--port").arg(self.port.to_string());
         for (name, uri) in &self.models {
-            command.arg("--model").arg(format!("{name}={}", absolute(uri)));
+            command.arg("--model").arg(format!("{name}={}", address(uri)));
         }
-        for (name, value) in &self.options {
-            command.arg(name).arg(value);
-        }
+        command.args(&self.options);
         command.arg("--state").arg(&file).env("OXILAB_ADMIN_TOKEN", token()?);
+        match registry(&self.models) {
+            Some(uri) if uri == "memory:" => {
+                let problem = "a registry in memory is this session's own, the server cannot read it; \
+                    use a journal or a server (`track::set_uri`)";
+                return Err(ServeError::server(&self.name, problem));
+            }
+            Some(uri) => {
+                command.env("MLFLOW_TRACKING_URI", uri);
+            }
+            None => {}
+        }
         // A group of its own: an interrupt or the end of the worker does not reach it.
         command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
         let mut child =
@@ -165,15 +237,10 @@ impl Server {
 }
 
 fn last_words(log: &str) -> String {
-    let words = log.lines().rev().find(|line| !line.trim().is_empty());
-    words.map_or_else(|| "it ended without a word".to_owned(), |line| line.trim().to_owned())
-}
-
-fn absolute(uri: &str) -> String {
-    if uri.starts_with("models:/") {
-        return uri.to_owned();
-    }
-    std::path::absolute(uri).map_or_else(|_| uri.to_owned(), |path| path.display().to_string())
+    let words = log.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
+    let words = words.unwrap_or("it ended without a word");
+    // Without the time and level of the log's line.
+    words.split_once(" ERROR oxilab_server: ").map_or(words, |(_, words)| words).to_owned()
 }
 
 /// 32 random bytes from the system, in hexadecimal.
@@ -186,32 +253,50 @@ fn token() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// `$OXILAB_SERVER`, or beside this program, or in cargo's folder of release builds.
-fn find_program(name: &str) -> Result<PathBuf> {
-    const PROGRAM: &str = "oxilab-server";
+/// `$OXILAB_SERVER`, or where [`beside`] looks.
+pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
+    let given = std::env::var_os("OXILAB_SERVER").map(PathBuf::from);
+    let mut places = given.into_iter().chain(beside("oxilab-server"));
+    places.find(|place| place.is_file()).ok_or_else(|| {
+        ServeError::server(
+            name,
+            "oxilab-server is not installed; `oxilab install` puts it into place, or set \
+             OXILAB_SERVER to its path",
+        )
+    })
+}
+
+/// Where a program of this installation may be: beside this one, else in cargo's folder of release
+/// builds.
+pub(crate) fn beside(program: &str) -> impl Iterator<Item = PathBuf> {
     let mut places = Vec::new();
-    if let Some(path) = std::env::var_os("OXILAB_SERVER") {
-        places.push(PathBuf::from(path));
-    }
     if let Ok(own) = std::env::current_exe()
         && let Some(folder) = own.parent()
     {
-        places.push(folder.join(PROGRAM));
+        places.push(folder.join(program));
         // A test binary stands in `deps`.
-        places.extend(folder.parent().map(|above| above.join(PROGRAM)));
+        places.extend(folder.parent().map(|above| above.join(program)));
     }
     let of = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    places.extend(of("CARGO_TARGET_DIR").map(|target| target.join("release").join(PROGRAM)));
-    let cached = |home: PathBuf| home.join(".cache/oxilab/target/release").join(PROGRAM);
+    places.extend(of("CARGO_TARGET_DIR").map(|target| target.join("release").join(program)));
+    let cached = |home: PathBuf| home.join(".cache/oxilab/target/release").join(program);
     places.extend(of("HOME").map(cached));
-    places.push(PathBuf::from("target/release").join(PROGRAM));
-    places.into_iter().find(|place| place.is_file()).ok_or_else(|| {
-        ServeError::server(
-            name,
-            "oxilab-server is not installed; `cargo build --release -p oxilab-server` makes it, or \
-             set OXILAB_SERVER to its path",
-        )
-    })
+    places.push(PathBuf::from("target/release").join(program));
+    places.into_iter()
+}
+
+/// The environment that makes the server read the registry that this process reads.
+fn registry(models: &[(String, String)]) -> Option<String> {
+    if !models
+        .iter()
+        .any(|(_, uri)| uri.starts_with("models:/") || address(uri).starts_with("models:/"))
+    {
+        return None;
+    }
+    let uri = oxilab_track::uri().ok()?;
+    // A server's address is here without its credentials, which the environment has.
+    let known = std::env::var("MLFLOW_TRACKING_URI").is_ok_and(|set| !set.is_empty());
+    (!uri.starts_with("http") || !known).then_some(uri)
 }
 
 /// A server that runs. Dropping it leaves the server running.

@@ -5,9 +5,11 @@ use oxilab_display::table::{Heading, Table};
 use oxilab_runtime::MimeBundle;
 use serde::{Deserialize, Serialize};
 
+use crate::dashboard;
 use crate::drift::DriftReport;
 use crate::error::{Result, ServeError};
 use crate::http::get_text;
+use crate::performance::Performance;
 use crate::state;
 
 /// One model of a [`Monitor`].
@@ -25,12 +27,24 @@ pub struct ModelStatus {
     pub rows: u64,
     /// Times that a new version was taken.
     pub swaps: u64,
+    /// Times that a new version could not be loaded and the old one went on.
+    #[serde(default)]
+    pub reload_failures: u64,
     /// Half of the answers were faster, in milliseconds; of the latest 1,000.
     pub p50_ms: Option<f64>,
     /// Of 100 answers 99 were faster, in milliseconds.
     pub p99_ms: Option<f64>,
+    /// Requests, and the slowest answer in milliseconds, second by second of the last two minutes.
+    #[serde(default)]
+    pub history: Vec<(u32, f64)>,
     /// Drift of the window; `None` without a reference or without requests.
     pub drift: Option<DriftReport>,
+    /// How well predictions agreed with the labels that came for them; `None` without labels.
+    #[serde(default)]
+    pub performance: Option<Performance>,
+    /// The same for the reference rows.
+    #[serde(default)]
+    pub usual: Option<Performance>,
 }
 
 /// What a server says about itself; the JSON of `/monitor.json`.
@@ -51,7 +65,7 @@ impl Monitor {
         self.models.iter().find(|status| status.model == model)?.drift.as_ref()
     }
 
-    /// The tables that a cell shows.
+    /// The dashboard that a cell shows.
     #[must_use]
     pub fn to_html(&self) -> String {
         let bundle = self.render();
@@ -91,7 +105,17 @@ pub fn monitor(name: &str) -> Result<Monitor> {
 
 impl Render for Monitor {
     fn render(&self) -> MimeBundle {
-        let names = ["model", "version", "requests", "errors", "rows", "swaps", "p50 ms", "p99 ms"];
+        let names = [
+            "model",
+            "version",
+            "requests",
+            "errors",
+            "rows",
+            "swaps",
+            "p50 ms",
+            "p99 ms",
+            "performance",
+        ];
         let mut table = Table::new(names.map(Heading::new).to_vec());
         table.title = format!("server {}, up for {:.0} s", self.name, self.uptime);
         let number = |value: Option<f64>| value.map(|value| format!("{value:.2}"));
@@ -105,19 +129,16 @@ impl Render for Monitor {
                 Some(status.swaps.to_string()),
                 number(status.p50_ms),
                 number(status.p99_ms),
+                status.performance.as_ref().map(|p| format!("{} {:.3}", p.metric, p.value)),
             ]);
         }
-        let title = oxilab_display::table::escape(&table.title);
         let mut text = table.to_text();
-        let mut html = format!("<div><b>{title}</b></div>{}", table.to_html());
         for status in &self.models {
             if let Some(drift) = &status.drift {
                 let bundle = drift.render();
                 text.push_str(&format!("\n{}: {}", status.model, bundle.plain()));
-                let part = bundle.data.get("text/html").and_then(|value| value.as_str());
-                html.push_str(part.unwrap_or_default());
             }
         }
-        MimeBundle::text(text).with_html(html)
+        MimeBundle::text(text).with_html(dashboard::html(self))
     }
 }

@@ -1,15 +1,17 @@
 //! A model file that answers: [`Predictor`], [`Predictions`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use oxilab_model::schema::Schema;
-use oxilab_model::{FittedModel, Task};
+use oxilab_model::{FittedModel, LightGbm};
 use polars::prelude::{AnyValue, Column, DataFrame, Series};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::drift::{Drift, DriftReport};
 use crate::error::{Result, ServeError, While};
+use crate::locate::Located;
+use crate::performance::Performance;
 use crate::reference::load_reference;
 
 /// A loaded model with its version and, if there is one, its reference.
@@ -18,22 +20,37 @@ pub struct Predictor {
     model: FittedModel,
     version: String,
     reference: Option<DataFrame>,
+    usual: Option<Performance>,
 }
 
 impl Predictor {
-    /// Loads a model file and the reference beside it.
+    /// Loads a model file, ours or LightGBM's text, and the reference beside it.
     ///
     /// # Errors
     /// If the file cannot be read or is no model, or the reference is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(ServeError::io("loading the model from", path))?;
-        let model = FittedModel::from_bytes(&bytes)?;
-        let digest = Sha256::digest(&bytes);
-        let version: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        let mut predictor = Self { model, version, reference: None };
+        let model = match std::str::from_utf8(&bytes) {
+            Ok(text) if text.starts_with("tree\n") => LightGbm::from_native(text)?,
+            _ => FittedModel::from_bytes(&bytes)?,
+        };
+        let mut predictor = Self { model, version: digest(&bytes), reference: None, usual: None };
         if let Some(frame) = load_reference(path)? {
             predictor = predictor.with_reference(&frame)?;
+        }
+        Ok(predictor)
+    }
+
+    /// Loads what an address means (see [`locate`](crate::locate)); the version is the registry's,
+    /// where it numbers the model.
+    ///
+    /// # Errors
+    /// As [`Predictor::open`].
+    pub fn open_at(place: &Located) -> Result<Self> {
+        let mut predictor = Self::open(&place.path)?;
+        if let Some(version) = &place.version {
+            predictor.version.clone_from(version);
         }
         Ok(predictor)
     }
@@ -43,9 +60,8 @@ impl Predictor {
     /// # Errors
     /// If the model cannot be written as bytes, which its version is made of.
     pub fn new(model: FittedModel) -> Result<Self> {
-        let digest = Sha256::digest(model.to_bytes()?);
-        let version = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { model, version, reference: None })
+        let version = digest(&model.to_bytes()?);
+        Ok(Self { model, version, reference: None, usual: None })
     }
 
     /// The same with a reference for drift; its predictions become a part of it.
@@ -55,7 +71,12 @@ impl Predictor {
     pub fn with_reference(mut self, frame: &DataFrame) -> Result<Self> {
         let names = self.schema().names();
         let input = frame.select(names).doing("selecting the columns of the reference")?;
-        self.reference = Some(self.predict(&input)?.captured(&input)?);
+        let predictions = self.predict(&input)?;
+        self.usual = self.schema().target.clone().and_then(|target| {
+            let labels = frame.column(&target).ok()?.as_materialized_series();
+            Performance::of(self.model.task(), &predictions.json_values(), &json_column(labels))
+        });
+        self.reference = Some(predictions.captured(&input)?);
         Ok(self)
     }
 
@@ -71,7 +92,7 @@ impl Predictor {
         self.model.schema()
     }
 
-    /// The first 12 hexadecimal digits of the file's SHA-256.
+    /// The registry's number, or the first 12 hexadecimal digits of the file's SHA-256.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
@@ -83,16 +104,18 @@ impl Predictor {
         self.reference.as_ref()
     }
 
+    /// How well it did on the reference rows, if these hold the target.
+    #[must_use]
+    pub fn usual(&self) -> Option<&Performance> {
+        self.usual.as_ref()
+    }
+
     /// Predicts a frame, for classifiers with probabilities.
     ///
     /// # Errors
     /// [`ServeError::Model`] naming the column that does not fit.
     pub fn predict(&self, df: &DataFrame) -> Result<Predictions> {
-        let values = self.model.predict(df)?;
-        let probabilities = match self.model.task() {
-            Task::Binary | Task::Multiclass => Some(self.model.predict_proba(df)?),
-            _ => None,
-        };
+        let (values, probabilities) = self.model.predict_both(df)?;
         Ok(Predictions { values, probabilities })
     }
 
@@ -128,7 +151,17 @@ impl Predictions {
     /// The predictions as JSON values.
     #[must_use]
     pub fn json_values(&self) -> Vec<Value> {
-        self.values.iter().map(|value| json_of(&value)).collect()
+        json_column(&self.values)
+    }
+
+    /// The predictions of some of the rows.
+    #[must_use]
+    pub fn slice(&self, from: usize, rows: usize) -> Self {
+        let offset = i64::try_from(from).unwrap_or(i64::MAX);
+        Self {
+            values: self.values.slice(offset, rows),
+            probabilities: self.probabilities.as_ref().map(|frame| frame.slice(offset, rows)),
+        }
     }
 
     /// Row after row, the probability of every class by name.
@@ -188,6 +221,16 @@ impl Predictions {
     }
 }
 
+/// The first 12 hexadecimal digits of the SHA-256 of a model's bytes.
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A column as JSON values.
+pub(crate) fn json_column(values: &Series) -> Vec<Value> {
+    values.iter().map(|value| json_of(&value)).collect()
+}
+
 fn json_of(value: &AnyValue<'_>) -> Value {
     match value {
         AnyValue::Null => Value::Null,
@@ -202,31 +245,4 @@ fn json_of(value: &AnyValue<'_>) -> Value {
             _ => json!(other.to_string()),
         },
     }
-}
-
-/// The file that a user means: a path, a file `*.alias` that holds a path, or `models:/NAME@alias`
-/// or `models:/NAME/VERSION` of the registry.
-///
-/// # Errors
-/// If an alias file or the registry cannot be read.
-pub fn resolve(uri: &str) -> Result<PathBuf> {
-    if uri.starts_with("models:/") {
-        return oxilab_track::load_path(uri).map_err(|error| ServeError::Registry {
-            uri: uri.to_owned(),
-            problem: error.to_string(),
-        });
-    }
-    let path = PathBuf::from(uri);
-    if path.extension().is_some_and(|extension| extension == "alias") {
-        let text = std::fs::read_to_string(&path)
-            .map_err(ServeError::io("reading the alias", path.as_path()))?;
-        if text.trim().is_empty() {
-            let problem = "the alias file is empty".to_owned();
-            return Err(ServeError::Registry { uri: uri.to_owned(), problem });
-        }
-        let target = PathBuf::from(text.trim());
-        let folder = path.parent().unwrap_or(Path::new("."));
-        return Ok(folder.join(target));
-    }
-    Ok(path)
 }

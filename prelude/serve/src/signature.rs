@@ -42,7 +42,7 @@ impl<'a> Signature<'a> {
 
     /// Metadata of the Open Inference Protocol.
     #[must_use]
-    pub fn v2(&self, name: &str, version: &str) -> Value {
+    pub fn v2(&self, name: &str, versions: &[String]) -> Value {
         let inputs: Vec<Value> = self
             .0
             .columns
@@ -56,7 +56,7 @@ impl<'a> Signature<'a> {
             outputs.push(json!({"name": "predict_proba", "datatype": "FP64", "shape": shape}));
         }
         json!({
-            "name": name, "versions": [version], "platform": "oxilab",
+            "name": name, "versions": versions, "platform": "oxilab",
             "inputs": inputs, "outputs": outputs,
         })
     }
@@ -83,6 +83,17 @@ impl<'a> Signature<'a> {
         }
         let required: Vec<&str> = self.0.names();
         json!({"type": "object", "properties": properties, "required": required})
+    }
+
+    /// The JSON schema of one row as a list of values in the order of the signature; `None` if the values
+    /// are of several kinds, which a schema of a list cannot say exactly.
+    #[must_use]
+    pub fn list_schema(&self) -> Option<Value> {
+        let mut kinds: Vec<Value> = self.0.columns.iter().map(field_schema).collect();
+        let count = kinds.len();
+        kinds.dedup();
+        let [only] = kinds.as_slice() else { return None };
+        Some(json!({"type": "array", "items": only, "minItems": count, "maxItems": count}))
     }
 
     /// A row that the model would take, for the try-it page: zeros, false, the first category.
@@ -116,6 +127,20 @@ fn field_schema(column: &Column) -> Value {
     };
     let kind = if column.nullable { json!([kind, "null"]) } else { json!(kind) };
     let mut schema = json!({"type": kind});
+    match column.kind {
+        // Larger ones are no numbers of 64 bits.
+        ColumnKind::Numeric => {
+            schema["minimum"] = json!(-1e308);
+            schema["maximum"] = json!(1e308);
+        }
+        // 0 and 1 are read as well.
+        ColumnKind::Boolean => {
+            let mut values = vec![json!(false), json!(true), json!(0), json!(1)];
+            values.extend(column.nullable.then_some(Value::Null));
+            return json!({"enum": values});
+        }
+        ColumnKind::Categorical => {}
+    }
     if column.kind == ColumnKind::Categorical && column.categories.len() <= 200 {
         let mut values: Vec<Value> = column.categories.iter().map(|c| json!(c)).collect();
         if column.nullable {

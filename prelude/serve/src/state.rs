@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::{Result, ServeError};
-use crate::http::send;
+use crate::http::{exchange, send};
 
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -82,9 +82,10 @@ pub(crate) fn find(folder: &Path, name: &str) -> Result<Option<State>> {
 
 /// Whether the server answers, and is this one and not another on its port.
 pub(crate) fn alive(state: &State) -> bool {
-    let text = send(&format!("{}/health", state.url), None, None, SHORT);
+    // A server whose models are being loaded again says so with 503, and lives.
+    let said = exchange(&format!("{}/health", state.url), None, None, &[], SHORT);
     let health: serde_json::Value =
-        text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        said.ok().and_then(|(_, text)| serde_json::from_str(&text).ok()).unwrap_or_default();
     health.get("pid").and_then(serde_json::Value::as_u64) == Some(u64::from(state.pid))
 }
 

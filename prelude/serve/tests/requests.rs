@@ -80,6 +80,11 @@ fn wrong_values_name_the_field() {
         &frame(json!({"dataframe_split": {"columns": ["age"]}})).unwrap_err(),
         "dataframe_split.data",
     );
+    let whole = json!({"age": 1, "income": 2, "plan": "pro", "member": true});
+    let part = json!({"age": 1, "plan": "pro", "member": true});
+    for rows in [json!([whole, part]), json!([part, whole])] {
+        blamed(&frame(json!({"dataframe_records": rows})).unwrap_err(), "income");
+    }
     // A category the model does not know is found by the model itself.
     let unknown = frame(row(json!(1), json!("gold"))).unwrap();
     blamed(&Predictor::new(model()).unwrap().predict(&unknown).unwrap_err(), "plan");
@@ -145,7 +150,7 @@ fn open_inference_requests_and_answers() {
     inputs[1]["shape"] = json!([3, 1]);
     let wrong = json!({"inputs": inputs});
     blamed(&infer_request(&wrong, model.schema(), LIMIT).unwrap_err(), "income");
-    let names = Signature::new(model.schema()).v2("m", "1");
+    let names = Signature::new(model.schema()).v2("m", &["1".to_owned()]);
     assert_eq!(names["inputs"][2], json!({"name": "plan", "datatype": "BYTES", "shape": [-1]}));
     assert_eq!(
         Signature::new(model.schema()).row_schema()["properties"]["plan"]["enum"],

@@ -1,43 +1,48 @@
 //! Accepts connections until it is told to stop, then lets those under way finish: [`serve`].
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
-use crate::app::App;
-
-/// A client must have sent its headers by then.
+/// A client must have sent its headers by then; an idle connection is closed after as long.
 const HEADERS: Duration = Duration::from_secs(15);
 
-/// Open connections; more wait to be accepted.
-const CONNECTIONS: usize = 4_096;
+/// A client must have said hello by then.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
-pub(crate) async fn serve(listener: TcpListener, router: Router, app: &App) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+/// Open connections; more are closed at once.
+const CONNECTIONS: usize = 16_384;
+
+/// Serves until `stop` is done. Connections under way then have `drain` to finish.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stop: impl Future<Output = ()>,
+    drain: Duration,
+) -> Result<()> {
+    let mut builder = Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    let builder = Arc::new(builder);
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    tokio::pin!(stop);
     loop {
-        let accept = async {
-            let permit = Arc::clone(&room).acquire_owned().await;
-            (listener.accept().await, permit)
-        };
-        let (accepted, permit) = tokio::select! {
-            accepted = accept => accepted,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = app.stop.notified() => break,
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -48,23 +53,48 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, app: &App) -> R
                 continue;
             }
         };
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            tracing::warn!("{CONNECTIONS} connections are open: one more was closed");
+            continue;
+        };
         // Answers are small and whole; waiting to fill a packet would cost 40 ms.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (builder, watcher) = (Arc::clone(&builder), graceful.watcher());
+        let tls = tls.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
+            match tls {
+                None => converse(&builder, stream, service, watcher).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => converse(&builder, stream, service, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                },
             }
         });
     }
     drop(listener);
-    tracing::info!("stopping: no new connections, those under way finish");
     tokio::select! {
         () = graceful.shutdown() => {}
-        () = tokio::time::sleep(app.args.timeout()) => tracing::warn!("some did not finish in time"),
+        () = tokio::time::sleep(drain) => tracing::warn!("some did not finish in time"),
     }
     Ok(())
+}
+
+async fn converse(
+    builder: &Builder,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: TowerToHyperService<Router>,
+    watcher: Watcher,
+) {
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// What a client writes before the path.
+pub(crate) fn url(address: SocketAddr, tls: bool) -> String {
+    format!("{}://{address}", if tls { "https" } else { "http" })
 }

@@ -1,48 +1,53 @@
-//! Takes new versions of models while requests run: [`watch`].
+//! Takes new versions of models while requests run: [`watch`], [`Mark`].
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use oxilab_serve::{Predictor, reference_path, resolve};
+use oxilab_serve::{Located, locate, reference_path};
 
-use crate::app::Slot;
+use crate::slot::Slot;
 
-/// What tells one version of a file from the next.
-type Mark = (PathBuf, Option<(SystemTime, u64)>, Option<(SystemTime, u64)>);
+/// Time of change and size.
+type Stamp = Option<(SystemTime, u64)>;
 
-/// Looks at where a model comes from, again and again; loads what changed, and swaps it in when it is
-/// whole. What cannot be loaded is tried again when it changes once more.
-pub(crate) async fn watch(slot: Arc<Slot>, every: Duration, mut seen: Option<Mark>) {
-    loop {
-        tokio::time::sleep(every).await;
-        let (worker, before) = (Arc::clone(&slot), seen.clone());
-        let look = tokio::task::spawn_blocking(move || look(&worker, before)).await;
-        if let Ok(mark) = look {
-            seen = mark;
-        }
+/// What tells one version of a model from the next: where it is, and how its files look.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Mark {
+    place: Located,
+    model: Stamp,
+    reference: Stamp,
+}
+
+impl Mark {
+    pub(crate) fn place(&self) -> &Located {
+        &self.place
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        self.model.is_some()
     }
 }
 
-/// How the model's files look now.
-pub(crate) fn mark(slot: &Slot) -> Option<Mark> {
-    let path = resolve(&slot.uri).ok()?;
-    let of = |path: &std::path::Path| {
+/// How what an address means looks now; `None` if nothing can be found.
+pub(crate) fn mark(uri: &str) -> Option<Mark> {
+    let place = locate(uri).ok()?;
+    let of = |path: &Path| {
         let data = std::fs::metadata(path).ok()?;
         Some((data.modified().ok()?, data.len()))
     };
-    Some((path.clone(), of(&path), of(&reference_path(&path))))
+    let (model, reference) = (of(&place.path), of(&reference_path(&place.path)));
+    Some(Mark { place, model, reference })
 }
 
-fn look(slot: &Slot, before: Option<Mark>) -> Option<Mark> {
-    // Nothing to be found, for a moment or for good: what is loaded stays.
-    let Some(now) = mark(slot) else { return before };
-    if Some(&now) == before.as_ref() || now.1.is_none() {
-        return before;
+/// Looks at where a model comes from, again and again; loads what changed, and swaps it in when it is
+/// whole. What cannot be loaded is tried again when it changes once more.
+pub(crate) async fn watch(slot: Arc<Slot>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let worker = Arc::clone(&slot);
+        if let Err(error) = tokio::task::spawn_blocking(move || worker.look()).await {
+            tracing::error!(%error, "cannot look for a new version");
+        }
     }
-    match Predictor::open(&now.0) {
-        Ok(predictor) => slot.swap(predictor),
-        Err(error) => slot.reload_failed(&error),
-    }
-    Some(now)
 }

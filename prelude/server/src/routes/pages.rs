@@ -1,14 +1,48 @@
-//! Pages for people and tools: [`openapi`], [`docs`], [`monitor`].
+//! Pages for people and tools: health, metrics, the monitor, `OpenAPI`, a page to try models on.
 
 use std::fmt::Write;
 
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Json, Response};
 use oxilab_serve::{Monitor, Signature};
 use serde_json::{Map, Value, json};
 
+use super::{Shared, aside};
 use crate::app::App;
+use crate::llm::Model;
+
+pub(super) async fn health(State(app): Shared) -> Response {
+    // Who asks whether the server lives means the front; the model process is named beside it.
+    let own = std::process::id();
+    let front = std::env::var(crate::front::FRONT).ok().and_then(|pid| pid.parse().ok());
+    let pid: u32 = front.unwrap_or(own);
+    Json(json!({"status": "ok", "name": app.name, "pid": pid, "worker": own})).into_response()
+}
+
+pub(super) async fn metrics(State(app): Shared) -> Result<Response, Response> {
+    let text = aside(move || app.metrics()).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+}
+
+pub(super) async fn monitor(State(app): Shared) -> Result<Response, Response> {
+    Ok(Json(aside(move || app.monitor()).await?).into_response())
+}
+
+pub(super) async fn monitor_page(State(app): Shared) -> Result<Response, Response> {
+    Ok(Html(aside(move || monitor_html(&app.monitor())).await?).into_response())
+}
+
+pub(super) async fn openapi(State(app): Shared) -> Response {
+    Json(document(&app)).into_response()
+}
+
+pub(super) async fn docs(State(app): Shared) -> Response {
+    Html(try_it(&app)).into_response()
+}
 
 /// The `OpenAPI` 3.1 document, made from the signatures of the models.
-pub(crate) fn openapi(app: &App) -> Value {
+fn document(app: &App) -> Value {
     let mut paths = Map::new();
     let mut schemas = Map::new();
     schemas.insert(
@@ -17,14 +51,20 @@ pub(crate) fn openapi(app: &App) -> Value {
             "error": {"type": "string"}, "message": {"type": "string"}, "field": {"type": "string"}
         }}),
     );
-    for slot in &app.slots {
+    let slots = app.slots();
+    for slot in slots.iter().filter(|slot| slot.label == slot.name) {
         let predictor = slot.current();
         let signature = Signature::new(predictor.schema());
         let row = format!("{}Row", slot.name);
         let reference = json!({"$ref": format!("#/components/schemas/{row}")});
         schemas.insert(row, signature.row_schema());
-        let rows = json!({"type": "array", "minItems": 1, "items": reference});
-        let features = json!({"anyOf": [reference, rows]});
+        let most = app.args.row_limit;
+        let many =
+            |one: &Value| json!({"type": "array", "minItems": 1, "maxItems": most, "items": one});
+        let rows = many(&reference);
+        let mut forms = vec![reference.clone(), rows.clone()];
+        forms.extend(signature.list_schema().into_iter().flat_map(|list| [many(&list), list]));
+        let features = json!({"anyOf": forms});
         let body = json!({"anyOf": [reference, {
             "type": "object", "required": ["features"], "properties": {"features": features}
         }]});
@@ -33,19 +73,30 @@ pub(crate) fn openapi(app: &App) -> Value {
         let typed = operation(&format!("predict_{}", slot.name), &body, &example, &answer);
         paths.insert(format!("/predict/{}", slot.name), json!({"post": typed}));
         let records = json!({"type": "object", "required": ["dataframe_records"],
-            "properties": {"dataframe_records": rows}, "additionalProperties": false});
+            "properties": {"dataframe_records": rows}});
         let example = json!({"dataframe_records": [example]});
         let answer = json!({"type": "object", "required": ["predictions"],
             "properties": {"predictions": {"type": "array"}}});
         let mlflow = operation(&format!("invocations_{}", slot.name), &records, &example, &answer);
         paths.insert(format!("/invocations/{}", slot.name), json!({"post": mlflow}));
     }
-    let health =
-        json!({"operationId": "health", "responses": {"200": {"description": "It lives."}}});
-    paths.insert("/health".to_owned(), json!({"get": health}));
+    let plain = [
+        ("/health", "health", "application/json", "It lives."),
+        ("/metrics", "metrics", "text/plain", "Prometheus' text format."),
+        ("/monitor.json", "monitor", "application/json", "Requests, latency and drift."),
+    ];
+    for (path, id, kind, text) in plain {
+        let content = json!({kind: {"schema": {"type": if path == "/metrics" { "string" } else { "object" }}}});
+        let get = json!({"operationId": id, "responses": {
+            "200": {"description": text, "content": content},
+            "401": problem_response("An API key is needed."),
+            "429": problem_response("Too many requests a second."),
+        }});
+        paths.insert(path.to_owned(), json!({"get": get}));
+    }
     let mut document = json!({
         "openapi": "3.1.0",
-        "info": {"title": app.args.name, "version": env!("CARGO_PKG_VERSION")},
+        "info": {"title": app.name, "version": env!("CARGO_PKG_VERSION")},
         "paths": paths,
         "components": {"schemas": schemas},
     });
@@ -66,13 +117,13 @@ fn operation(id: &str, body: &Value, example: &Value, answer: &Value) -> Value {
         ("401", "An API key is needed."),
         ("408", "The request took too long."),
         ("413", "The body is too large or has too many rows."),
+        ("404", "There is no such model."),
         ("422", "A field does not fit; `field` names it."),
-        ("503", "Too many requests are under way."),
+        ("429", "Too many requests a second."),
+        ("503", "Too many requests are under way, or the models are being loaded."),
     ];
     for (status, text) in problems {
-        let schema = json!({"$ref": "#/components/schemas/Problem"});
-        let content = json!({"application/json": {"schema": schema}});
-        responses.insert(status.to_owned(), json!({"description": text, "content": content}));
+        responses.insert(status.to_owned(), problem_response(text));
     }
     let content = json!({"application/json": {"schema": body, "example": example}});
     json!({
@@ -82,10 +133,16 @@ fn operation(id: &str, body: &Value, example: &Value, answer: &Value) -> Value {
     })
 }
 
+fn problem_response(text: &str) -> Value {
+    let schema = json!({"$ref": "#/components/schemas/Problem"});
+    json!({"description": text, "content": {"application/json": {"schema": schema}}})
+}
+
 /// A page to try the models on.
-pub(crate) fn docs(app: &App) -> String {
+fn try_it(app: &App) -> String {
     let mut forms = String::new();
-    for slot in &app.slots {
+    let slots = app.slots();
+    for slot in slots.iter().filter(|slot| slot.label == slot.name) {
         let predictor = slot.current();
         let example = Signature::new(predictor.schema()).example();
         let example = serde_json::to_string_pretty(&example).unwrap_or_default();
@@ -97,6 +154,17 @@ pub(crate) fn docs(app: &App) -> String {
              {example}</textarea><br><button>POST /predict/{name}</button><pre></pre></form>"
         );
     }
+    for slot in app.llms.iter().filter(|slot| matches!(slot.model, Model::Text(_))) {
+        let question = json!({"model": slot.name, "max_tokens": 100, "temperature": 0,
+            "messages": [{"role": "user", "content": "What is the capital of Italy?"}]});
+        let question = escape(&serde_json::to_string_pretty(&question).unwrap_or_default());
+        let _ = write!(
+            forms,
+            "<h2>{}</h2><form data-path=\"/v1/chat/completions\"><textarea rows=\"12\" cols=\"60\">\
+             {question}</textarea><br><button>POST /v1/chat/completions</button><pre></pre></form>",
+            escape(&slot.name)
+        );
+    }
     let script = "for (const form of document.forms) form.onsubmit = async (event) => { \
         event.preventDefault(); const headers = {'content-type': 'application/json'}; \
         const key = document.getElementById('key').value; \
@@ -104,9 +172,9 @@ pub(crate) fn docs(app: &App) -> String {
         const answer = await fetch(form.dataset.path, {method: 'POST', headers, \
         body: form.querySelector('textarea').value}); \
         form.querySelector('pre').textContent = answer.status + ' ' + await answer.text(); };";
-    let name = escape(&app.args.name);
+    let name = escape(&app.name);
     page(
-        &app.args.name,
+        &app.name,
         &format!(
             "<h1>{name}</h1><p><a href=\"/openapi.json\">openapi.json</a> · \
              <a href=\"/monitor\">monitor</a> · <a href=\"/metrics\">metrics</a> · \
@@ -117,7 +185,7 @@ pub(crate) fn docs(app: &App) -> String {
 }
 
 /// The monitor as a page that renews itself.
-pub(crate) fn monitor(monitor: &Monitor) -> String {
+fn monitor_html(monitor: &Monitor) -> String {
     page(&monitor.name, &monitor.to_html(), "<meta http-equiv=\"refresh\" content=\"5\">")
 }
 

@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Upper bounds of the latency histogram, in seconds.
 const BOUNDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
+/// Upper bounds of the histogram of rows predicted at once.
+const BATCHES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
 /// Latencies that quantiles are taken of.
 const KEPT: usize = 1_000;
+
+/// Seconds that the history covers.
+const HISTORY: usize = 120;
 
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -18,6 +24,15 @@ pub(crate) struct Metrics {
     seconds: f64,
     rows: u64,
     latest: VecDeque<f64>,
+    batches: [u64; BATCHES.len()],
+    batch_count: u64,
+    batch_rows: u64,
+    capture_failures: u64,
+    tokens: u64,
+    token_seconds: f64,
+    /// Second since `born`, requests in it and the slowest of them.
+    seconds_seen: VecDeque<(u64, u32, f64)>,
+    born: Option<Instant>,
 }
 
 impl Metrics {
@@ -33,8 +48,59 @@ impl Metrics {
             self.latest.pop_front();
         }
         self.latest.push_back(seconds);
+        let second = self.born.get_or_insert_with(Instant::now).elapsed().as_secs();
+        match self.seconds_seen.back_mut() {
+            Some((last, count, slowest)) if *last == second => {
+                *count += 1;
+                *slowest = slowest.max(seconds);
+            }
+            _ => self.seconds_seen.push_back((second, 1, seconds)),
+        }
+        if self.seconds_seen.len() > HISTORY {
+            self.seconds_seen.pop_front();
+        }
     }
 
+    /// Rows that were predicted at once.
+    pub(crate) fn batch(&mut self, rows: usize) {
+        for (bucket, bound) in self.batches.iter_mut().zip(BATCHES) {
+            *bucket += u64::from(rows <= bound);
+        }
+        self.batch_count += 1;
+        self.batch_rows += rows as u64;
+    }
+
+    /// Tokens that a language model made, and the time it took.
+    pub(crate) fn generated(&mut self, tokens: usize, took: Duration) {
+        self.tokens += tokens as u64;
+        self.token_seconds += took.as_secs_f64();
+    }
+
+    pub(crate) fn capture_failed(&mut self) {
+        self.capture_failures += 1;
+    }
+
+    /// Requests and slowest answer in milliseconds, second by second, of the last two minutes.
+    pub(crate) fn history(&self) -> Vec<(u32, f64)> {
+        let Some(born) = self.born else { return Vec::new() };
+        let now = born.elapsed().as_secs();
+        let first = now.saturating_sub(HISTORY as u64 - 1);
+        let mut out = vec![(0, 0.0); usize::try_from(now - first + 1).unwrap_or(1)];
+        for (second, count, slowest) in &self.seconds_seen {
+            let at = second.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+            if let Some(place) = at.and_then(|at| out.get_mut(at)) {
+                *place = (*count, slowest * 1e3);
+            }
+        }
+        out
+    }
+
+    /// Requests so far that failed on our side.
+    pub(crate) fn failures(&self) -> u64 {
+        self.requests.iter().filter(|((_, status), _)| *status >= 500).map(|(_, count)| count).sum()
+    }
+
+    /// All requests so far.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.values().sum()
     }
@@ -74,6 +140,24 @@ impl Metrics {
         out.sample("oxilab_request_seconds", "_sum", &model, self.seconds);
         out.sample("oxilab_request_seconds", "_count", &model, count);
         out.add("oxilab_rows_total", &model, self.rows);
+        if self.batch_count > 0 {
+            for (bucket, bound) in self.batches.iter().zip(BATCHES) {
+                let labels = format!("{model},le=\"{bound}\"");
+                out.sample("oxilab_batch_rows", "_bucket", &labels, *bucket);
+            }
+            let all = format!("{model},le=\"+Inf\"");
+            out.sample("oxilab_batch_rows", "_bucket", &all, self.batch_count);
+            out.sample("oxilab_batch_rows", "_sum", &model, self.batch_rows);
+            out.sample("oxilab_batch_rows", "_count", &model, self.batch_count);
+        }
+        if self.tokens > 0 {
+            out.add("oxilab_tokens_total", &model, self.tokens);
+            out.add("oxilab_token_seconds_total", &model, self.token_seconds);
+            #[expect(clippy::cast_precision_loss, reason = "counts of tokens")]
+            let speed = self.tokens as f64 / self.token_seconds.max(1e-9);
+            out.add("oxilab_tokens_per_second", &model, speed);
+        }
+        out.add("oxilab_capture_failures_total", &model, self.capture_failures);
     }
 }
 
@@ -100,14 +184,17 @@ impl Samples {
     ) {
         let text = self.0.entry(family).or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{family}{suffix}{{{labels}}} {value}");
+        let _ = match labels {
+            "" => writeln!(text, "{family}{suffix} {value}"),
+            _ => writeln!(text, "{family}{suffix}{{{labels}}} {value}"),
+        };
     }
 
     pub(crate) fn into_text(self) -> String {
         let mut out = String::new();
         for (family, samples) in self.0 {
             let kind = match family {
-                "oxilab_request_seconds" => "histogram",
+                "oxilab_request_seconds" | "oxilab_batch_rows" => "histogram",
                 _ if family.ends_with("_total") => "counter",
                 _ => "gauge",
             };

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use oxilab_serve::{Predictions, Result};
-use polars::prelude::DataFrame;
+use polars::prelude::{Column, DataFrame};
+
+use super::redact::{Rule, redacted};
 
 /// Captured rows that make a file.
 const FILE_ROWS: usize = 10_000;
@@ -21,11 +23,14 @@ pub(crate) struct Watch {
     files: u64,
     sample: f64,
     due: f64,
+    rules: Vec<Rule>,
+    /// All rows so far.
+    rows: u64,
 }
 
 impl Watch {
     /// `prefix` is the start of the names of captured files; `None` captures nothing.
-    pub(crate) fn new(most: usize, prefix: Option<PathBuf>, sample: f64) -> Self {
+    pub(crate) fn new(most: usize, prefix: Option<PathBuf>, sample: f64, rules: Vec<Rule>) -> Self {
         Self {
             window: VecDeque::new(),
             window_rows: 0,
@@ -36,24 +41,34 @@ impl Watch {
             files: 0,
             sample,
             due: 0.0,
+            rules,
+            rows: 0,
         }
     }
 
-    /// Takes note of an answer; gives rows that are to be written.
+    /// Takes note of answers, `ids` those of their requests by row; gives rows that are to be written.
     pub(crate) fn note(
         &mut self,
         input: &DataFrame,
         predictions: &Predictions,
+        ids: &[&str],
     ) -> Result<Option<(PathBuf, DataFrame)>> {
         let frame = predictions.captured(input)?;
-        self.due += self.sample;
-        let chosen = self.due >= 1.0;
-        if chosen {
-            self.due -= 1.0;
-        }
-        if chosen && self.prefix.is_some() {
-            self.pending_rows += frame.height();
-            self.pending.push(frame.clone());
+        self.rows += frame.height() as u64;
+        if let Some(prefix) = &self.prefix {
+            self.due += self.sample;
+            if self.due >= 1.0 {
+                self.due -= 1.0;
+                let salt = prefix.display().to_string();
+                let mut kept = redacted(&frame, &self.rules, &salt)?;
+                let with_ids = kept.with_column(Column::new("request_id".into(), ids));
+                with_ids.map_err(|source| oxilab_serve::ServeError::Polars {
+                    doing: "adding the requests' ids",
+                    source,
+                })?;
+                self.pending_rows += kept.height();
+                self.pending.push(kept);
+            }
         }
         self.window_rows += frame.height();
         self.window.push_back(frame);
@@ -73,6 +88,11 @@ impl Watch {
         path.push(format!("-{:06}.parquet", self.files));
         self.files += 1;
         Some((path.into(), frame))
+    }
+
+    /// How many rows came so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// The latest rows.

@@ -1,0 +1,218 @@
+//! What sets a retraining off: [`Trigger`], and the memory of the last one: [`Memory`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::Retrain;
+use crate::error::{Result, ServeError};
+use crate::monitor::monitor;
+use crate::state;
+
+/// What sets a retraining off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "on", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Trigger {
+    /// A server sees drift in at least so many columns of a model.
+    Drift {
+        /// The server's name or address.
+        server: String,
+        /// Its model; by default the first.
+        #[serde(default)]
+        model: Option<String>,
+        /// How many columns (1).
+        #[serde(default = "one")]
+        columns: usize,
+    },
+    /// A model is worse than a bound on labelled rows.
+    Performance {
+        /// The server's name or address.
+        server: String,
+        /// Its model; by default the first.
+        #[serde(default)]
+        model: Option<String>,
+        /// A floor of accuracy, or a ceiling of RMSE.
+        bound: f64,
+    },
+    /// So long after the last run, or if it never ran.
+    Every {
+        /// Seconds.
+        seconds: f64,
+    },
+    /// A file, or a file of a folder, is new or changed since the last run.
+    NewData {
+        /// A file or folder, or `FOLDER/*.ENDING`.
+        path: PathBuf,
+    },
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Trigger {
+    /// Drift of any column of a server's first model.
+    pub fn drift(server: impl Into<String>) -> Self {
+        Self::Drift { server: server.into(), model: None, columns: 1 }
+    }
+
+    /// Performance worse than a bound, of a server's first model.
+    pub fn performance(server: impl Into<String>, bound: f64) -> Self {
+        Self::Performance { server: server.into(), model: None, bound }
+    }
+
+    /// So long after the last run.
+    #[must_use]
+    pub fn every(time: Duration) -> Self {
+        Self::Every { seconds: time.as_secs_f64() }
+    }
+
+    /// New or changed files.
+    pub fn new_data(path: impl Into<PathBuf>) -> Self {
+        Self::NewData { path: path.into() }
+    }
+
+    pub(super) fn see_from(&mut self, folder: &Path) {
+        if let Self::NewData { path } = self {
+            *path = folder.join(&*path);
+        }
+    }
+
+    /// Why it holds.
+    pub(super) fn holds(&self, memory: &Memory) -> Option<String> {
+        let status = |server: &str, model: &Option<String>| {
+            let seen = monitor(server).ok()?;
+            seen.models.into_iter().find(|m| model.as_ref().is_none_or(|name| m.model == *name))
+        };
+        match self {
+            Self::Drift { server, model, columns } => {
+                let drift = status(server, model)?.drift?;
+                let names = drift.drifted_columns();
+                let enough = !names.is_empty() && names.len() >= *columns;
+                enough.then(|| format!("drift of {}", names.join(", ")))
+            }
+            Self::Performance { server, model, bound } => {
+                let seen = status(server, model)?.performance?;
+                let worse = seen.worse_than(*bound);
+                worse.then(|| format!("{} is {:.4}, the bound is {bound}", seen.metric, seen.value))
+            }
+            Self::Every { seconds } => {
+                let since = memory.last.map(|last| now() - last);
+                match since {
+                    None => Some("it never ran".to_owned()),
+                    Some(since) => {
+                        (since >= *seconds).then(|| format!("the last run was {since:.0} s ago"))
+                    }
+                }
+            }
+            Self::NewData { path } => {
+                let files = stamps(path);
+                let new =
+                    files.iter().find(|(file, stamp)| memory.files.get(*file) != Some(*stamp));
+                new.map(|(file, _)| format!("{file} is new"))
+            }
+        }
+    }
+}
+
+/// What was there at the last run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Memory {
+    /// Seconds since 1970.
+    last: Option<f64>,
+    /// Time of change by file.
+    #[serde(default)]
+    files: BTreeMap<String, f64>,
+}
+
+impl Retrain {
+    pub(super) fn file(&self, ending: &str) -> Result<PathBuf> {
+        state::check_name(&self.name)?;
+        let folder = self.folder.clone().map_or_else(state::folder, Ok)?;
+        std::fs::create_dir_all(&folder).map_err(ServeError::io("making the folder", &folder))?;
+        Ok(folder.join(format!("{}.{ending}", self.name)))
+    }
+
+    pub(super) fn memory(&self) -> Result<Memory> {
+        let text = std::fs::read_to_string(self.file("retrained")?).unwrap_or_default();
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// What is there now, to be remembered when the run is done.
+    pub(super) fn remember(&self) -> Memory {
+        let mut files = BTreeMap::new();
+        for trigger in &self.triggers {
+            if let Trigger::NewData { path } = trigger {
+                files.extend(stamps(path));
+            }
+        }
+        Memory { last: Some(now()), files }
+    }
+
+    pub(super) fn keep(&self, memory: &Memory) -> Result<()> {
+        let path = self.file("retrained")?;
+        let aside = path.with_extension("retrained.new");
+        let text = serde_json::to_string(memory).unwrap_or_default();
+        std::fs::write(&aside, text).map_err(ServeError::io("writing", &aside))?;
+        std::fs::rename(&aside, &path).map_err(ServeError::io("writing", &path))
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn stamps(path: &Path) -> BTreeMap<String, f64> {
+    let (folder, ending) = match path.file_name().and_then(|name| name.to_str()) {
+        Some(name) if name.starts_with('*') => (path.parent(), Some(&name[1..])),
+        _ if path.is_dir() => (Some(path), None),
+        _ => (None, None),
+    };
+    let files: Vec<PathBuf> = match folder {
+        None => vec![path.to_owned()],
+        Some(folder) => std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|file| ending.is_none_or(|e| file.to_string_lossy().ends_with(e)))
+            .collect(),
+    };
+    let stamp = |file: PathBuf| {
+        let changed = file.metadata().ok().filter(std::fs::Metadata::is_file)?.modified().ok()?;
+        let seconds = changed.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+        Some((file.display().to_string(), seconds))
+    };
+    files.into_iter().filter_map(stamp).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_and_new_data() {
+        let folder = tempfile::tempdir().expect("folder");
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).expect("folder");
+        let timed = Retrain::new("m", "n.ipynb", "h.csv").with_state_folder(folder.path());
+        let fed = timed.clone().with_trigger(Trigger::new_data(data.join("*.csv")));
+        let timed = timed.with_trigger(Trigger::every(Duration::from_secs(3600)));
+        assert_eq!(timed.due().expect("asked").as_deref(), Some("it never ran"));
+        assert_eq!(fed.due().expect("asked"), None);
+        std::fs::write(data.join("a.txt"), "").expect("written");
+        assert_eq!(fed.due().expect("asked"), None);
+        std::fs::write(data.join("a.csv"), "").expect("written");
+        assert!(fed.due().expect("asked").expect("due").ends_with("a.csv is new"));
+        fed.keep(&fed.remember()).expect("kept");
+        assert_eq!(fed.due().expect("asked"), None);
+        assert_eq!(timed.due().expect("asked"), None);
+        let soon = timed.with_trigger(Trigger::every(Duration::ZERO));
+        assert!(soon.due().expect("asked").is_some());
+        let nobody = Retrain::new("m", "n", "h").with_trigger(Trigger::drift("no-such-server"));
+        assert_eq!(nobody.with_state_folder(folder.path()).due().expect("asked"), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! Predictions of several requests at once: [`Batcher`].
+//!
+//! Requests wait in one queue; a few threads take from it, each all that waits for the same version of a
+//! model. While one batch is computed the next one gathers, so batches grow with the load and a lone
+//! request does not wait.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use oxilab_serve::{Predictions, Predictor, ServeError};
+use polars::prelude::DataFrame;
+use tokio::sync::oneshot;
+
+use crate::args::Args;
+use crate::slot::Slot;
+
+/// What a request wants to know.
+pub(crate) struct Job {
+    pub(crate) slot: Arc<Slot>,
+    /// The version that read the request.
+    pub(crate) predictor: Arc<Predictor>,
+    pub(crate) frame: DataFrame,
+    pub(crate) id: String,
+    pub(crate) reply: oneshot::Sender<Result<Predictions, ServeError>>,
+}
+
+/// A queue of [`Job`]s and the threads that do them.
+pub(crate) struct Batcher {
+    queue: Mutex<VecDeque<Job>>,
+    arrived: Condvar,
+    /// Requests that are being read and will ask.
+    coming: AtomicUsize,
+    rows: usize,
+    wait: Duration,
+}
+
+/// A request on its way to the queue; batches may wait for it.
+pub(crate) struct Coming(Arc<Batcher>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Batcher {
+    /// Starts the threads; they end with the process.
+    pub(crate) fn start(args: &Args) -> Arc<Self> {
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if args.threads == 0 { (all - 1).max(1) } else { args.threads };
+        let batcher = Arc::new(Self {
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            coming: AtomicUsize::new(0),
+            rows: args.batch_rows.max(1),
+            wait: Duration::from_secs_f64(args.batch_wait / 1e3),
+        });
+        for number in 0..threads {
+            let batcher = Arc::clone(&batcher);
+            let builder = std::thread::Builder::new().name(format!("predict-{number}"));
+            if let Err(error) = builder.spawn(move || batcher.work()) {
+                tracing::error!(%error, "cannot start a thread");
+            }
+        }
+        batcher
+    }
+
+    /// Says that a job will follow.
+    pub(crate) fn coming(self: &Arc<Self>) -> Coming {
+        self.coming.fetch_add(1, Ordering::Relaxed);
+        Coming(Arc::clone(self))
+    }
+
+    pub(crate) fn push(&self, job: Job) {
+        self.locked().push_back(job);
+        self.arrived.notify_one();
+    }
+
+    /// Jobs that nobody has begun.
+    pub(crate) fn waiting(&self) -> usize {
+        self.locked().len()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, VecDeque<Job>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        loop {
+            let jobs = self.gather();
+            // What a model does to its thread ends with the batch.
+            if std::panic::catch_unwind(AssertUnwindSafe(|| answer(jobs))).is_err() {
+                tracing::error!("a thread failed after its answers were sent");
+            }
+        }
+    }
+
+    /// The next job and all others of its model that wait or, within the budget, arrive.
+    fn gather(&self) -> Vec<Job> {
+        let mut queue = self.locked();
+        let first = loop {
+            match queue.pop_front() {
+                Some(job) => break job,
+                None => queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        let mut rows = first.frame.height();
+        let mut jobs = vec![first];
+        let until = Instant::now() + self.wait;
+        loop {
+            self.take_like(&mut queue, &mut jobs, &mut rows);
+            let left = until.saturating_duration_since(Instant::now());
+            let others = self.coming.load(Ordering::Relaxed) > 0;
+            if rows >= self.rows || left.is_zero() || !others || !queue.is_empty() {
+                return jobs;
+            }
+            let waited = self.arrived.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn take_like(&self, queue: &mut VecDeque<Job>, jobs: &mut Vec<Job>, rows: &mut usize) {
+        let mut at = 0;
+        while at < queue.len() && *rows < self.rows {
+            let job = &queue[at];
+            let like = Arc::ptr_eq(&job.predictor, &jobs[0].predictor)
+                && *rows + job.frame.height() <= self.rows;
+            match like.then(|| queue.remove(at)).flatten() {
+                Some(job) => {
+                    *rows += job.frame.height();
+                    jobs.push(job);
+                }
+                None => at += 1,
+            }
+        }
+    }
+}
+
+/// Predicts all at once; if that fails, each alone, so that only those at fault are told.
+fn answer(mut jobs: Vec<Job>) {
+    jobs.retain(|job| !job.reply.is_closed());
+    let Some(first) = jobs.first() else { return };
+    let (slot, predictor) = (Arc::clone(&first.slot), Arc::clone(&first.predictor));
+    let rows = jobs.iter().map(|job| job.frame.height()).sum();
+    slot.metrics().batch(rows);
+    if jobs.len() > 1
+        && let Some(frame) = joined(&jobs)
+        && let Ok(all) = predict(&predictor, &frame)
+    {
+        let mut from = 0;
+        let mut parts = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let height = job.frame.height();
+            let part = all.slice(from, height);
+            from += height;
+            parts.push((job.id, height, part.clone()));
+            // Whoever asked may be gone.
+            let _ = job.reply.send(Ok(part));
+        }
+        slot.note(&frame, &all, &parts);
+        return;
+    }
+    for job in jobs {
+        let said = predict(&predictor, &job.frame);
+        let note = said.as_ref().ok().cloned();
+        let _ = job.reply.send(said);
+        if let Some(said) = note {
+            let part = (job.id, job.frame.height(), said.clone());
+            slot.note(&job.frame, &said, &[part]);
+        }
+    }
+}
+
+fn joined(jobs: &[Job]) -> Option<DataFrame> {
+    let mut all = jobs.first()?.frame.clone();
+    for job in &jobs[1..] {
+        all.vstack_mut(&job.frame).ok()?;
+    }
+    all.rechunk_mut();
+    Some(all)
+}
+
+fn predict(predictor: &Predictor, frame: &DataFrame) -> Result<Predictions, ServeError> {
+    let said = std::panic::catch_unwind(AssertUnwindSafe(|| predictor.predict(frame)));
+    said.unwrap_or_else(|_| Err(ServeError::Panicked))
+}

@@ -1,0 +1,74 @@
+//! `oxilab-server`: models over HTTP, in processes of their own.
+//!
+//! The protocols of `MLflow`, the Open Inference Protocol, `TensorFlow` Serving and `TorchServe` on one
+//! predictor, `OpenAI`'s for language models; metrics, drift and capture; new versions without a failed
+//! request.
+//!
+//! Two processes: the [`front`] holds the socket and starts the model process ([`serving`]), which
+//! accepts connections on the same socket. When a model takes its process down, the front answers 503
+//! until another one is ready.
+//!
+//! * [`args`]: the command line; [`chores`]: `list`, `stop`, `push`, `retrain` and their like.
+//! * [`app`], [`slot`]: models and their state; [`batch`]: predictions of several requests at once;
+//!   [`reload`]: hot swap; [`pushed`]: models that others send; [`llm`]: language models.
+//! * [`routes`]: what is answered; [`listen`], [`tls`], [`limits`]: connections and who may come.
+//! * [`monitoring`]: metrics, the window for drift, capture, labels, alerts; [`log`]: structured logs.
+
+mod app;
+mod args;
+mod batch;
+mod chores;
+mod front;
+mod limits;
+mod listen;
+mod llm;
+mod log;
+mod monitoring;
+mod pushed;
+mod reload;
+mod routes;
+mod serving;
+mod slot;
+mod tls;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use args::Args;
+use chores::Chores;
+
+/// Set for the model process.
+const PART: &str = "OXILAB_SERVE_PART";
+
+/// Parses the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let chore = std::env::args().nth(1).is_some_and(|word| chores::NAMES.contains(&word.as_str()));
+    if chore {
+        log::start(false);
+        return Chores::parse().run();
+    }
+    let args = Args::parse();
+    log::start(args.log_json);
+    if std::env::var_os(PART).is_none() {
+        return front::run(args);
+    }
+    if let Err(error) = serving::run(args) {
+        // The front logs it.
+        println!("{}{}", front::FAILED, format!("{error:#}").replace('\n', " "));
+        std::process::exit(1);
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! From the body of a request to its answer: [`answer`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Json, Response};
+use oxilab_serve::{Predictions, Predictor, ServeError, infer_response};
+use polars::prelude::DataFrame;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::{Body, aside, id_of, problem};
+use crate::app::App;
+use crate::batch::Job;
+use crate::slot::Slot;
+
+/// Bodies up to this many bytes are read where they arrive: waking another thread takes longer.
+const SMALL: usize = 32 << 10;
+
+/// Which model is asked, and on which route.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) model: Option<&'a str>,
+    /// Any, if `None`.
+    pub(super) version: Option<&'a str>,
+    /// As it stands in the metrics.
+    pub(super) route: &'static str,
+}
+
+/// How an answer is written.
+pub(super) enum Form {
+    Mlflow,
+    Typed { single: bool },
+    Torch,
+    V2 { id: Option<Value> },
+}
+
+/// Reads, predicts together with others, writes.
+pub(super) async fn answer(
+    app: &Arc<App>,
+    asked: Asked<'_>,
+    headers: &HeaderMap,
+    body: Body,
+    read: impl FnOnce(&[u8], &Predictor) -> Result<(DataFrame, Form), ServeError> + Send + 'static,
+) -> Response {
+    let slot = match find(app, asked) {
+        Ok(slot) => slot,
+        Err(response) => return response,
+    };
+    let begun = Instant::now();
+    let (response, rows) = match body {
+        Ok(bytes) => respond(app, &slot, headers, bytes, read).await,
+        Err(rejection) => (problem(rejection.status(), &rejection.body_text(), None), 0),
+    };
+    slot.metrics().record(asked.route, response.status().as_u16(), rows, begun.elapsed());
+    response
+}
+
+/// The model that is asked, or what to say if there is none.
+pub(super) fn find(app: &App, asked: Asked<'_>) -> Result<Arc<Slot>, Response> {
+    let missing = |what: &str| problem(StatusCode::NOT_FOUND, what, None);
+    let slot = app.slot(asked.model).ok_or_else(|| missing("there is no such model"))?;
+    match asked.version {
+        None => Ok(slot),
+        Some(version) => app
+            .version(&slot.name, version)
+            .ok_or_else(|| missing("this version of the model is not loaded")),
+    }
+}
+
+async fn respond(
+    app: &Arc<App>,
+    slot: &Arc<Slot>,
+    headers: &HeaderMap,
+    bytes: Bytes,
+    read: impl FnOnce(&[u8], &Predictor) -> Result<(DataFrame, Form), ServeError> + Send + 'static,
+) -> (Response, usize) {
+    let Ok(_permit) = Arc::clone(&app.room).try_acquire_owned() else {
+        let message = "too many requests are under way";
+        return (problem(StatusCode::SERVICE_UNAVAILABLE, message, None), 0);
+    };
+    let coming = app.batcher.coming();
+    let predictor = slot.current();
+    let request = if bytes.len() <= SMALL {
+        read(&bytes, &predictor)
+    } else {
+        let predictor = Arc::clone(&predictor);
+        match aside(move || read(&bytes, &predictor)).await {
+            Ok(request) => request,
+            Err(response) => return (response, 0),
+        }
+    };
+    let (frame, form) = match request {
+        Ok(request) => request,
+        Err(error) => return (refused(&error), 0),
+    };
+    let rows = frame.height();
+    let (reply, said) = oneshot::channel();
+    let id = id_of(headers);
+    let job = Job { slot: Arc::clone(slot), predictor: Arc::clone(&predictor), frame, id, reply };
+    app.batcher.push(job);
+    drop(coming);
+    match said.await {
+        Ok(Ok(said)) => (written(&said, &form, slot, &predictor), rows),
+        Ok(Err(error)) => (refused(&error), 0),
+        Err(_) => (refused(&ServeError::Panicked), 0),
+    }
+}
+
+fn written(said: &Predictions, form: &Form, slot: &Slot, predictor: &Predictor) -> Response {
+    let value = match form {
+        Form::Mlflow => said.mlflow(),
+        Form::Typed { single } => said.typed(*single),
+        Form::Torch => Value::Array(said.json_values()),
+        Form::V2 { id } => {
+            let schema = predictor.schema();
+            infer_response(said, schema, &slot.name, predictor.version(), id.as_ref())
+        }
+    };
+    Json(value).into_response()
+}
+
+fn refused(error: &ServeError) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status.is_server_error() {
+        tracing::error!(%error, "cannot answer");
+    }
+    problem(status, &error.public(), error.blamed())
+}

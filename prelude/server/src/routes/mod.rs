@@ -1,0 +1,156 @@
+//! The routes: [`router`].
+//!
+//! [`predict`]: `MLflow`, typed JSON, `TensorFlow` Serving, `TorchServe`; [`v2`]: Open Inference
+//! Protocol; all end in [`answer::answer`], on the same predictor. [`openai`]: language models.
+//! [`admin`]: labels, pushed models, stopping. [`pages`]: what people and tools read.
+
+mod admin;
+mod answer;
+mod openai;
+mod pages;
+mod predict;
+mod v2;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::app::App;
+use crate::limits::allowed;
+
+pub(super) type Shared = State<Arc<App>>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
+
+/// The header that names a request.
+pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Most bytes of a pushed model.
+const PUSH_LIMIT: usize = 4 << 30;
+
+/// All routes with their limits.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let limit = DefaultBodyLimit::max(app.args.body_limit);
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, app.args.timeout());
+    let panic = CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+        problem(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why", None)
+    });
+    let push = post(admin::push).layer(DefaultBodyLimit::max(PUSH_LIMIT));
+    Router::new()
+        .route("/ping", get(|| async { "\n" }).post(|| async { "\n" }))
+        .route("/health", get(pages::health))
+        .route("/version", get(|| async { env!("CARGO_PKG_VERSION") }))
+        .route("/invocations", post(predict::invocations))
+        .route("/invocations/{model}", post(predict::invocations))
+        .route("/predict", post(predict::predict))
+        .route("/predict/{model}", post(predict::predict))
+        .route("/predict/{model}/versions/{version}", post(predict::predict_version))
+        .route("/predictions/{model}", post(predict::torch))
+        .route("/predictions/{model}/{version}", post(predict::torch_version))
+        .route("/v1/models/{call}", get(predict::tensorflow_status).post(predict::tensorflow))
+        .route("/v1/models/{call}/versions/{version}", post(predict::tensorflow_version))
+        .merge(v2::routes())
+        .route("/feedback", post(admin::feedback))
+        .route("/feedback/{model}", post(admin::feedback))
+        .route("/admin/models/{model}", get(admin::pushed).merge(push))
+        .route("/admin/stop", post(admin::stop))
+        .route("/metrics", get(pages::metrics))
+        .route("/monitor", get(pages::monitor_page))
+        .route("/monitor.json", get(pages::monitor))
+        .route("/openapi.json", get(pages::openapi))
+        .route("/docs", get(pages::docs))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is no such page", None) })
+        .method_not_allowed_fallback(|| async {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "this page takes another method", None)
+        })
+        .layer(timeout)
+        .merge(openai::routes(&app))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), admit))
+        .layer((panic, limit))
+        .with_state(app)
+}
+
+/// An error as clients of all protocols can read it.
+pub(crate) fn problem(status: StatusCode, message: &str, field: Option<&str>) -> Response {
+    let mut body = json!({"error": message, "message": message});
+    if let Some(field) = field {
+        body["field"] = json!(field);
+    }
+    let mut response = (status, Json(body)).into_response();
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The name of a request, which [`admit`] has made sure of.
+pub(super) fn id_of(headers: &HeaderMap) -> String {
+    headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// Names the request, asks for the API key, keeps to the rate, and writes the log.
+async fn admit(State(app): Shared, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = request
+        .headers()
+        .get(&REQUEST_ID)
+        .filter(|id| id.len() <= 128 && id.to_str().is_ok())
+        .cloned()
+        .or_else(|| HeaderValue::from_str(&app.new_id()).ok())
+        .unwrap_or_else(|| HeaderValue::from_static("-"));
+    request.headers_mut().insert(REQUEST_ID.clone(), id.clone());
+    let line = tracing::enabled!(tracing::Level::DEBUG)
+        .then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let mut response = match refusal(&app, &request) {
+        Some(response) => response,
+        None => next.run(request).await,
+    };
+    if let Some((method, path)) = line {
+        let ms = begun.elapsed().as_secs_f64() * 1e3;
+        let (id, status) = (id.to_str().unwrap_or_default(), response.status().as_u16());
+        tracing::debug!(%method, path, status, ms, id, "answered");
+    }
+    response.headers_mut().insert(REQUEST_ID.clone(), id);
+    response
+}
+
+fn refusal(app: &App, request: &Request) -> Option<Response> {
+    let path = request.uri().path();
+    let open = matches!(path, "/ping" | "/health" | "/version" | "/admin/stop")
+        || path.starts_with("/v2/health/");
+    if open {
+        return None;
+    }
+    if !app.args.api_key_hash.is_empty() && !allowed(request.headers(), &app.args.api_key_hash) {
+        let message = "an API key is needed, as `Authorization: Bearer KEY`";
+        let mut response = problem(StatusCode::UNAUTHORIZED, message, None);
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        return Some(response);
+    }
+    if !app.rates.take(request.headers()) {
+        let message = format!("more than {} requests a second", app.args.rate_limit);
+        return Some(problem(StatusCode::TOO_MANY_REQUESTS, &message, None));
+    }
+    None
+}
+
+/// Runs what may take a while away from the threads that listen.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Response> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "cannot answer");
+        problem(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why", None)
+    })
+}

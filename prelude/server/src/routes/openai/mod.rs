@@ -1,0 +1,232 @@
+//! `OpenAI`'s API for language models: [`routes`].
+//!
+//! [`request`]: what is asked; [`reply`]: how it is answered; here: models, embeddings, errors.
+
+mod generate;
+mod reply;
+mod request;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use base64::Engine as _;
+use oxilab_llm::LlmError;
+use serde_json::{Value, json};
+use tower_http::timeout::TimeoutLayer;
+
+use super::{Body, Shared, aside};
+use crate::app::App;
+use crate::llm::{LlmSlot, Model};
+
+/// Whole answers of slow models take their time; streams are not bounded by this.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Texts of one request to `/v1/embeddings`.
+const TEXTS: usize = 2_048;
+
+pub(super) fn routes(app: &App) -> Router<Arc<App>> {
+    let longest = LONGEST.max(app.args.timeout());
+    Router::new()
+        .route("/v1/models", get(models))
+        .route("/v1/chat/completions", post(generate::chat))
+        .route("/v1/completions", post(generate::completions))
+        .route("/v1/embeddings", post(embeddings))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, longest))
+}
+
+/// A model as `/v1/models` describes it.
+pub(super) fn card(slot: &LlmSlot, app: &App) -> Value {
+    json!({"id": slot.name, "object": "model", "created": app.born, "owned_by": "oxilab"})
+}
+
+async fn models(State(app): Shared) -> Response {
+    let cards: Vec<Value> = app.llms.iter().map(|slot| card(slot, &app)).collect();
+    Json(json!({"object": "list", "data": cards})).into_response()
+}
+
+/// Why a request cannot be answered.
+#[derive(Debug)]
+pub(super) struct Fault {
+    status: StatusCode,
+    message: String,
+    param: Option<&'static str>,
+    code: Option<&'static str>,
+}
+
+impl Fault {
+    fn new(param: &'static str, message: impl Into<String>) -> Self {
+        let status = StatusCode::BAD_REQUEST;
+        Self { status, message: message.into(), param: Some(param), code: None }
+    }
+
+    fn internal() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        let message = "the model failed; the server's log says why".to_owned();
+        Self { status, message, param: None, code: None }
+    }
+
+    fn busy() -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let message = "too many requests are under way".to_owned();
+        Self { status, message, param: None, code: None }
+    }
+
+    fn body(&self) -> Value {
+        let kind =
+            if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        json!({"error": {
+            "message": self.message, "type": kind, "param": self.param, "code": self.code,
+        }})
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let second = axum::http::HeaderValue::from_static("1");
+            response.headers_mut().insert(axum::http::header::RETRY_AFTER, second);
+        }
+        response
+    }
+}
+
+impl From<LlmError> for Fault {
+    fn from(error: LlmError) -> Self {
+        let param = match &error {
+            LlmError::PromptTooLong { .. }
+            | LlmError::EmptyPrompt
+            | LlmError::Template(_)
+            | LlmError::NoTemplate => "messages",
+            LlmError::Setting { setting, .. } => *setting,
+            LlmError::Schema { .. } => "response_format",
+            _ => {
+                tracing::error!(%error, "a language model failed");
+                return Self::internal();
+            }
+        };
+        let mut fault = Self::new(param, error.to_string());
+        if matches!(error, LlmError::PromptTooLong { .. }) {
+            fault.code = Some("context_length_exceeded");
+        }
+        fault
+    }
+}
+
+/// The JSON object of a body.
+fn object(body: Body) -> Result<Value, Fault> {
+    let unread = |status, message| Fault { status, message, param: None, code: None };
+    let bytes = body.map_err(|rejection| unread(rejection.status(), rejection.body_text()))?;
+    let value = oxilab_serve::body::json(&bytes)
+        .map_err(|error| unread(StatusCode::BAD_REQUEST, error.public()))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(unread(StatusCode::BAD_REQUEST, "the body must be an object".to_owned()))
+    }
+}
+
+/// The model that a request names.
+fn find(app: &App, value: &Value) -> Result<Arc<LlmSlot>, Fault> {
+    let Some(name) = value.get("model").and_then(Value::as_str) else {
+        return Err(Fault::new("model", "`model` must be the name of a model of /v1/models"));
+    };
+    app.llm(name).ok_or_else(|| Fault {
+        status: StatusCode::NOT_FOUND,
+        message: format!("the model `{name}` is not served here; /v1/models lists those that are"),
+        param: Some("model"),
+        code: Some("model_not_found"),
+    })
+}
+
+async fn embeddings(State(app): Shared, body: Body) -> Response {
+    let value = match object(body) {
+        Ok(value) => value,
+        Err(fault) => return fault.into_response(),
+    };
+    let slot = match find(&app, &value) {
+        Ok(slot) => slot,
+        Err(fault) => return fault.into_response(),
+    };
+    let begun = Instant::now();
+    let answer = embed(&app, &slot, value).await;
+    let rows = answer.as_ref().map_or(0, |(rows, _)| *rows);
+    let response = match answer {
+        Ok((_, answer)) => Json(answer).into_response(),
+        Err(response) => response,
+    };
+    let status = response.status().as_u16();
+    slot.metrics().record("/v1/embeddings", status, rows, begun.elapsed());
+    response
+}
+
+async fn embed(app: &App, slot: &LlmSlot, value: Value) -> Result<(usize, Value), Response> {
+    let fault = |fault: Fault| fault.into_response();
+    let Model::Embed(embedder) = slot.model.clone() else {
+        return Err(fault(Fault::new(
+            "model",
+            "this model generates text; it makes no embeddings",
+        )));
+    };
+    let texts = texts(&value).map_err(fault)?;
+    let base64 = match value.get("encoding_format").and_then(Value::as_str) {
+        None | Some("float") => false,
+        Some("base64") => true,
+        Some(_) => {
+            return Err(fault(Fault::new("encoding_format", "it must be `float` or `base64`")));
+        }
+    };
+    let width = embedder.width();
+    if value.get("dimensions").is_some_and(|n| !n.is_null() && n.as_u64() != Some(width as u64)) {
+        return Err(fault(Fault::new("dimensions", format!("this model's vectors have {width}"))));
+    }
+    let Ok(_permit) = Arc::clone(&app.room).try_acquire_owned() else {
+        return Err(fault(Fault::busy()));
+    };
+    let count = texts.len();
+    let words: usize = texts.iter().map(|text| text.split_whitespace().count()).sum();
+    let vectors = aside(move || {
+        let tensor = embedder.embed(&texts)?;
+        Ok::<Vec<Vec<f32>>, LlmError>(tensor.to_vec2::<f32>()?)
+    });
+    let vectors = vectors.await?.map_err(|error| fault(error.into()))?;
+    let data: Vec<Value> = vectors
+        .iter()
+        .enumerate()
+        .map(|(index, vector)| {
+            let embedding = if base64 { json!(packed(vector)) } else { json!(vector) };
+            json!({"object": "embedding", "index": index, "embedding": embedding})
+        })
+        .collect();
+    let usage = json!({"prompt_tokens": words, "total_tokens": words});
+    Ok((count, json!({"object": "list", "data": data, "model": slot.name, "usage": usage})))
+}
+
+fn packed(vector: &[f32]) -> String {
+    let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn texts(value: &Value) -> Result<Vec<String>, Fault> {
+    let wrong = || Fault::new("input", "`input` must be a text or a list of texts");
+    let texts = match value.get("input") {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
+            .collect::<Result<_, _>>()?,
+        _ => return Err(wrong()),
+    };
+    match texts.len() {
+        0 => Err(Fault::new("input", "`input` has no texts")),
+        n if n > TEXTS => {
+            Err(Fault::new("input", format!("`input` has {n} texts, the limit is {TEXTS}")))
+        }
+        _ => Ok(texts),
+    }
+}

@@ -1,0 +1,66 @@
+//! What is wrong is told with the right status, and the server lives.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use oxilab_serve::post_json;
+use serde_json::{Value, json};
+
+use crate::setting::{Setting, old, raw};
+
+#[test]
+fn bad_requests_are_told_so_and_the_server_lives() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server().with_row_limit(5));
+    let said = |path: &str, body: &[u8]| {
+        let (status, _, text) = raw(&url, &format!("POST {path} HTTP/1.1"), body);
+        assert!(!text.contains(setting.path("").to_str().unwrap()), "{text}");
+        (status, serde_json::from_str::<Value>(&text).unwrap_or_default())
+    };
+    let (status, body) = said("/predict", b"{\"age\": \"x\", \"city\": \"Oslo\"}");
+    assert_eq!((status, &body["field"]), (422, &json!("age")));
+    let (status, body) = said("/predict", b"{\"age\": 1, \"city\": \"Atlantis\"}");
+    assert_eq!((status, &body["field"]), (422, &json!("city")));
+    assert_eq!(said("/predict", b"{\"age\": 1}").1["field"], "city");
+    assert_eq!(said("/predict", b"{\"age\": NaN}").0, 400);
+    assert_eq!(said("/predict", b"{\"age\": 1e999, \"city\": \"Oslo\"}").0, 400);
+    assert_eq!(said("/predict", b"\xff\xfe").0, 400);
+    assert_eq!(said("/predict", b"").0, 400);
+    assert_eq!(said("/invocations", b"{}").0, 400);
+    assert_eq!(said("/predict", "[".repeat(200_000).as_bytes()).0, 400);
+    let rows = json!({"instances": vec![json!([1, "Oslo"]); 6]}).to_string();
+    assert_eq!(said("/invocations", rows.as_bytes()).0, 413);
+    assert_eq!(said("/predict", &vec![b' '; (16 << 20) + 1]).0, 413);
+    assert_eq!(said("/predict/other", b"{}").0, 404);
+    assert_eq!(said("/predict/..%2f..%2fetc%2fpasswd", b"{}").0, 404);
+    assert_eq!(said("/v2/models/m/versions/1/infer", b"{}").0, 404);
+    assert_eq!(said("/nowhere", b"").0, 404);
+    assert_eq!(raw(&url, "GET /predict HTTP/1.1", b"").0, 405);
+    assert_eq!(said("/admin/stop", b"{}").0, 401);
+    assert_eq!(said("/admin/models/m", b"x").0, 403);
+    assert_eq!(said("/feedback", b"{\"id\": 1}").1["field"], "id");
+    assert_eq!(said("/v1/chat/completions", b"{\"model\": \"m\"}").0, 404);
+    assert_eq!(post_json(format!("{url}/predict"), &old()).unwrap()["prediction"], "old");
+}
+
+#[test]
+fn slow_clients_and_idle_connections_do_not_keep_others_out() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server().with("--timeout", 1));
+    let address = url.trim_start_matches("http://");
+    let idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // A body that never ends is answered when its time is over.
+    let mut slow = TcpStream::connect(address).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(slow, "POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{").unwrap();
+    let begun = Instant::now();
+    for _ in 0..20 {
+        post_json(format!("{url}/predict"), &old()).unwrap();
+    }
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    drop(idle);
+}

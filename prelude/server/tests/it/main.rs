@@ -1,0 +1,11 @@
+//! The server as clients see it, over loopback. Every test starts its own on a free port.
+
+mod bad_input;
+mod limits;
+mod monitoring;
+mod process;
+mod protocols;
+mod push;
+mod setting;
+mod swap;
+mod tls;

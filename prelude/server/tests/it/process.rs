@@ -1,0 +1,104 @@
+//! Start, stop, crash and restart.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use oxilab_serve::{get_json, post_json};
+
+use crate::setting::{PROGRAM, Setting, old, raw, until};
+
+#[test]
+fn starting_and_stopping() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server());
+    let error = setting.server().start().unwrap_err().to_string();
+    assert!(error.contains("it runs already at"), "{error}");
+    let server = setting.started.pop().unwrap();
+    assert!(server.is_alive());
+    assert!(server.logs().unwrap().contains(&format!("listening on {url}")));
+
+    // What is under way when the server is stopped is answered.
+    let mut slow = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    let body = old().to_string();
+    let head = "POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length:";
+    write!(slow, "{head} {}\r\n\r\n", body.len()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let stopping = std::thread::spawn({
+        let server = server.clone();
+        move || server.stop()
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    slow.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    stopping.join().unwrap().unwrap();
+    assert!(!server.is_alive());
+    assert!(server.stop().unwrap_err().to_string().contains("it does not run"));
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    let setting = Setting::new();
+    let error = setting.server_of("x", "missing.oxi").start().unwrap_err().to_string();
+    assert!(error.contains("cannot load model x"), "{error}");
+    let open = Command::new(PROGRAM)
+        .args(["--host", "0.0.0.0", "--port", "0"])
+        .arg(setting.path("m.oxi"))
+        .output()
+        .unwrap();
+    assert!(!open.status.success());
+    assert!(String::from_utf8_lossy(&open.stderr).contains("give --api-key-hash"));
+}
+
+#[test]
+fn a_model_process_that_dies_is_replaced_and_the_front_says_503() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server());
+    let health = || get_json(format!("{url}/health"));
+    let first = health().unwrap();
+    let kill = |pid: &serde_json::Value| {
+        assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    };
+    kill(&first["worker"]);
+    let (mut refused, mut answered) = (0, 0);
+    until("the models are back", || {
+        let (status, head, _) = raw(&url, "POST /predict HTTP/1.1", old().to_string().as_bytes());
+        match status {
+            200 => answered += 1,
+            503 => {
+                assert!(head.contains("retry-after"), "{head}");
+                refused += 1;
+            }
+            // The connection that the dead process had accepted.
+            0 => {}
+            other => panic!("{other}"),
+        }
+        answered > 3
+    });
+    assert!(refused > 0, "the front answered in between");
+    let second = health().unwrap();
+    assert_eq!(first["pid"], second["pid"]);
+    assert_ne!(first["worker"], second["worker"]);
+    assert!(setting.started[0].is_alive());
+
+    // While the models are away it can be stopped all the same.
+    kill(&second["worker"]);
+    setting.started.pop().unwrap().stop().unwrap();
+    assert!(post_json(format!("{url}/predict"), &old()).is_err());
+}
+
+#[test]
+fn the_model_process_ends_with_its_front() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server());
+    let health = get_json(format!("{url}/health")).unwrap();
+    let front = setting.started.pop().unwrap();
+    assert!(
+        Command::new("kill").args(["-9", &front.pid().to_string()]).status().unwrap().success()
+    );
+    let worker = format!("/proc/{}", health["worker"]);
+    until("nothing is left", || !std::path::Path::new(&worker).exists());
+}

@@ -1,0 +1,100 @@
+//! A folder with a model, and the servers that a test started.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use oxilab_model::LogisticRegression;
+use oxilab_serve::{Server, ServerHandle, save_reference};
+use polars::prelude::*;
+use serde_json::{Value, json};
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_oxilab-server");
+
+pub(crate) struct Setting {
+    folder: tempfile::TempDir,
+    pub(crate) started: Vec<ServerHandle>,
+}
+
+impl Setting {
+    /// With the model `m.oxi` and its reference.
+    pub(crate) fn new() -> Self {
+        let setting = Self { folder: tempfile::tempdir().unwrap(), started: Vec::new() };
+        train("young", "old", setting.path("m.oxi"));
+        save_reference(setting.path("m.oxi"), &rows("young", "old")).unwrap();
+        setting
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn server(&self) -> Server {
+        self.server_of("m", "m.oxi")
+    }
+
+    pub(crate) fn server_of(&self, name: &str, file: &str) -> Server {
+        Server::new(name, self.path(file).to_str().unwrap())
+            .with_program(PROGRAM)
+            .with_state_folder(self.path("state"))
+    }
+
+    pub(crate) fn start(&mut self, server: Server) -> String {
+        let handle = server.start().unwrap();
+        self.started.push(handle.clone());
+        handle.url().to_owned()
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        for server in &self.started {
+            let _ = server.stop();
+        }
+    }
+}
+
+/// Rows of which those above 50 have the second label.
+pub(crate) fn rows(low: &str, high: &str) -> DataFrame {
+    let age = |i: i32| f64::from(i * 7 % 100);
+    df!(
+        "age" => (0..400).map(age).collect::<Vec<_>>(),
+        "city" => (0..400_usize).map(|i| ["Rome", "Oslo"][i % 2]).collect::<Vec<_>>(),
+        "group" => (0..400).map(|i| if age(i) > 50.0 { high } else { low }).collect::<Vec<_>>(),
+    )
+    .unwrap()
+}
+
+pub(crate) fn train(low: &str, high: &str, path: impl AsRef<Path>) {
+    LogisticRegression::new().fit(&rows(low, high), "group").unwrap().save(path).unwrap();
+}
+
+pub(crate) fn old() -> Value {
+    json!({"age": 90, "city": "Oslo"})
+}
+
+/// Sends bytes as they are; the status, the headers and the body.
+pub(crate) fn raw(url: &str, head: &str, body: &[u8]) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let length = body.len();
+    write!(stream, "{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n")
+        .unwrap();
+    // The server may answer and close before it has read everything.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,226 @@
+"""The server with the clients that people use: MLflow's requests, tritonclient, openai, schemathesis."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import jsonschema
+import numpy as np
+import openai
+import pytest
+import requests
+import schemathesis
+import tritonclient.http as triton
+import yaml
+from conftest import ROOT
+from tritonclient.utils import InferenceServerException
+
+MODEL = ROOT / "tests/data/virginica.lgb.txt"
+COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+ROWS = [[6.5, 3.0, 5.5, 2.0], [5.0, 3.4, 1.5, 0.2]]
+# What Python's lightgbm says about them.
+EXPECTED = [0.51861033, 0.24520802]
+MODELS = pathlib.Path.home() / ".cache/oxilab/models"
+
+
+def program():
+    places = [
+        os.environ.get("OXILAB_SERVER"),
+        pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/oxilab-server",
+        pathlib.Path.home() / ".local/share/oxilab/current/bin/oxilab-server",
+    ]
+    return next(str(place) for place in places if place and pathlib.Path(place).is_file())
+
+
+class Server:
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(
+            [program(), "--port", "0", *map(str, arguments)], stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "RAYON_NUM_THREADS": "1"},
+        )
+        said = []
+        for line in self.process.stderr:
+            said.append(line)
+            if found := re.search(r"listening on (http://(\S+))", line):
+                self.url, self.address = found.groups()
+                return
+        pytest.fail("the server did not start:\n" + "".join(said))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=30)
+        assert self.process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def iris():
+    server = Server("--model", f"iris={MODEL}")
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": {"columns": COLUMNS, "data": ROWS}},
+        {"dataframe_records": [dict(zip(COLUMNS, row)) for row in ROWS]},
+        {"instances": ROWS},
+        {"inputs": {name: [row[at] for row in ROWS] for at, name in enumerate(COLUMNS)}},
+    ],
+)
+def test_mlflow_requests(iris, body):
+    answer = requests.post(f"{iris.url}/invocations", json=body, timeout=10)
+    assert answer.json() == {"predictions": [1, 0]}
+    csv = ",".join(COLUMNS) + "\n" + "\n".join(",".join(map(str, row)) for row in ROWS)
+    answer = requests.post(f"{iris.url}/invocations", csv, headers={"Content-Type": "text/csv"}, timeout=10)
+    assert answer.json() == {"predictions": [1, 0]}
+
+
+def test_typed_requests_name_the_wrong_field(iris):
+    answer = requests.post(f"{iris.url}/predict", json={"features": ROWS[0]}, timeout=10).json()
+    assert answer["prediction"] == 1
+    assert answer["probability"] == pytest.approx(EXPECTED[0], abs=1e-7)
+    wrong = requests.post(f"{iris.url}/predict", json={"features": ["a", 1, 2, 3]}, timeout=10)
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "sepal_length")
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_tritonclient(iris, binary):
+    client = triton.InferenceServerClient(iris.address)
+    assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("iris")
+    assert client.get_server_metadata()["name"] == "oxilab"
+    assert [i["name"] for i in client.get_model_metadata("iris")["inputs"]] == COLUMNS
+    assert client.get_model_repository_index()[0]["name"] == "iris"
+    values = np.array(ROWS)
+    inputs = []
+    for at, name in enumerate(COLUMNS):
+        tensor = triton.InferInput(name, [2], "FP64")
+        tensor.set_data_from_numpy(values[:, at].copy(), binary_data=binary)
+        inputs.append(tensor)
+    answer = client.infer("iris", inputs, request_id="r1")
+    assert answer.get_response()["id"] == "r1"
+    assert answer.as_numpy("predict").tolist() == [1, 0]
+    assert answer.as_numpy("predict_proba")[:, 1] == pytest.approx(EXPECTED, abs=1e-7)
+    whole = triton.InferInput("x", [2, 4], "FP32")
+    whole.set_data_from_numpy(values.astype(np.float32), binary_data=binary)
+    assert client.infer("iris", [whole]).as_numpy("predict").tolist() == [1, 0]
+    with pytest.raises(InferenceServerException, match="sepal_width"):
+        client.infer("iris", inputs[:1])
+    client.close()
+
+
+def test_openapi_holds_what_it_says(iris):
+    """schemathesis makes requests from the document, right ones and wrong ones."""
+    schema = schemathesis.openapi.from_url(f"{iris.url}/openapi.json")
+    from hypothesis import HealthCheck, given, settings
+
+    count = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @given(case=operation.as_strategy())
+        @settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+        def check(case):
+            case.call_and_validate()
+
+        check()
+        count += 1
+    assert count >= 5
+    assert requests.get(f"{iris.url}/health", timeout=10).json()["status"] == "ok"
+
+
+def test_kserve_manifest_is_what_kubernetes_takes(tmp_path):
+    subprocess.run([program(), "kserve", MODEL, "--folder", tmp_path, "--image", "r.example/iris:1"], check=True)
+    manifest = yaml.safe_load((tmp_path / "inferenceservice.yaml").read_text())
+    schema = json.loads((ROOT / "tests/data/inferenceservice.schema.json").read_text())
+    jsonschema.validate(manifest, schema)
+    container = manifest["spec"]["predictor"]["containers"][0]
+    assert container["image"] == "r.example/iris:1"
+    assert "COPY model /models" in (tmp_path / "Containerfile").read_text()
+    manifest["spec"]["predictor"]["containers"][0]["ports"][0]["containerPort"] = "8080"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(manifest, schema)
+
+
+@pytest.fixture(scope="module")
+def language():
+    gguf = next((MODELS / "smollm2").glob("*.gguf"))
+    server = Server("--model", f"smollm2={gguf}", "--model", f"minilm={MODELS / 'minilm'}")
+    yield openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    server.stop()
+
+
+QUESTION = [{"role": "user", "content": "What is the capital of Italy?"}]
+
+
+def test_chat(language):
+    assert {model.id for model in language.models.list()} == {"smollm2", "minilm"}
+    assert language.models.retrieve("smollm2").id == "smollm2"
+    whole = language.chat.completions.create(
+        model="smollm2", messages=QUESTION, temperature=0, max_tokens=12, logprobs=True, top_logprobs=2
+    )
+    choice = whole.choices[0]
+    assert "Rome" in choice.message.content
+    assert whole.usage.completion_tokens == len(choice.logprobs.content)
+    first = choice.logprobs.content[0]
+    assert first.logprob <= 0 and first.top_logprobs[0].token == first.token
+    assert len(first.top_logprobs) == 2
+    stream = language.chat.completions.create(
+        model="smollm2", messages=QUESTION, temperature=0, max_tokens=12, stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = list(stream)
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == choice.message.content
+    assert chunks[-1].usage == whole.usage
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == choice.finish_reason
+    same = language.chat.completions.create(model="smollm2", messages=QUESTION, seed=3, max_tokens=8)
+    again = language.chat.completions.create(model="smollm2", messages=QUESTION, seed=3, max_tokens=8)
+    assert same.choices[0].message.content == again.choices[0].message.content
+
+
+def test_stop_and_json_schema(language):
+    stopped = language.chat.completions.create(
+        model="smollm2", messages=QUESTION, temperature=0, max_tokens=30, stop=["Rome"]
+    )
+    assert "Rome" not in stopped.choices[0].message.content
+    assert stopped.choices[0].finish_reason == "stop"
+    schema = {"type": "object", "required": ["city", "big"], "additionalProperties": False,
+              "properties": {"city": {"type": "string", "maxLength": 20}, "big": {"type": "boolean"}}}
+    said = language.chat.completions.create(
+        model="smollm2", messages=QUESTION, temperature=0, max_tokens=40,
+        response_format={"type": "json_schema", "json_schema": {"name": "city", "schema": schema}},
+    )
+    jsonschema.validate(json.loads(said.choices[0].message.content), schema)
+
+
+def test_completions_and_embeddings(language):
+    said = language.completions.create(
+        model="smollm2", prompt="The sea is", max_tokens=5, temperature=0, logprobs=1, echo=True
+    )
+    assert said.choices[0].text.startswith("The sea is")
+    assert said.choices[0].finish_reason == "length"
+    assert len(said.choices[0].logprobs.tokens) == 5
+    texts = ["a cat on the sofa", "a kitten lies on a couch", "the stock market fell"]
+    vectors = np.array([e.embedding for e in language.embeddings.create(model="minilm", input=texts).data])
+    assert vectors.shape == (3, 384)
+    near, far = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
+    assert near > 0.5 > far
+    plain = language.embeddings.create(model="minilm", input=texts[0], encoding_format="float")
+    assert plain.data[0].embedding == pytest.approx(vectors[0].tolist(), abs=1e-5)
+
+
+def test_openai_errors(language):
+    with pytest.raises(openai.NotFoundError, match="not served here"):
+        language.chat.completions.create(model="other", messages=QUESTION)
+    with pytest.raises(openai.BadRequestError) as refused:
+        language.chat.completions.create(model="smollm2", messages=QUESTION, temperature=9)
+    assert refused.value.param == "temperature"
+    with pytest.raises(openai.BadRequestError, match="no embeddings"):
+        language.embeddings.create(model="smollm2", input="x")
+    with pytest.raises(openai.BadRequestError) as long:
+        language.completions.create(model="smollm2", prompt="word " * 20_000)
+    assert long.value.code == "context_length_exceeded"
