@@ -117,18 +117,20 @@ impl Drop for Queue {
 }
 
 /// The message and those that come within a moment, so that one transaction writes many. Whoever waits
-/// ends the moment.
+/// ends the moment. It sleeps and looks, because a thread that waits for messages has to be woken by
+/// whoever sends one, and that costs the caller.
 fn gather(first: Message, receiver: &Receiver<Message>) -> Vec<Message> {
     let until = Instant::now() + MOMENT;
     let mut messages = vec![first];
-    while messages.len() < MOST && !matches!(messages.last(), Some(Message::Flush(..))) {
-        let left = until.saturating_duration_since(Instant::now());
-        match receiver.recv_timeout(left) {
-            Ok(message) => messages.push(message),
-            Err(_) => break,
+    loop {
+        let waits = messages.iter().any(|message| matches!(message, Message::Flush(..)));
+        let more = MOST - messages.len();
+        messages.extend(receiver.try_iter().take(more));
+        if waits || messages.len() >= MOST || Instant::now() >= until {
+            return messages;
         }
+        std::thread::sleep(Duration::from_millis(1));
     }
-    messages
 }
 
 struct Writer {
