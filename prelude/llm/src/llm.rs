@@ -324,7 +324,9 @@ fn is_hub_name(name: &str) -> bool {
         part.starts_with(|c: char| c.is_ascii_alphanumeric())
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
-    parts.iter().all(plain) && parts.len() > 1 && (parts.len() > 2) == name.ends_with(".gguf")
+    parts.iter().all(plain)
+        && parts.len() > 1
+        && (parts.len() > 2) == (Path::new(name).extension() == Some("gguf".as_ref()))
 }
 
 /// A conversation. Each answer is shown below the cell while it grows.

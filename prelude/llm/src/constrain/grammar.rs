@@ -165,7 +165,7 @@ impl Grammar {
             for stack in stacks.iter().flatten() {
                 let part = self.rules[stack.rule][stack.alternative][stack.part];
                 if matches!(part, Part::One(set) if set.has(*byte)) {
-                    self.open(advanced(stack), &mut next);
+                    self.open(Some(advanced(stack)), &mut next);
                 }
             }
             if next.is_empty() {
@@ -194,7 +194,7 @@ impl Grammar {
             Some(Part::Rule(rule)) => {
                 let last = frame.part + 1 == self.rules[frame.rule][frame.alternative].len();
                 // A rule in last place needs no return: stacks do not grow with the length of a list.
-                let rest = if last { frame.rest.clone() } else { advanced(&frame) };
+                let rest = if last { frame.rest.clone() } else { Some(advanced(&frame)) };
                 for alternative in 0..self.rules[*rule].len() {
                     let inner = Frame { rule: *rule, alternative, part: 0, rest: rest.clone() };
                     self.open(Some(Arc::new(inner)), into);
@@ -204,10 +204,10 @@ impl Grammar {
     }
 }
 
-fn advanced(frame: &Arc<Frame>) -> Stack {
+fn advanced(frame: &Arc<Frame>) -> Arc<Frame> {
     let Frame { rule, alternative, part, rest } = &**frame;
     let part = part + 1;
-    Some(Arc::new(Frame { rule: *rule, alternative: *alternative, part, rest: rest.clone() }))
+    Arc::new(Frame { rule: *rule, alternative: *alternative, part, rest: rest.clone() })
 }
 
 /// Whether two stacks are equal; shared tails are not walked.

@@ -23,7 +23,7 @@ pub(super) fn metadata(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String
         serde_json::from_str(&tokenizer.json()?).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
     let model = &json["model"];
     if model["type"] != "BPE" {
-        return Err(unsupported(format!("a tokenizer of type {}", model["type"])));
+        return Err(unsupported(&format!("a tokenizer of type {}", model["type"])));
     }
     let pieces = model["byte_fallback"] == true;
     let (texts, mut kinds) = tokens(&json, rows)?;
@@ -135,15 +135,15 @@ fn pre_tokenizer(json: &Json) -> Result<&'static str> {
                 patterns.extend(gpt2.iter().map(|pattern| (*pattern).to_owned()));
             }
             Some("ByteLevel") => {}
-            other => return Err(unsupported(format!("the pre-tokenizer {other:?}"))),
+            other => return Err(unsupported(&format!("the pre-tokenizer {other:?}"))),
         }
     }
     let found =
         PRE_TOKENIZERS.iter().find(|name| splits(name).is_some_and(|known| known == patterns));
-    found.copied().ok_or_else(|| unsupported(format!("text split by {patterns:?}")))
+    found.copied().ok_or_else(|| unsupported(&format!("text split by {patterns:?}")))
 }
 
-fn unsupported(what: String) -> LlmError {
+fn unsupported(what: &str) -> LlmError {
     LlmError::Unsupported {
         what: format!("{what} in a GGUF file"),
         supported: "BPE tokenizers of SmolLM, GPT-2, Llama 3 and Qwen, and SentencePiece BPE; use `save`",

@@ -252,6 +252,8 @@ impl ModelConfig {
             "attention_bias": false,
             "mlp_bias": false,
             "torch_dtype": "float32",
+            // Some classes have a default beyond small vocabularies.
+            "pad_token_id": eos.last(),
         });
         if let Some(scaling) = &scaling {
             json["rope_scaling"] = scaling.clone();

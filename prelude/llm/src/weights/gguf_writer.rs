@@ -123,15 +123,17 @@ fn put(out: &mut Vec<u8>, value: &Meta) {
         }
         Meta::Texts(values) => {
             list(out, 8, values.len());
-            values.iter().for_each(|value| text(out, value));
+            for value in values {
+                text(out, value);
+            }
         }
         Meta::I32s(values) => {
             list(out, 5, values.len());
-            values.iter().for_each(|n| out.extend(n.to_le_bytes()));
+            out.extend(values.iter().flat_map(|n| n.to_le_bytes()));
         }
         Meta::F32s(values) => {
             list(out, 6, values.len());
-            values.iter().for_each(|x| out.extend(x.to_le_bytes()));
+            out.extend(values.iter().flat_map(|x| x.to_le_bytes()));
         }
     }
 }

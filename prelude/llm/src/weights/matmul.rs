@@ -52,6 +52,7 @@ pub(crate) fn add_times(x: Rows<'_>, column: usize, weight: Rows<'_>, out: &mut 
     }
 }
 
+#[derive(Clone, Copy)]
 struct Shape {
     rows: usize,
     columns: usize,

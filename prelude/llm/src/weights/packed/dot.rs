@@ -51,11 +51,11 @@ impl Kernel {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Vnni => {
-                each(x, out, Tiles { four: vnni::tile::<4>, one: vnni::tile::<1> }, group)
+                each(x, out, Tiles { four: vnni::tile::<4>, one: vnni::tile::<1> }, group);
             }
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
-                each(x, out, Tiles { four: avx2::tile::<4>, one: avx2::tile::<1> }, group)
+                each(x, out, Tiles { four: avx2::tile::<4>, one: avx2::tile::<1> }, group);
             }
             Self::Plain => {
                 for (at, out) in out.chunks_exact_mut(ROWS).enumerate() {
@@ -69,6 +69,7 @@ impl Kernel {
 /// The results of some rows of activations from one on.
 type Tile = unsafe fn(&Group<'_>, &Activations, usize, &mut [f32]);
 
+#[derive(Clone, Copy)]
 struct Tiles {
     four: Tile,
     one: Tile,
@@ -162,13 +163,15 @@ mod vnni {
             if group.form == Form::Q8_0 {
                 for (line, weight) in group.lines[block * 8..][..8].iter().zip(&mut weights) {
                     // SAFETY: a line is 64 aligned bytes.
-                    let line = unsafe { _mm512_load_si512((&raw const line.0).cast::<__m512i>()) };
+                    let line =
+                        unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast::<__m512i>()) };
                     *weight = _mm512_xor_si512(line, sign);
                 }
             } else {
                 for (number, line) in group.lines[block * 4..][..4].iter().enumerate() {
                     // SAFETY: a line is 64 aligned bytes.
-                    let line = unsafe { _mm512_load_si512((&raw const line.0).cast::<__m512i>()) };
+                    let line =
+                        unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast::<__m512i>()) };
                     weights[number] = _mm512_and_si512(line, low);
                     weights[number + 4] = _mm512_and_si512(_mm512_srli_epi16::<4>(line), low);
                 }
@@ -238,7 +241,7 @@ mod avx2 {
                 for (number, line) in group.lines[block * lines..][..lines].iter().enumerate() {
                     // SAFETY: each half of a line is 32 aligned bytes.
                     let line = unsafe {
-                        _mm256_load_si256(line.0[half * 32..][..32].as_ptr().cast::<__m256i>())
+                        _mm256_load_si256(std::ptr::from_ref(line).cast::<__m256i>().add(half))
                     };
                     if signed {
                         weights[number] = line;
