@@ -124,7 +124,7 @@ fn a_file_is_whole_or_an_error() {
     assert!(back.predict(&wine).unwrap().equals(&model.predict(&wine).unwrap()));
     assert_eq!(back.header().training_rows, 178);
     assert_eq!(back.header().training_data, hash_frame(&wine).unwrap());
-    assert!(back.header().libraries.contains_key("lightgbm"));
+    assert!(back.header().libraries.contains_key("polars"));
     let mut bytes = std::fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
