@@ -155,7 +155,7 @@ fn a_hundred_thousand_columns_are_learned_from() {
         Box::new(KNeighbors::new()),
         Box::new(GaussianNb::new()),
         Box::new(RandomForest::new().with_n_estimators(3)),
-        Box::new(LightGbm::new().with_n_estimators(2).with_min_child_samples(2)),
+        Box::new(LightGbm::new().with_n_estimators(2).with_param("enable_bundle", false)),
         Box::new(XgBoost::new().with_n_estimators(2)),
     ];
     for learner in classifiers {
