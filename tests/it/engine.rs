@@ -1,6 +1,6 @@
 //! The installed engine without a front end: cells in, text out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oxilab_kernel::cli::engine::{self, Engine};
@@ -20,39 +20,36 @@ pub(crate) async fn start(config: Config) -> Arc<dyn CellRunner> {
 /// Runs a cell: what it has shown as plain text, or its error.
 pub(crate) async fn run(runner: &Arc<dyn CellRunner>, code: &str) -> Result<String, CellError> {
     let (output, mut receiver) = OutputSender::channel();
-    let reply = async {
+    let shown = Mutex::new(String::new());
+    let run = async {
         let reply = runner.execute(ExecuteCell::new(code, 1), output.clone()).await;
         output.barrier().await;
-        drop(output);
         reply
     };
+    // Does not end by itself: the worker keeps the last cell's sender for its background threads.
     let collect = async {
-        let mut text = String::new();
         while let Some(output) = receiver.recv().await {
-            match output {
-                Output::Stream { text: part, .. } => text.push_str(&part),
+            let text = match output {
+                Output::Stream { text, .. } => text,
                 Output::Result { bundle } | Output::Display { bundle, .. } => {
-                    text.push_str(bundle.plain());
+                    bundle.plain().to_owned()
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            shown.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
         }
-        text
     };
     let both = async {
-        tokio::pin!(collect);
         tokio::select! {
-            reply = reply => {
-                // A background thread of the cell may hold the other end: what came is enough.
-                let text = tokio::time::timeout(Duration::from_millis(200), collect).await;
-                (reply, text.unwrap_or_default())
-            }
-            text = &mut collect => (ExecuteReply::Aborted, text),
+            reply = run => reply,
+            () = collect => ExecuteReply::Aborted,
         }
     };
-    match tokio::time::timeout(LIMIT, both).await.expect("ends") {
-        (ExecuteReply::Ok { .. }, text) => Ok(text),
-        (ExecuteReply::Error(error), _) => Err(error),
-        (ExecuteReply::Aborted, text) => panic!("aborted after {text:?}"),
+    let reply = tokio::time::timeout(LIMIT, both).await.expect("ends");
+    let shown = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match reply {
+        ExecuteReply::Ok { .. } => Ok(shown),
+        ExecuteReply::Error(error) => Err(error),
+        ExecuteReply::Aborted => panic!("aborted after {shown:?}"),
     }
 }

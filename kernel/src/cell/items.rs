@@ -154,6 +154,10 @@ pub(super) fn read(item: &syn::Item, text: &str) -> Item {
             names.insert(plain(name));
             ItemKind::Use { glob: false }
         }
+        syn::Item::ForeignMod(block) => {
+            names.extend(block.items.iter().filter_map(foreign_name));
+            ItemKind::Function
+        }
         syn::Item::Macro(definition) => {
             if let Some(name) = &definition.ident {
                 names.insert(plain(name));
@@ -209,6 +213,16 @@ fn impl_kind(block: &syn::ItemImpl, text: &str) -> ItemKind {
         of_type: type_name(&block.self_ty),
         header: header.split_whitespace().collect::<Vec<_>>().join(" "),
         members: members.collect(),
+    }
+}
+
+/// The name of what an `extern` block declares.
+fn foreign_name(item: &syn::ForeignItem) -> Option<String> {
+    match item {
+        syn::ForeignItem::Fn(function) => Some(plain(&function.sig.ident)),
+        syn::ForeignItem::Static(variable) => Some(plain(&variable.ident)),
+        syn::ForeignItem::Type(ty) => Some(plain(&ty.ident)),
+        _ => None,
     }
 }
 
@@ -359,6 +373,16 @@ fn publish(item: &syn::Item) -> Vec<Edit> {
                         match member {
                             syn::ImplItem::Fn(m) => self.make_item(&m.attrs, &m.vis, m),
                             syn::ImplItem::Const(m) => self.make_item(&m.attrs, &m.vis, m),
+                            _ => {}
+                        }
+                    }
+                }
+                syn::Item::ForeignMod(i) => {
+                    for member in &i.items {
+                        match member {
+                            syn::ForeignItem::Fn(m) => self.make_item(&m.attrs, &m.vis, m),
+                            syn::ForeignItem::Static(m) => self.make_item(&m.attrs, &m.vis, m),
+                            syn::ForeignItem::Type(m) => self.make_item(&m.attrs, &m.vis, m),
                             _ => {}
                         }
                     }

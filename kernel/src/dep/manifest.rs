@@ -65,15 +65,25 @@ fn compose(dependencies: &[Dependency], pins: &BTreeSet<Package>, profiles: &str
         // Writing to a string does not fail.
         let _ = writeln!(text, "{dependency}");
     }
-    let numbered = || pins.iter().enumerate();
-    for (index, pin) in numbered().filter(|(_, pin)| !pin.for_host) {
-        let _ = writeln!(text, "{}", pinned(index, pin));
+    // Cargo wants one name for a package, whether it is there for the crate or for its build script.
+    let packages: BTreeSet<(&str, &str)> =
+        pins.iter().map(|pin| (pin.name.as_str(), pin.version.as_str())).collect();
+    for (index, package) in packages.iter().enumerate() {
+        for pin in pins.iter().filter(|pin| !pin.for_host && of(pin, *package)) {
+            let _ = writeln!(text, "{}", pinned(index, pin));
+        }
     }
     text += "\n[build-dependencies]\n";
-    for (index, pin) in numbered().filter(|(_, pin)| pin.for_host) {
-        let _ = writeln!(text, "{}", pinned(index, pin));
+    for (index, package) in packages.iter().enumerate() {
+        for pin in pins.iter().filter(|pin| pin.for_host && of(pin, *package)) {
+            let _ = writeln!(text, "{}", pinned(index, pin));
+        }
     }
     text
+}
+
+fn of(pin: &Package, package: (&str, &str)) -> bool {
+    (pin.name.as_str(), pin.version.as_str()) == package
 }
 
 fn pinned(index: usize, pin: &Package) -> String {
@@ -146,13 +156,20 @@ mod tests {
             features: vec!["std".to_owned()],
             for_host,
         };
-        let pins = [pin("cc", true), pin("serde", false)].into();
+        let pins = [pin("cc", true), pin("serde", true), pin("serde", false)].into();
         let root = "[workspace]\nx = 1\n[profile.release]\ndebug = false\n[profile.release.package.a]\nopt-level = 1\n[lints]\n";
         let text = compose(&dependencies, &pins, &profiles(root));
         let (normal, build) = text.split_once("[build-dependencies]").expect("both");
         assert!(normal.contains("heck = \"0.5\"\nmine = { path = \"/m\" }\n"), "{text}");
         let pinned = "{ package = \"serde\", version = \"=1.2.3\", default-features = false, features = [\"std\"] }";
-        assert!(normal.contains(pinned) && !build.contains("serde"), "{text}");
+        assert!(normal.contains(pinned) && build.contains(pinned), "{text}");
+        // One name for both: cargo refuses two.
+        let name = |part: &str| {
+            part.lines()
+                .find(|line| line.contains("\"serde\""))
+                .and_then(|line| line.split(' ').next().map(str::to_owned))
+        };
+        assert_eq!(name(normal), name(build));
         assert!(build.contains("package = \"cc\""), "{text}");
         assert!(
             normal.contains("debug = false\n[profile.release.package.a]\nopt-level = 1\n"),

@@ -125,7 +125,6 @@ mod tests {
             bytes: 0,
             preview: String::new(),
             pages: false,
-            pages: false,
         }
     }
 
