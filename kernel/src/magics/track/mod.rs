@@ -37,12 +37,12 @@ pub(super) static EXPERIMENT: Face = Face {
 pub(super) static LOG: Face = Face {
     names: &["log"],
     summary: "logs metrics, parameters, tags or files to the active run",
-    usage: "%log METRIC=EXPRESSION … [--step N]\n%log param NAME=EXPRESSION …\n\
+    usage: "%log METRIC=EXPRESSION … [--step N]\n%log param NAME=TEXT|VARIABLE|{EXPRESSION} …\n\
             %log tag NAME=TEXT …\n%log artifact PATH",
     compose: compose_log,
 };
 
-fn compose_log(arguments: &str, _: &[String]) -> Result<String, String> {
+fn compose_log(arguments: &str, variables: &[String]) -> Result<String, String> {
     let (kind, rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
     match kind {
         "artifact" => {
@@ -50,7 +50,7 @@ fn compose_log(arguments: &str, _: &[String]) -> Result<String, String> {
             Ok(format!("oxilab::track::log_artifact({path})?;"))
         }
         "param" => pairs(rest, |key, value| {
-            format!("oxilab::track::log_param({key}, {})?;", text_or_expression(value))
+            format!("oxilab::track::log_param({key}, {})?;", value_of(value, variables))
         }),
         "tag" => {
             pairs(rest, |key, value| format!("oxilab::track::set_tag({key}, {})?;", literal(value)))
@@ -82,12 +82,13 @@ fn pairs(text: &str, statement: impl Fn(&str, &str) -> String) -> Result<String,
     Ok(each.collect::<Result<Vec<_>, _>>()?.join(" "))
 }
 
-/// A value that is Rust stays, any other is text.
-fn text_or_expression(value: &str) -> String {
-    if syn::parse_str::<syn::Expr>(value).is_ok() {
-        format!("({value}).to_string()")
-    } else {
-        literal(value)
+/// The value of a variable or of Rust in braces; any other is text.
+fn value_of(value: &str, variables: &[String]) -> String {
+    let braced = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    match braced {
+        Some(expression) => format!("({expression}).to_string()"),
+        None if variables.iter().any(|variable| variable == value) => format!("&{value}"),
+        None => literal(value),
     }
 }
 
@@ -265,6 +266,11 @@ mod tests {
             (
                 "%load fraud@champion into best",
                 "let best = oxilab::model::load(oxilab::track::load_path(\"fraud@champion\")?)?;",
+            ),
+            (
+                "%log param kind=linear n={1+1}",
+                "oxilab::track::log_param(\"kind\", \"linear\")?; \
+                 oxilab::track::log_param(\"n\", (1+1).to_string())?;",
             ),
             (
                 "%log loss=x --step 3",
