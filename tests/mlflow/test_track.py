@@ -268,7 +268,9 @@ def test_mlflow_serves_the_model(client, server, online):
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
     command += ["-m", f"models:/{online}-mpg@champion", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": server.uri}
+    # MLflow starts its web server by name.
+    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": server.uri, "PATH": path}
     serving = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         row = {"cylinders": 8, "displacement": 307.0, "weight_lbs": 3504, "acceleration": 12.0}
@@ -287,7 +289,8 @@ def test_mlflow_serves_the_model(client, server, online):
                 time.sleep(0.2)
         assert 12 < predicted < 22
     finally:
-        os.killpg(serving.pid, signal.SIGTERM)
+        if serving.poll() is None:
+            os.killpg(serving.pid, signal.SIGTERM)
         serving.wait(20)
 
 

@@ -4,6 +4,7 @@
 //! answer. Whoever waits for it waits as long as something gets through.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ pub(crate) struct Sender {
     orders: mpsc::Sender<Order>,
     journal: Arc<Journal>,
     server: Arc<Mlflow>,
+    /// Whether it was said that the server does not answer; once is enough until it does.
+    told: AtomicBool,
 }
 
 impl Sender {
@@ -51,7 +54,7 @@ impl Sender {
             .name("oxilab-track-send".to_owned())
             .spawn(move || worker.serve(&received))
             .map_err(|error| TrackError::file("start the thread of", "oxilab-track", error))?;
-        Ok(Self { orders, journal, server })
+        Ok(Self { orders, journal, server, told: AtomicBool::new(false) })
     }
 
     /// Something that says that there is something new.
@@ -77,14 +80,17 @@ impl Sender {
             .ok()
             .and_then(|()| answer.recv_timeout(START.min(patience())).ok());
         match made {
-            Some(Ok(remote)) => Ok(Some(remote).filter(|remote| !remote.is_empty())),
+            Some(Ok(remote)) => {
+                self.told.store(false, Ordering::Relaxed);
+                Ok(Some(remote).filter(|remote| !remote.is_empty()))
+            }
             Some(Err(error)) if !error.is_transient() => Err(error),
             Some(Err(error)) => {
-                eprintln!("oxilab: {error}");
+                self.tell(|| error.to_string());
                 Ok(None)
             }
             None => {
-                eprintln!("oxilab: {}", self.later("it has not answered"));
+                self.tell(|| self.later("it has not answered"));
                 Ok(None)
             }
         }
@@ -105,10 +111,13 @@ impl Sender {
         loop {
             match answer.recv_timeout(Duration::from_millis(50)) {
                 Ok(Err(error)) if error.is_transient() => {
-                    eprintln!("oxilab: {error}");
+                    self.tell(|| error.to_string());
                     return Ok(());
                 }
-                Ok(done) => return done,
+                Ok(done) => {
+                    self.told.store(false, Ordering::Relaxed);
+                    return done;
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -117,7 +126,7 @@ impl Sender {
                 moved = (Instant::now(), progress);
             }
             if moved.0.elapsed() > patience || cancel::requested() {
-                eprintln!("oxilab: {}", self.later("it is slow"));
+                self.tell(|| self.later("it is slow"));
                 return Ok(());
             }
         }
@@ -127,6 +136,12 @@ impl Sender {
     pub(crate) fn say_what_is_left(&self) {
         if self.journal.count_awaited(&self.server.uri()).is_ok_and(|left| left > 0) {
             eprintln!("oxilab: {}", self.later("the process ends"));
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            eprintln!("oxilab: {}", what());
         }
     }
 
