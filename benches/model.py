@@ -26,8 +26,11 @@ ENVIRONMENT = {"RAYON_NUM_THREADS": THREADS, "OMP_NUM_THREADS": THREADS, "POLARS
 ITEMS = """\
 fn parts(path: &str) -> anyhow::Result<(DataFrame, DataFrame)> {
     let all = data::read(path)?;
-    let (test, train): (Vec<u32>, Vec<u32>) = (0..all.height() as u32).partition(|row| row % TEST_SHARE == 0);
-    Ok((all.take(&IdxCa::from_vec("".into(), train))?, all.take(&IdxCa::from_vec("".into(), test))?))
+    let rows = 0..all.height();
+    let test: Vec<bool> = rows.map(|row| row % TEST_SHARE == 0).collect();
+    let train: Vec<bool> = test.iter().map(|test| !test).collect();
+    let part = |mask: &[bool]| all.filter(&BooleanChunked::from_slice("mask".into(), mask));
+    Ok((part(&train)?, part(&test)?))
 }
 
 fn told(seconds: f64, quality: f64) {
