@@ -55,6 +55,17 @@ async fn a_cell_of_a_megabyte_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_memory_than_there_is_ends_the_worker_and_names_what_is_lost() {
+    let runner = start(Config::default()).await;
+    run(&runner, "let kept = vec![1, 2, 3];").await.expect("runs");
+    let error = run(&runner, "let huge: Vec<u8> = Vec::with_capacity(1 << 50);").await;
+    let shown = error.expect_err("there is not that much").traceback.join("\n");
+    assert!(shown.contains("a failed allocation") && shown.contains("lost: kept"), "{shown}");
+    assert_eq!(run(&runner, "1 + 1").await.as_deref(), Ok("2"));
+    runner.shutdown(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_kernels_share_a_cold_cache() {
     let cache = tempfile::tempdir().expect("a folder");
     let runners = [start_with_cache(cache.path()).await, start_with_cache(cache.path()).await];

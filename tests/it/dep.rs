@@ -24,7 +24,7 @@ async fn a_crate_brings_functions_macros_derives_and_the_preludes_own_types() {
         "use proc_macro::TokenStream;\n\
          #[proc_macro_derive(Named)]\n\
          pub fn named(input: TokenStream) -> TokenStream {\n\
-             let name = input.into_iter().nth(1).expect(\"a name\");\n\
+             let name = input.into_iter().skip_while(|token| token.to_string() != \"struct\").nth(1).expect(\"a name\");\n\
              format!(\"impl Named for {name} {{ const NAME: &'static str = \\\"{name}\\\"; }}\").parse().expect(\"code\")\n\
          }\n",
     );
@@ -39,7 +39,7 @@ async fn a_crate_brings_functions_macros_derives_and_the_preludes_own_types() {
     );
     let config = Config { directory: folder.path().to_owned(), ..Config::default() };
     let runner = start(config).await;
-    run(&runner, "let kept = 3;").await.expect("runs");
+    run(&runner, "let kept = 3_usize;").await.expect("runs");
     run(&runner, "%dep shout = { path = \"shout\" }").await.expect("builds");
     assert_eq!(run(&runner, "shout::shout!(\"loud\")").await.as_deref(), Ok("\"LOUD\""));
     // The crate's regex is the prelude's.

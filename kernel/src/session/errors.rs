@@ -91,7 +91,9 @@ fn excerpt(file: &str, line: u32, column: u32, sources: &[Source]) -> Vec<String
         sources.iter().rev().find(|source| file.ends_with(&source.file)).and_then(|source| {
             let at = source.composed.map.offset(&source.composed.text, line, column)?;
             // The question asked before a `?` is generated; it belongs to the text in front of it.
-            let (origin, at) = source.composed.map.locate_before(at)?;
+            let map = &source.composed.map;
+            let own = map.locate(&(at..at + 1)).map(|(origin, range)| (origin, range.start));
+            let (origin, at) = own.or_else(|| map.locate_before(at))?;
             Some((origin.label.clone(), origin.text.clone(), at))
         });
     let Some((label, text, at)) = found else {
