@@ -117,6 +117,9 @@ fn workbench(modules: &str, names: &str, crates: &[&str]) -> (String, Facts) {
     for name in crates.iter().filter(|name| !OWN.contains(name)) {
         facts.in_scope.entry((*name).to_owned()).or_insert_with(|| (*name).to_owned());
     }
+    // `json` is a function and a macro: one import brings both.
+    in_prelude.sort();
+    in_prelude.dedup();
     let source = format!(
         "pub mod oxilab {{ #[doc(inline)] pub use ::oxilab::{{{}}}; \
          pub mod prelude {{ #[doc(inline)] pub use ::oxilab::prelude::{{{}}}; }} }}\n",
@@ -283,10 +286,14 @@ mod tests {
         let modules = "mod init; pub mod prelude; pub mod rows; pub use init::init;\n\
                        pub use oxilab_data as data; #[doc(hidden)] pub mod __rt { pub use a::b; }";
         let names = "pub use ::{polars, serde_json}; pub use crate::{data, rows};\n\
-                     pub use polars::prelude::{DataFrame, DataFrameOps as _, Duration as PlDuration, col};";
+                     pub use polars::prelude::{DataFrame, DataFrameOps as _, Duration as PlDuration, col};\n\
+                     pub use serde_json::json; pub use oxilab_display::json;";
         let (source, facts) = workbench(modules, names, &["polars", "serde_json", "oxilab"]);
         assert!(source.contains("::oxilab::{data, rows}"), "{source}");
-        assert!(source.contains("::oxilab::prelude::{DataFrame, PlDuration, col}"), "{source}");
+        assert!(
+            source.contains("::oxilab::prelude::{DataFrame, PlDuration, col, json}"),
+            "{source}"
+        );
         assert_eq!(facts.in_scope["polars"], "polars");
         assert_eq!(facts.in_scope["data"], "oxilab::data");
         assert_eq!(facts.in_scope["col"], "oxilab::prelude::col");
