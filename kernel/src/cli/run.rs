@@ -27,7 +27,11 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     // As in Jupyter, cells find files beside their notebook.
     let folder = absolute(&args.notebook)?;
     // SAFETY: this process has one thread until the runtime is built below.
-    #[expect(unsafe_code, reason = "the worker learns from its environment which notebook it runs")]
+    #[expect(
+        unsafe_code,
+        clippy::disallowed_methods,
+        reason = "the worker learns from its environment which notebook it runs"
+    )]
     unsafe {
         std::env::set_var("OXILAB_NOTEBOOK", &folder);
     }

@@ -13,7 +13,7 @@ fn limit(bytes: libc::rlim_t) {
     #[expect(unsafe_code, reason = "std cannot set limits")]
     let set = unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-        libc::setrlimit(libc::RLIMIT_FSIZE, &limit)
+        libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
     };
     assert_eq!(set, 0, "the limit is set");
 }

@@ -80,7 +80,11 @@ fn a_server_that_never_answers_keeps_nobody_waiting() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
     let uri = format!("http://{}", listener.local_addr().expect("address"));
     // SAFETY: tests that look at the environment hold the turn.
-    #[expect(unsafe_code, reason = "the environment is how users set it")]
+    #[expect(
+        unsafe_code,
+        clippy::disallowed_methods,
+        reason = "the environment is how users set it"
+    )]
     unsafe {
         std::env::set_var("OXILAB_JOURNAL", &path);
         std::env::set_var("OXILAB_TRACK_PATIENCE", "0.3");
@@ -116,7 +120,11 @@ fn expired_credentials_cost_nothing_and_are_not_told() {
     fake.fail_always(Fault::Denied);
     let uri = fake.start();
     // SAFETY: tests that look at the environment hold the turn.
-    #[expect(unsafe_code, reason = "the environment is how users set it")]
+    #[expect(
+        unsafe_code,
+        clippy::disallowed_methods,
+        reason = "the environment is how users set it"
+    )]
     unsafe {
         std::env::set_var("OXILAB_JOURNAL", &path);
         std::env::set_var("OXILAB_TRACK_PATIENCE", "2");
@@ -179,8 +187,8 @@ fn a_clock_that_is_set_back_reorders_nothing() {
 
 #[test]
 fn two_kernels_log_to_one_run() {
-    let _turn = turn();
     const COUNT: usize = 600;
+    let _turn = turn();
     if let Ok(name) = std::env::var("TRACK_TEST_KERNEL") {
         let run = track::resume_run(&std::env::var("TRACK_TEST_RUN").expect("run")).expect("run");
         for step in 0..COUNT {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// What happens to the next requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Fault {
+pub(crate) enum Fault {
     #[default]
     None,
     /// The connection breaks before the request is read.
@@ -21,13 +21,13 @@ pub enum Fault {
 }
 
 #[derive(Default)]
-pub struct Run {
-    pub name: String,
-    pub key: String,
-    pub status: String,
-    pub metrics: Vec<Value>,
-    pub params: BTreeMap<String, String>,
-    pub files: BTreeMap<String, usize>,
+pub(crate) struct Run {
+    pub(crate) name: String,
+    pub(crate) key: String,
+    pub(crate) status: String,
+    pub(crate) metrics: Vec<Value>,
+    pub(crate) params: BTreeMap<String, String>,
+    pub(crate) files: BTreeMap<String, usize>,
 }
 
 #[derive(Default)]
@@ -39,10 +39,10 @@ struct Store {
 }
 
 #[derive(Clone, Default)]
-pub struct Fake(Arc<Mutex<Store>>);
+pub(crate) struct Fake(Arc<Mutex<Store>>);
 
 impl Fake {
-    pub fn start(&self) -> String {
+    pub(crate) fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("port");
         let uri = format!("http://{}", listener.local_addr().expect("address"));
         let fake = self.clone();
@@ -56,15 +56,15 @@ impl Fake {
     }
 
     /// The faults of the next requests, the next one last.
-    pub fn fail(&self, faults: Vec<Fault>) {
+    pub(crate) fn fail(&self, faults: Vec<Fault>) {
         self.0.lock().expect("lock").faults = faults;
     }
 
-    pub fn fail_always(&self, fault: Fault) {
+    pub(crate) fn fail_always(&self, fault: Fault) {
         self.0.lock().expect("lock").always = fault;
     }
 
-    pub fn see<T>(&self, look: impl FnOnce(&[Run]) -> T) -> T {
+    pub(crate) fn see<T>(&self, look: impl FnOnce(&[Run]) -> T) -> T {
         look(&self.0.lock().expect("lock").runs)
     }
 
