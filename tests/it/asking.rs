@@ -16,6 +16,14 @@ async fn lines_and_passwords_are_asked_for() {
             false,
             "\"Ada\\n\"",
         ),
+        // As the crate `evcxr_input` asks.
+        (
+            "println!(\"EVCXR_INPUT_REQUEST:{}\", \"who? \");\n\
+             let mut line = String::new();\nstd::io::stdin().read_line(&mut line)?;\nline",
+            "who? ",
+            false,
+            "\"Ada\\n\"",
+        ),
     ];
     for (code, prompt, hidden, result) in cells {
         let mut content = execute_content(code);

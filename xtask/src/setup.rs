@@ -50,7 +50,7 @@ fn same_file(one: &Path, other: &Path) -> bool {
 
 fn install(paths: &Paths, prefix: Option<&str>) -> Result<()> {
     let mut command = process::command(paths.oxilab());
-    command.current_dir(&paths.root).arg("install");
+    command.current_dir(&paths.root).args(["install", "--lab"]);
     if let Some(prefix) = prefix {
         command.args(["--prefix", prefix]);
     }

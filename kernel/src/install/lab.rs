@@ -7,7 +7,7 @@ use super::store::{make, remove, write};
 use super::{InstallError, Place};
 
 /// Name of the extension's folder, by which JupyterLab knows it.
-pub const EXTENSION: &str = "oxilab-lab";
+const EXTENSION: &str = "oxilab-lab";
 /// The built extension in a checkout.
 const BUILT: &str = "extensions/jupyterlab/oxilab_lab/labextension";
 /// What JupyterLab shows of where an extension comes from.

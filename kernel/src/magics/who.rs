@@ -135,6 +135,7 @@ mod tests {
             shape: shape.map(str::to_owned),
             bytes,
             preview: "<1>".to_owned(),
+            pages: false,
         };
         let variables = vec![
             variable("df", "polars_core::frame::DataFrame", Some("3 × 2"), 2_500),

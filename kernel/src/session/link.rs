@@ -213,6 +213,11 @@ impl Link {
         self.worker.pid()
     }
 
+    /// The kernel ends: nobody needs to be told that the worker's comms are gone.
+    pub fn forget_comms(&self) {
+        lock(&self.routes).comms = Comms::default();
+    }
+
     /// Ends the process, orderly if it can.
     pub fn shut_down(&self) {
         self.worker.shut_down(std::time::Duration::from_millis(1500));

@@ -266,6 +266,9 @@ impl CellRunner for Session {
         async move {
             self.interrupt();
             let mut core = self.core.lock().await;
+            if let Some(link) = self.current.get() {
+                link.forget_comms();
+            }
             core.end_worker();
             if restart {
                 // A worker that does not start is reported by the next cell.

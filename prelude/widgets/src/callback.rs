@@ -18,6 +18,24 @@ impl Ended for () {
     fn ended(self) {}
 }
 
+/// The type `!`, which cannot be written yet: of a callback that only panics or runs for ever.
+pub(crate) type Never = <fn() -> ! as Returns>::Value;
+
+/// Names the type that a function returns; for [`Never`].
+#[doc(hidden)]
+pub trait Returns {
+    /// What it returns.
+    type Value;
+}
+
+impl<T> Returns for fn() -> T {
+    type Value = T;
+}
+
+impl Ended for Never {
+    fn ended(self) {}
+}
+
 impl<T, E: fmt::Display> Ended for Result<T, E> {
     fn ended(self) {
         if let Err(error) = self {
@@ -120,6 +138,14 @@ mod tests {
         assert_eq!(calls.load(Ordering::Relaxed), 11);
         callbacks.call(&json!(2));
         assert_eq!(calls.load(Ordering::Relaxed), 22);
+    }
+
+    #[test]
+    fn a_callback_need_not_return() {
+        fn ends<E: Ended>(_: impl FnMut() -> E) {}
+        ends(|| panic!("at once"));
+        ends(|| ());
+        ends(|| "1".parse::<u8>());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub mod output;
 mod registry;
 
 pub use callback::Ended;
+#[doc(hidden)]
+pub use callback::Returns;
 pub use containers::{Accordion, Children, HBox, Tab, VBox};
 pub use controls::{
     Button, Checkbox, Dropdown, FloatSlider, FloatText, Html, IntSlider, IntText, Label,
