@@ -41,7 +41,7 @@ pub fn latency(
             let row = i64::try_from(round % sample.height()).unwrap_or(0);
             let row = sample.slice(row, 1);
             let start = Instant::now();
-            model.predict(&row).map_err(|error| error.to_string())?;
+            let _ = model.predict(&row).map_err(|error| error.to_string())?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
         times.sort_by(f64::total_cmp);

@@ -1,14 +1,14 @@
 //! Protocol tests over real sockets, one module per area, in a single binary.
 
-mod bad_input;
 mod asking;
 mod assist;
+mod bad_input;
 mod binary;
 mod cells;
 mod comms;
 mod concurrency;
-mod displays;
 mod dep;
+mod displays;
 mod engine;
 mod errors;
 mod execute;

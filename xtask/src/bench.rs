@@ -114,7 +114,7 @@ pub(crate) fn nn(paths: &Paths, options: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The server against FastAPI with uvicorn and `mlflow models serve`, under `wrk`.
+/// The server against `FastAPI` with uvicorn and `mlflow models serve`, under `wrk`.
 pub(crate) fn serve(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;

@@ -17,7 +17,12 @@ pub(crate) struct Paths {
 
 impl Paths {
     pub(crate) fn find() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        // Checkouts may share a target directory, and with it this program: `cargo run` says whose
+        // chore it is.
+        let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let root = package
+            .as_deref()
+            .unwrap_or(Path::new(env!("CARGO_MANIFEST_DIR")))
             .parent()
             .context("xtask stands in a folder of the repository")?
             .to_path_buf();

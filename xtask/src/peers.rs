@@ -11,7 +11,7 @@ use crate::process::{self, run as run_command};
 use crate::steps::Steps;
 use crate::{cargo, tools};
 
-const LIMIT: Duration = Duration::from_mins(60);
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// Builds the second engine and compares.
 pub(crate) fn run(paths: &Paths) -> Result<()> {

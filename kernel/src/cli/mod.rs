@@ -53,7 +53,7 @@ enum TrackCommand {
 
 #[derive(Debug, Args)]
 struct SyncArgs {
-    /// The server, `http://HOST:PORT`; else MLFLOW_TRACKING_URI.
+    /// The server, `http://HOST:PORT`; else `MLFLOW_TRACKING_URI`.
     uri: Option<String>,
     /// The journal.
     #[arg(long, value_name = "FILE", default_value = ".oxilab/track.sqlite")]

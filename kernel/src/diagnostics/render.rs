@@ -61,7 +61,11 @@ pub fn render(messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> 
     reports
 }
 
-pub(super) fn locate<'a>(span: &Span, map: &'a SourceMap, file: &str) -> Option<(&'a Origin, Range<usize>)> {
+pub(super) fn locate<'a>(
+    span: &Span,
+    map: &'a SourceMap,
+    file: &str,
+) -> Option<(&'a Origin, Range<usize>)> {
     map.locate(&span.in_file(file)?)
 }
 

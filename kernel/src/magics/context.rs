@@ -78,6 +78,9 @@ pub struct RustCode {
     pub opt_level: Option<u8>,
     /// Where its output goes instead of the cell's.
     pub capture: Option<Capture>,
+    /// The line of the cell (from 0) that the text stands for, where nobody wrote the text: an error
+    /// names that line and shows none of the text.
+    pub stands_for: Option<usize>,
 }
 
 /// A place for output that is kept instead of shown.
@@ -95,6 +98,12 @@ impl RustCode {
     #[must_use]
     pub fn at_line(line: usize, text: &str) -> Self {
         Self { text: "\n".repeat(line) + text, ..Self::default() }
+    }
+
+    /// Rust that a magic on the cell's line `line` (from 0) made up.
+    #[must_use]
+    pub fn standing_for(line: usize, text: &str) -> Self {
+        Self { stands_for: Some(line), ..Self::at_line(line, text) }
     }
 
     /// The same with an optimisation level of its own.

@@ -43,7 +43,7 @@ impl Magic for Sql {
         async move {
             let variables = context.variables().await?;
             let text = compose(call, &variables).map_err(|reason| usage(self, reason))?;
-            context.run(RustCode::at_line(call.line, &text)).await?;
+            context.run(RustCode::standing_for(call.line, &text)).await?;
             Ok(Done::default())
         }
         .boxed()

@@ -28,6 +28,7 @@ pub(crate) fn judge(code: &str) -> Completeness {
                 return incomplete(1);
             }
             _ if trails(&tokens) => return incomplete(1),
+            Err(_) if awaits_value(&tokens) => return incomplete(1),
             Err(_) => return Completeness::Invalid,
             Ok(_) => {}
         }
@@ -66,6 +67,14 @@ fn trails(tokens: &Tokens<'_>) -> bool {
     let Some(last) = tokens.all.len().checked_sub(1) else { return false };
     tokens.kind(last) == Some(Kind::Mark) && "+-*/%=&|^<,.:!@".contains(tokens.word(last))
         || (tokens.is(last, ">") && last > 0 && matches!(tokens.word(last - 1), "-" | "="))
+}
+
+/// A `let` that ends behind its type: syn reads the last `>` as the end of one.
+fn awaits_value(tokens: &Tokens<'_>) -> bool {
+    let Some(last) = tokens.all.len().checked_sub(1) else { return false };
+    let start = (0..=last).rev().find(|&at| matches!(tokens.word(at), ";" | "{" | "}"));
+    let first = start.map_or(0, |at| at + 1);
+    tokens.is(last, ">") && tokens.is(first, "let")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use oxilab_protocol::{Query, Request, VariableInfo};
 
 use super::core::{Core, Run};
+use super::errors;
 use crate::dep::Dependency;
 use crate::diagnostics::paths::shorten;
 use crate::magics::{MagicContext, MagicError, MagicResult, RustCode, Surroundings, Timings};
@@ -51,7 +52,13 @@ impl MagicContext for Context<'_> {
                 show: !self.cell.silent,
                 cell: self.cell,
             };
-            let timings = self.core.run(&run, &output).await.map_err(MagicError::Cell)?;
+            let ran = self.core.run(&run, &output).await;
+            let timings = ran.map_err(|error| {
+                MagicError::Cell(match code.stands_for {
+                    Some(line) => errors::of_magic(error, self.cell.count, &self.cell.code, line),
+                    None => error,
+                })
+            })?;
             // A capture ends when its senders are gone; the worker must not keep one.
             if let Ok(link) = self.core.link() {
                 link.direct(self.output.clone());

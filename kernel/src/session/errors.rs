@@ -37,6 +37,16 @@ pub fn interrupted_compile() -> CellError {
     plain("KeyboardInterrupt", "interrupted while it was compiled")
 }
 
+/// The reply to a magic whose Rust failed: it names the magic's line, and nothing of the Rust.
+#[must_use]
+pub fn of_magic(error: CellError, count: u32, cell: &str, line: usize) -> CellError {
+    let shown = cell.lines().nth(line).unwrap_or_default();
+    let column = shown.chars().take_while(|c| c.is_whitespace()).count();
+    let mut traceback = plain(&error.ename, &error.evalue).traceback;
+    traceback.extend(mark(&format!("In [{count}]"), line + 1, column, shown));
+    CellError { traceback, html: None, ..error }
+}
+
 fn of_reports(reports: &[Report]) -> CellError {
     let errors: Vec<&Report> = reports.iter().filter(|report| report.error).collect();
     let (ename, evalue) = match errors.first() {
@@ -110,7 +120,11 @@ fn excerpt(file: &str, line: u32, column: u32, sources: &[Source]) -> Vec<String
     let number = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let shown = text[start..].lines().next().unwrap_or_default();
-    let column = text[start..at].chars().count();
+    mark(&label, number, text[start..at].chars().count(), shown)
+}
+
+/// A place and its line with a mark below; `column` counts from 0.
+fn mark(label: &str, number: usize, column: usize, shown: &str) -> Vec<String> {
     let width = number.to_string().len();
     vec![
         format!("{BLUE}{:width$}-->{RESET} {label}:{number}:{}", "", column + 1),

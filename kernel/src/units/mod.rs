@@ -109,9 +109,8 @@ impl Items {
             let range = &piece.item.range;
             piece.label == label && range.start <= place.start && place.end <= range.end
         };
-        let pieces = self.units.values_mut().map(|unit| &mut unit.pieces);
-        let found =
-            pieces.filter_map(|pieces| Some(pieces.remove(pieces.iter().position(stands)?))).next();
+        let mut pieces = self.units.values_mut().map(|unit| &mut unit.pieces);
+        let found = pieces.find_map(|pieces| Some(pieces.remove(pieces.iter().position(stands)?)));
         self.units.retain(|_, unit| !unit.pieces.is_empty());
         found
     }

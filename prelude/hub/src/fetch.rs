@@ -80,7 +80,7 @@ impl<'a> Remote<'a> {
         let mut response = self.send("HEAD", &url, wanted, None)?;
         let mut at = url;
         for _ in 0..REDIRECTS {
-            match self.next(&at, &response, wanted)? {
+            match Self::next(&at, &response, wanted)? {
                 Some(next) if same_host(&next, self.endpoint) => {
                     response = self.send("HEAD", &next, wanted, None)?;
                     at = next;
@@ -219,7 +219,9 @@ impl<'a> Remote<'a> {
         let mut at = self.address(wanted);
         let mut response = self.open(&at, wanted, start)?;
         for _ in 0..REDIRECTS {
-            let Some(next) = self.next(&at, &response, wanted).map_err(Stop::Fatal)? else { break };
+            let Some(next) = Self::next(&at, &response, wanted).map_err(Stop::Fatal)? else {
+                break;
+            };
             response = self.open(&next, wanted, start)?;
             at = next;
         }
@@ -297,12 +299,7 @@ impl<'a> Remote<'a> {
     }
 
     /// Where a redirect leads. Never from https to http.
-    fn next(
-        &self,
-        from: &str,
-        response: &Response<Body>,
-        wanted: &Wanted<'_>,
-    ) -> Result<Option<String>> {
+    fn next(from: &str, response: &Response<Body>, wanted: &Wanted<'_>) -> Result<Option<String>> {
         if !response.status().is_redirection() {
             return Ok(None);
         }
@@ -365,19 +362,11 @@ pub(crate) fn check_sum(path: &Path, file: &str, expected: &str) -> Result<()> {
         }
         sum.update(&buffer[..read]);
     }
-    let got = hex(&sum.finalize());
+    let got = hex::encode(sum.finalize());
     if got.eq_ignore_ascii_case(expected) {
         return Ok(());
     }
     Err(HubError::Checksum { file: file.to_owned(), expected: expected.to_owned(), got })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Percent-encodes all but the characters of plain paths.

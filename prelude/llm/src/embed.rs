@@ -100,7 +100,9 @@ impl Embedder {
             }
         }
         let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
-        vector.iter_mut().for_each(|value| *value /= length);
+        for value in vector.iter_mut() {
+            *value /= length;
+        }
     }
 
     /// The cosine of the angle between two texts' vectors: 1 for the same meaning, about 0 for none in

@@ -63,7 +63,7 @@ impl KMeans {
         )?;
         require(self.n_init > 0, NAME, "n_init", self.n_init, "1 or more")?;
         let encoding = Encoding::Dense { standardize: self.standardize };
-        fit_unsupervised(NAME, params_of(self), Task::Clustering, encoding, df, |x| self.learn(x))
+        fit_unsupervised(NAME, &params_of(self), Task::Clustering, encoding, df, |x| self.learn(x))
     }
 
     fn learn(&self, x: &Matrix) -> Result<Learned> {

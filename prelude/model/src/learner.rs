@@ -1,7 +1,6 @@
 //! From a config to a fitted model: the trait [`Estimator`], and what all learners share.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use oxilab_model_format::{Header, Schema, Task};
 use polars::prelude::*;
@@ -168,7 +167,7 @@ fn fit_untold<L: Learner>(learner: &L, train: &DataFrame, target: &str) -> Resul
 /// As [`fit_supervised`], for learners without a target.
 pub(crate) fn fit_unsupervised(
     name: &'static str,
-    params: serde_json::Value,
+    params: &serde_json::Value,
     task: Task,
     encoding: Encoding,
     df: &DataFrame,
@@ -229,11 +228,7 @@ pub fn hash_frame(df: &DataFrame) -> Result<String> {
     for part in parts {
         hash.update(part);
     }
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(text)
+    Ok(hex::encode(hash.finalize()))
 }
 
 fn hash_column(column: &Column) -> Result<[u8; 32]> {

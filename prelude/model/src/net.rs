@@ -62,7 +62,7 @@ pub struct NetWeights {
 /// If a column or the target cannot be used, or `learn` fails: its text becomes the error's.
 pub fn fit_net(
     name: &'static str,
-    params: serde_json::Value,
+    params: &serde_json::Value,
     classify: bool,
     train: &DataFrame,
     target: &str,
@@ -371,7 +371,7 @@ mod tests {
             "x" => [Some(1.0), None, Some(3.0)], "kind" => ["a", "b", "a"], "y" => [10.0, 20.0, 30.0]
         )
         .unwrap();
-        let model = fit_net("Net", serde_json::json!({}), false, &train, "y", |problem| {
+        let model = fit_net("Net", &serde_json::json!({}), false, &train, "y", |problem| {
             // x, whether x is missing, and one number for the kind: missing, a, b.
             assert_eq!((problem.numbers_width, problem.categories.as_slice()), (2, &[3][..]));
             assert_eq!(problem.numbers, [-1.0, 0.0, 0.0, 1.0, 1.0, 0.0]);
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn layers_that_do_not_fit_are_refused() {
         let train = df!("x" => [1.0, 2.0], "y" => [1.0, 2.0]).unwrap();
-        let error = fit_net("Net", serde_json::json!({}), false, &train, "y", |_| {
+        let error = fit_net("Net", &serde_json::json!({}), false, &train, "y", |_| {
             Ok(NetWeights { layers: vec![(vec![1.0; 3], vec![0.0])], ..NetWeights::default() })
         });
         assert!(error.unwrap_err().to_string().contains("contradict"));

@@ -42,7 +42,7 @@ impl Pca {
         let count = self.n_components;
         require(count > 0, NAME, "n_components", count, "1 or more")?;
         let encoding = Encoding::Dense { standardize: self.standardize };
-        fit_unsupervised(NAME, params_of(self), Task::Decomposition, encoding, df, |x| {
+        fit_unsupervised(NAME, &params_of(self), Task::Decomposition, encoding, df, |x| {
             require(
                 count <= x.cols().min(x.rows()),
                 NAME,

@@ -20,7 +20,9 @@ pub(crate) fn run_hooks(limit: Duration) {
     }
     let (done, ended) = channel();
     let run = move || {
-        hooks.into_iter().for_each(|hook| hook());
+        for hook in hooks {
+            hook();
+        }
         // The process may have stopped waiting.
         let _ = done.send(());
     };

@@ -250,7 +250,7 @@ fn token() -> Result<String> {
     fs::File::open(path)
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(ServeError::io("reading", path))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(bytes))
 }
 
 /// `$OXILAB_SERVER`, or where [`beside`] looks.

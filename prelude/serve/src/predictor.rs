@@ -223,7 +223,7 @@ impl Predictions {
 
 /// The first 12 hexadecimal digits of the SHA-256 of a model's bytes.
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(bytes)[..6])
 }
 
 /// A column as JSON values.

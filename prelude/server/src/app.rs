@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use oxilab_serve::{Monitor, locate};
@@ -63,7 +63,7 @@ impl App {
             started: Instant::now(),
             slots: RwLock::new(slots),
             llms,
-            born: now.as_ref().map_or(0, |since| since.as_secs()),
+            born: now.as_ref().map_or(0, Duration::as_secs),
             admin,
             room: Arc::new(Semaphore::new(args.queue.max(1))),
             rates: Rates::new(args.rate_limit),

@@ -42,7 +42,7 @@ pub(crate) enum Chores {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Writes a folder that Kubernetes with KServe can run a model from.
+    /// Writes a folder that Kubernetes with `KServe` can run a model from.
     Kserve {
         /// A file, `NAME@alias` or `models:/NAME/VERSION`.
         model: String,

@@ -41,7 +41,7 @@ pub(crate) const FRONT: &str = "OXILAB_SERVE_FRONT";
 pub(crate) const TOKEN: &str = "OXILAB_ADMIN_TOKEN";
 
 /// A model process that lived this long had no fault in its start.
-const HEALTHY: Duration = Duration::from_secs(60);
+const HEALTHY: Duration = Duration::from_mins(1);
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 

@@ -12,11 +12,6 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
-}
-
 /// The key that a request presents: `Authorization: Bearer KEY` or `X-API-Key: KEY`.
 pub(crate) fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     match headers.get("x-api-key") {
@@ -83,7 +78,7 @@ mod tests {
     #[test]
     fn keys_are_hashed() {
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(hex(&sha256(b"abc")), digest);
+        assert_eq!(hex::encode(sha256(b"abc")), digest);
         let mut headers = HeaderMap::new();
         assert!(!allowed(&headers, &[sha256(b"k")]));
         headers.insert("authorization", header::HeaderValue::from_static("Bearer k"));

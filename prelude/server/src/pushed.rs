@@ -14,7 +14,7 @@ use oxilab_serve::{Predictor, check_name, reference_path};
 
 use crate::app::App;
 use crate::args::Args;
-use crate::limits::{hex, sha256};
+use crate::limits::sha256;
 use crate::slot::Slot;
 
 /// Why a model was not taken.
@@ -53,7 +53,7 @@ impl Parcel {
         let bad = |message: &str| refuse(StatusCode::UNPROCESSABLE_ENTITY, message);
         check_name(name).map_err(|error| bad(&error.to_string()))?;
         let sum = sum.ok_or_else(|| bad("the header x-oxilab-sha256 is missing"))?;
-        let found = hex(&sha256(&bytes));
+        let found = hex::encode(sha256(&bytes));
         if !found.eq_ignore_ascii_case(sum) {
             return Err(bad(&format!(
                 "the checksum is {found}, announced was {sum}: send it again"
@@ -69,7 +69,7 @@ impl Parcel {
         };
         let mut model = bytes;
         let reference = model.split_off(size);
-        let version = hex(&sha256(&model))[..12].to_owned();
+        let version = hex::encode(sha256(&model))[..12].to_owned();
         Ok(Self { name: name.to_owned(), version, model, reference })
     }
 }

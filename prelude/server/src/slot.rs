@@ -108,10 +108,6 @@ impl Slot {
         locked(&self.metrics)
     }
 
-    pub(crate) fn labels(&self) -> MutexGuard<'_, Labels> {
-        locked(&self.labels)
-    }
-
     /// Takes note of a batch for drift, capture and labels; `parts` are its requests: id, rows,
     /// predictions.
     pub(crate) fn note(

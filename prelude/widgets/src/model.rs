@@ -203,7 +203,7 @@ impl Model {
             return;
         }
         let sent = changed.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        self.send(sent);
+        self.send(&sent);
         for (key, value) in changed {
             self.changed(key, &value);
         }
@@ -211,19 +211,19 @@ impl Model {
 
     /// Names another model in the state.
     pub(crate) fn set_part(&self, key: &str, model: Model) {
-        self.put_part(key, Part::One(model));
+        self.put_part(key, &Part::One(model));
     }
 
     /// Names a list of models in the state; the model itself is left out.
     pub(crate) fn set_parts(&self, key: &str, mut models: Vec<Model>) {
         models.retain(|model| !Arc::ptr_eq(&model.inner, &self.inner));
-        self.put_part(key, Part::Many(models));
+        self.put_part(key, &Part::Many(models));
     }
 
-    fn put_part(&self, key: &str, part: Part) {
+    fn put_part(&self, key: &str, part: &Part) {
         lock(&self.inner.parts).insert(key.to_owned(), part.clone());
         if self.inner.comm.get().is_some() {
-            self.send(Map::from_iter([(key.to_owned(), part.reference())]));
+            self.send(&Map::from_iter([(key.to_owned(), part.reference())]));
         }
     }
 
@@ -235,7 +235,7 @@ impl Model {
         }
     }
 
-    fn send(&self, state: Map<String, Value>) {
+    fn send(&self, state: &Map<String, Value>) {
         if let Some(comm) = self.inner.comm.get() {
             comm.send(json!({"method": "update", "state": state, "buffer_paths": []}), &[]);
         }
@@ -281,7 +281,7 @@ impl Model {
                     self.changed(key, value);
                 }
             }
-            Some("request_state") => self.send(self.full_state()),
+            Some("request_state") => self.send(&self.full_state()),
             Some("custom") => {
                 self.inner.events.call(message.data.get("content").unwrap_or(&Value::Null));
             }

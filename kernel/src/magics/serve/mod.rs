@@ -54,7 +54,7 @@ impl Magic for Verb {
                     (self.compose)(&words, &variables)
                 })
                 .map_err(|reason| usage(self, reason))?;
-            context.run(RustCode::at_line(call.line, &text)).await?;
+            context.run(RustCode::standing_for(call.line, &text)).await?;
             Ok(Done::default())
         }
         .boxed()
@@ -114,7 +114,6 @@ mod tests {
 
     use super::super::run;
     use super::super::testing::{Script, call};
-    use super::*;
 
     async fn composed(code: &str) -> String {
         let variable = serde_json::json!({"name": "model", "type_name": "FittedModel", "shape": null, "bytes": 1, "preview": ""});

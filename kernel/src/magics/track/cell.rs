@@ -94,7 +94,7 @@ pub(in crate::magics) async fn run_cell(
     // A cell that did not compile has begun no run.
     let logged = if shared.with_extension("begun").exists() {
         context.forget_interrupt();
-        context.run(RustCode::at_line(call.line, END)).await.map(drop)
+        context.run(RustCode::standing_for(call.line, END)).await.map(drop)
     } else {
         Ok(())
     };

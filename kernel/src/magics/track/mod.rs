@@ -231,7 +231,7 @@ impl Magic for Face {
                 variables.into_iter().map(|variable| variable.name).collect();
             let text = (self.compose)(call.arguments.trim(), &variables)
                 .map_err(|reason| usage(self, reason))?;
-            context.run(RustCode::at_line(call.line, &text)).await?;
+            context.run(RustCode::standing_for(call.line, &text)).await?;
             Ok(Done::default())
         }
         .boxed()

@@ -19,7 +19,7 @@ pub use oxilab_runtime::*;
 pub mod __rt { pub use oxilab_runtime::cell::*; }
 /// Not a cell's code: the thread is not parked here.
 #[inline(never)]
-pub fn stuck() -> ! { loop { std::hint::black_box(()); } }
+pub(crate) fn stuck() -> ! { loop { std::hint::black_box(()); } }
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn oxilab_worker_main(start: *const worker::Start) -> std::ffi::c_int {
     worker::main(unsafe { &*start }, || ())
@@ -34,7 +34,7 @@ use oxilab::__rt::{self, Question as _, QuestionSend as _};
 
 /// Something that came from a cell.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Shown {
+pub(crate) enum Shown {
     Text(String),
     /// Its plain text, and whether it is the cell's result.
     Display(String, bool),
@@ -43,18 +43,18 @@ pub enum Shown {
 
 /// A cell that has run.
 #[derive(Debug)]
-pub struct Ran {
-    pub outcome: Outcome,
-    pub stored: Vec<StoredVariable>,
-    pub lost: Vec<String>,
-    pub micros: u64,
-    pub shown: Vec<Shown>,
-    pub asked: Vec<(String, bool)>,
-    pub after_interrupt: Duration,
+pub(crate) struct Ran {
+    pub(crate) outcome: Outcome,
+    pub(crate) stored: Vec<StoredVariable>,
+    pub(crate) lost: Vec<String>,
+    pub(crate) micros: u64,
+    pub(crate) shown: Vec<Shown>,
+    pub(crate) asked: Vec<(String, bool)>,
+    pub(crate) after_interrupt: Duration,
 }
 
 impl Ran {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.shown
             .iter()
             .filter_map(|shown| match shown {
@@ -64,7 +64,7 @@ impl Ran {
             .collect()
     }
 
-    pub fn failure(&self) -> &Failure {
+    pub(crate) fn failure(&self) -> &Failure {
         match &self.outcome {
             Outcome::Failed(failure) => failure,
             Outcome::Ok => panic!("the cell did not fail: {:?}", self.shown),
@@ -72,17 +72,17 @@ impl Ran {
     }
 }
 
-pub struct Lab {
+pub(crate) struct Lab {
     worker: Option<Worker>,
     outputs: Receiver<ChildOutput>,
     directory: tempfile::TempDir,
     cells: u64,
-    pub allow_stdin: bool,
-    pub answers: Vec<String>,
+    pub(crate) allow_stdin: bool,
+    pub(crate) answers: Vec<String>,
 }
 
 impl Lab {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let config = Self::config(directory.path());
         let (worker, outputs) = Worker::spawn(config).expect("spawns");
@@ -98,7 +98,7 @@ impl Lab {
         lab
     }
 
-    pub fn config(directory: &Path) -> WorkerConfig {
+    pub(crate) fn config(directory: &Path) -> WorkerConfig {
         WorkerConfig {
             executable: env!("CARGO_BIN_EXE_oxilab-worker").into(),
             standard_library: standard_library().to_owned(),
@@ -108,15 +108,15 @@ impl Lab {
         }
     }
 
-    pub fn worker(&self) -> &Worker {
+    pub(crate) fn worker(&self) -> &Worker {
         self.worker.as_ref().expect("runs")
     }
 
-    pub fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.directory.path().canonicalize().expect("there")
     }
 
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let worker = self.worker.take().expect("runs");
         let (worker, outputs) = worker.restart().expect("restarts");
         self.worker = Some(worker);
@@ -124,17 +124,17 @@ impl Lab {
         self.ready();
     }
 
-    pub fn run(&mut self, body: &str) -> Ran {
+    pub(crate) fn run(&mut self, body: &str) -> Ran {
         let library = self.compile(body);
         self.run_library(&library)
     }
 
-    pub fn run_library(&mut self, library: &Path) -> Ran {
+    pub(crate) fn run_library(&mut self, library: &Path) -> Ran {
         self.launch(library);
         self.collect(None).unwrap_or_else(|(exit, text)| panic!("the worker {exit}: {text}"))
     }
 
-    pub fn run_interrupted(&mut self, body: &str, after: Duration) -> Ran {
+    pub(crate) fn run_interrupted(&mut self, body: &str, after: Duration) -> Ran {
         let library = self.compile(body);
         self.launch(&library);
         std::thread::sleep(after);
@@ -144,13 +144,13 @@ impl Lab {
     }
 
     /// How the worker ended, and what it printed.
-    pub fn crash(&mut self, body: &str) -> (String, String) {
+    pub(crate) fn crash(&mut self, body: &str) -> (String, String) {
         let library = self.compile(body);
         self.launch(&library);
         self.collect(None).expect_err("the worker ends")
     }
 
-    pub fn crash_interrupted(&mut self, body: &str, after: Duration) -> String {
+    pub(crate) fn crash_interrupted(&mut self, body: &str, after: Duration) -> String {
         let library = self.compile(body);
         self.launch(&library);
         std::thread::sleep(after);
@@ -158,16 +158,19 @@ impl Lab {
         self.collect(None).expect_err("the worker ends").0
     }
 
-    pub fn shut_down(&mut self) -> (String, String) {
+    pub(crate) fn shut_down(&mut self) -> (String, String) {
         self.worker().shut_down(Duration::from_secs(5));
         self.collect(None).expect_err("the worker ends")
     }
 
-    pub fn ask(&mut self, query: Query) -> Result<Value, String> {
+    pub(crate) fn ask(&mut self, query: Query) -> Result<Value, String> {
         self.request(|id| Request::Ask { id, query })
     }
 
-    pub fn request(&mut self, request: impl FnOnce(u64) -> Request) -> Result<Value, String> {
+    pub(crate) fn request(
+        &mut self,
+        request: impl FnOnce(u64) -> Request,
+    ) -> Result<Value, String> {
         self.send(&request(99));
         loop {
             if let ChildOutput::Event(Event::Replied { id: 99, answer }) = self.next() {
@@ -176,7 +179,7 @@ impl Lab {
         }
     }
 
-    pub fn send(&self, request: &Request) {
+    pub(crate) fn send(&self, request: &Request) {
         self.worker().send(request).expect("sends");
     }
 

@@ -123,10 +123,6 @@ fn large() -> Vec<u8> {
     (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn small(file: &str) -> Option<&'static str> {
     match file {
         "config.json" => Some("{\"small\": true}"),
@@ -214,13 +210,13 @@ fn page(state: &State, request: &Request, other: u16) -> Vec<u8> {
     };
     let commit = ("X-Repo-Commit", commit);
     if let Some(text) = small(file) {
-        let etag = ("ETag", format!("\"{}\"", &hex(&Sha256::digest(text))[..40]));
+        let etag = ("ETag", format!("\"{}\"", &hex::encode(Sha256::digest(text))[..40]));
         return answer("200 OK", &[commit, etag], text.as_bytes(), head);
     }
     if file != "model.safetensors" {
         return fail("404 Not Found", "EntryNotFound");
     }
-    let etag = hex(&Sha256::digest(large()));
+    let etag = hex::encode(Sha256::digest(large()));
     let headers = [
         commit,
         ("X-Linked-ETag", format!("\"{etag}\"")),

@@ -157,7 +157,7 @@ impl Parcel {
         if rows.is_some() {
             bytes.extend(read(&reference_path(&place.path))?);
         }
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(Sha256::digest(&bytes));
         let version = predictor.version().to_owned();
         Ok(Self { name, version, bytes, model_bytes, sha256, rows })
     }

@@ -59,6 +59,7 @@ pub(super) async fn answer(
 }
 
 /// The model that is asked, or what to say if there is none.
+#[expect(clippy::result_large_err, reason = "what callers do with the error is to return it")]
 pub(super) fn find(app: &App, asked: Asked<'_>) -> Result<Arc<Slot>, Response> {
     let missing = |what: &str| problem(StatusCode::NOT_FOUND, what, None);
     let slot = app.slot(asked.model).ok_or_else(|| missing("there is no such model"))?;

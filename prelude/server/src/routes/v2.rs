@@ -123,13 +123,13 @@ async fn ask(
     let limit = app.args.row_limit;
     let length = match headers.get(HEADER_LENGTH).map(|length| length.to_str()) {
         None => None,
-        Some(text) => match text.ok().and_then(|text| text.parse::<usize>().ok()) {
-            Some(length) => Some(length),
-            None => {
+        Some(text) => {
+            let Some(length) = text.ok().and_then(|text| text.parse::<usize>().ok()) else {
                 let message = format!("{HEADER_LENGTH} must be a number of bytes");
                 return problem(StatusCode::BAD_REQUEST, &message, None);
-            }
-        },
+            };
+            Some(length)
+        }
     };
     let asked = Asked { model: Some(model), version, route: "/v2/infer" };
     answer(app, asked, headers, body, move |bytes, p| {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::setting::{Setting, old, raw};
 
 fn hash(key: &str) -> String {
-    Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(key))
 }
 
 #[test]

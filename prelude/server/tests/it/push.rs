@@ -11,7 +11,7 @@ use crate::setting::{PROGRAM, Setting, old, raw, train};
 #[test]
 fn a_pushed_model_answers_and_is_kept() {
     let mut setting = Setting::new();
-    let key: String = Sha256::digest("k").iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = hex::encode(Sha256::digest("k"));
     let receiver = |setting: &Setting| {
         let server = setting.server_of("first", "m.oxi").with_api_key_hash(key.clone());
         server.with_accept(setting.path("pushed"))
@@ -38,7 +38,7 @@ fn a_pushed_model_answers_and_is_kept() {
     assert_eq!(push("first").send().unwrap_err().status(), 409, "it comes from elsewhere");
     assert_eq!(push("churn").with_key("wrong").send().unwrap_err().status(), 401);
     let head = "POST /admin/models/churn HTTP/1.1\r\nx-api-key: k\r\nx-oxilab-sha256";
-    let sum: String = Sha256::digest("no model").iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum = hex::encode(Sha256::digest("no model"));
     let (status, _, text) = raw(&url, &format!("{head}: {sum}"), b"no model");
     assert_eq!(status, 422, "{text}");
     assert!(text.contains("the old one keeps answering"), "{text}");

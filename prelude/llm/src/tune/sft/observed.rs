@@ -40,7 +40,7 @@ pub(super) fn data(examples: &[Example]) -> Data {
     }
     Data {
         context: "training".to_owned(),
-        digest: digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: hex::encode(digest.finalize()),
         rows: examples.len() as u64,
         columns: vec![("example".to_owned(), "str".to_owned())],
     }

@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::llm::{LlmSlot, Model};
 
 /// Whole answers of slow models take their time; streams are not bounded by this.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// Texts of one request to `/v1/embeddings`.
 const TEXTS: usize = 2_048;

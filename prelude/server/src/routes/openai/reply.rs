@@ -23,7 +23,7 @@ impl Reply {
         }
     }
 
-    fn envelope(&self, stream: bool, choices: Value) -> Value {
+    fn envelope(&self, stream: bool, choices: &Value) -> Value {
         json!({
             "id": self.id, "object": self.object(stream), "created": self.created,
             "model": self.model, "choices": choices,
@@ -44,7 +44,7 @@ impl Reply {
         } else {
             choice["text"] = json!(text);
         }
-        let mut answer = self.envelope(false, json!([choice]));
+        let mut answer = self.envelope(false, &json!([choice]));
         answer["usage"] = usage;
         answer
     }
@@ -53,7 +53,7 @@ impl Reply {
     pub(super) fn opening(&self) -> Option<Value> {
         let delta = json!({"role": "assistant", "content": ""});
         let choice = json!({"index": 0, "delta": delta, "finish_reason": null, "logprobs": null});
-        self.chat.then(|| self.envelope(true, json!([choice])))
+        self.chat.then(|| self.envelope(true, &json!([choice])))
     }
 
     /// A piece of a streamed answer.
@@ -64,7 +64,7 @@ impl Reply {
         } else {
             choice["text"] = json!(text);
         }
-        self.envelope(true, json!([choice]))
+        self.envelope(true, &json!([choice]))
     }
 
     /// The chunk that says why a streamed answer ended.
@@ -75,12 +75,12 @@ impl Reply {
         } else {
             choice["text"] = json!("");
         }
-        self.envelope(true, json!([choice]))
+        self.envelope(true, &json!([choice]))
     }
 
     /// The last chunk, if the client wants the counts.
     pub(super) fn counts(&self, usage: Value) -> Value {
-        let mut chunk = self.envelope(true, json!([]));
+        let mut chunk = self.envelope(true, &json!([]));
         chunk["usage"] = usage;
         chunk
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Fault;
 
 /// A request, checked.
+#[expect(clippy::struct_excessive_bools, reason = "the protocol's own switches")]
 pub(super) struct Ask {
     pub(super) prompt: Prompt,
     pub(super) sampling: Sampling,
