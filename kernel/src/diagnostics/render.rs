@@ -132,6 +132,10 @@ fn report(
 /// How a Python spelling is written here.
 fn hint(message: &Message, title: &str, place: Option<&(&Origin, Range<usize>)>) -> Option<String> {
     let (origin, range) = place.filter(|_| message.is_error())?;
+    // A frame's usual name is a macro's too.
+    if let Some(name) = title.strip_prefix("expected value, found macro ") {
+        return Some(format!("no variable is called {name}: run the cell that makes it first"));
+    }
     let label = message.primary().and_then(|span| span.label.as_deref()).unwrap_or_default();
     let error = python::Error {
         code: message.code(),

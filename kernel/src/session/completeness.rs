@@ -28,7 +28,7 @@ pub(crate) fn judge(code: &str) -> Completeness {
                 return incomplete(1);
             }
             _ if trails(&tokens) => return incomplete(1),
-            Err(_) if awaits_value(&tokens) => return incomplete(1),
+            Err(_) if is_open_let(&text) => return incomplete(1),
             Err(_) => return Completeness::Invalid,
             Ok(_) => {}
         }
@@ -69,12 +69,9 @@ fn trails(tokens: &Tokens<'_>) -> bool {
         || (tokens.is(last, ">") && last > 0 && matches!(tokens.word(last - 1), "-" | "="))
 }
 
-/// A `let` that ends behind its type: syn reads the last `>` as the end of one.
-fn awaits_value(tokens: &Tokens<'_>) -> bool {
-    let Some(last) = tokens.all.len().checked_sub(1) else { return false };
-    let start = (0..=last).rev().find(|&at| matches!(tokens.word(at), ";" | "{" | "}"));
-    let first = start.map_or(0, |at| at + 1);
-    tokens.is(last, ">") && tokens.is(first, "let")
+/// A `let` at the end that lacks its value, its `;` or the end of its type.
+fn is_open_let(text: &str) -> bool {
+    [";", "= ();", "> = ();"].iter().any(|rest| cell::parse(&format!("{text}\n{rest}")).is_ok())
 }
 
 #[cfg(test)]

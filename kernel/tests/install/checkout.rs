@@ -12,7 +12,7 @@ pub(super) struct Checkout {
 
 const WORKSPACE: &str = r#"[workspace]
 resolver = "3"
-members = ["kernel", "worker", "prelude", "prelude/dylib"]
+members = ["kernel", "worker", "prelude", "prelude/dylib", "server"]
 [profile.release]
 debug = false
 "#;
@@ -45,6 +45,7 @@ impl Checkout {
         let bin = "[[bin]]\nname = \"oxilab\"\npath = \"src/main.rs\"\n";
         checkout.package("kernel", "oxilab-kernel", bin, "main.rs", "fn main() {}");
         checkout.package("worker", "oxilab-worker", "", "main.rs", "fn main() {}");
+        checkout.package("server", "oxilab-server", "", "main.rs", "fn main() {}");
         let crates = "[dependencies]\nserde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\n";
         checkout.package("prelude", "oxilab", crates, "lib.rs", PRELUDE);
         let library =

@@ -73,10 +73,12 @@ impl RepoCache {
             return Ok(path);
         }
         // A link is made aside and renamed, so that a reader finds the old file or the new one.
-        let aside = path.with_file_name(format!(".{}-{etag}", std::process::id()));
-        let made = symlink(&target, &aside)
-            .or_else(|_| std::fs::copy(self.blob(etag), &aside).map(|_| ()));
-        made.and_then(|()| std::fs::rename(&aside, &path))
+        tempfile::Builder::new()
+            .make_in(parent(&path), |aside| {
+                symlink(&target, aside)
+                    .or_else(|_| std::fs::copy(self.blob(etag), aside).map(|_| ()))
+            })
+            .and_then(|aside| Ok(aside.persist(&path)?))
             .map_err(|e| HubError::file("write", &path, e))?;
         Ok(path)
     }

@@ -19,7 +19,7 @@ pub use oxilab_runtime::*;
 pub mod __rt { pub use oxilab_runtime::cell::*; }
 /// Not a cell's code: the thread is not parked here.
 #[inline(never)]
-pub(crate) fn stuck() -> ! { loop { std::hint::black_box(()); } }
+pub fn stuck() -> ! { loop { std::hint::black_box(()); } }
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn oxilab_worker_main(start: *const worker::Start) -> std::ffi::c_int {
     worker::main(unsafe { &*start }, || ())

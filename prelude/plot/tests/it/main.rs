@@ -172,7 +172,7 @@ fn many_points_are_binned_and_the_chart_says_so() {
         .with_columns([
             (col("y") + lit(1.0)).alias("high"),
             (col("x").cast(DataType::Int64) % lit(7)).cast(DataType::String).alias("k"),
-            when((col("t") % lit(50.0)).gt(lit(0.0)))
+            when((col("t") % lit(20.0)).gt(lit(0.0)))
                 .then(lit(0.0))
                 .otherwise(lit(1e6))
                 .alias("far"),

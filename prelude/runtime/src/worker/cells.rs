@@ -74,7 +74,8 @@ fn answer(link: &'static Link, number: u64, request: Request) {
             panics::forget();
             queue::begin(number);
             take_over::running(number, Work::Callback(id));
-            link.send(&Event::Callback { id, comm_id: comm_id.clone() });
+            // Read before the callback prints: what it prints must not go to the cell before it.
+            link.send_visible(&Event::Callback { id, comm_id: comm_id.clone() });
             let message = comm::Message { kind, data, buffers: comm::decode(&buffers) };
             let failure = comm::deliver(comm_id, &target, &message);
             link.settle();
