@@ -59,3 +59,23 @@ async fn answer(frontend: &mut Frontend, question: Value) -> Value {
     assert_eq!(answered["id"], question["id"]);
     answered
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_on_the_heels_of_its_open_is_answered() {
+    let mut frontend = engine::start().await;
+    run(&mut frontend, "1").await;
+    for turn in 0..20 {
+        let comm = format!("p{turn}");
+        let open = json!({"comm_id": comm, "target_name": "oxilab.panel", "data": {}});
+        frontend.send(Channel::Shell, "comm_open", open).await;
+        let data = json!({"id": turn, "ask": "format", "code": "let  x=1 ;"});
+        let question = json!({"comm_id": comm, "data": data});
+        frontend.send(Channel::Shell, "comm_msg", question).await;
+        let mut message = frontend.iopub().await;
+        while message.msg_type != "comm_msg" {
+            message = frontend.iopub().await;
+        }
+        assert_eq!(message.content["data"], json!({"id": turn, "value": "let x = 1;"}));
+    }
+    frontend.shut_down().await;
+}

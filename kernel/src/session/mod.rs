@@ -240,12 +240,12 @@ impl CellRunner for Session {
     }
 
     fn answers_comm(&self, message: &CommMessage) -> bool {
-        self.panels.owns(message)
+        self.panels.claims(message)
     }
 
     fn comm(&self, message: CommMessage, output: OutputSender) -> BoxFuture<'_, ()> {
         async move {
-            if self.panels.owns(&message) {
+            if self.panels.claims(&message) {
                 self.panels.handle(message, output, self.current.get());
             } else if let Some(link) = self.current.get() {
                 if let Some((failure, place)) = link.comm(message, output).await {

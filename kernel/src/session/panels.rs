@@ -24,10 +24,17 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// Whether a message is for the kernel itself.
-    pub(super) fn owns(&self, message: &CommMessage) -> bool {
+    /// Whether a message is for the kernel itself. An open is taken note of here, before it is handled:
+    /// a question on its heels must find it.
+    pub(super) fn claims(&self, message: &CommMessage) -> bool {
         match message.kind {
-            CommKind::Open => message.target == TARGET,
+            CommKind::Open => {
+                let ours = message.target == TARGET;
+                if ours {
+                    self.open().insert(message.comm_id.clone());
+                }
+                ours
+            }
             CommKind::Message | CommKind::Close => self.open().contains(&message.comm_id),
         }
     }
@@ -40,9 +47,7 @@ impl Panels {
         link: Option<Arc<Link>>,
     ) {
         match message.kind {
-            CommKind::Open => {
-                self.open().insert(message.comm_id);
-            }
+            CommKind::Open => {}
             CommKind::Close => {
                 self.open().remove(&message.comm_id);
             }

@@ -14,6 +14,9 @@ import { applyTheme } from './theme';
 /** Cells end in quick succession with Run All. */
 const PAUSE = 150;
 
+/** In pixels: a float with all its digits fits. */
+const SIZES = { rowHeight: 20, columnWidth: 128, rowHeaderWidth: 80, columnHeaderHeight: 20 };
+
 export class FrameWidget extends MainAreaWidget<DataGrid> {
   private readonly model: FrameModel;
   private readonly bar: FrameBar;
@@ -24,7 +27,10 @@ export class FrameWidget extends MainAreaWidget<DataGrid> {
     private readonly client: KernelClient,
     private readonly themes: IThemeManager | null
   ) {
-    super({ content: new DataGrid({ headerVisibility: 'all' }), toolbar: new Toolbar() });
+    super({
+      content: new DataGrid({ headerVisibility: 'all', defaultSizes: SIZES }),
+      toolbar: new Toolbar()
+    });
     this.id = `oxilab-frame-${client.session.path}-${name}`;
     this.addClass('oxilab-Frame');
     this.title.label = name;
