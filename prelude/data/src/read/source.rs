@@ -144,11 +144,17 @@ pub(super) fn find(name: &str) -> Result<Source> {
     Err(DataError::NotFound {
         path: name.to_owned(),
         problem: "there is no such file".to_owned(),
-        hint: format!(
-            "relative paths start at {}",
-            std::env::current_dir().unwrap_or_default().display()
-        ),
+        hint: hint(path),
     })
+}
+
+/// What to do about a path with nothing there.
+pub(super) fn hint(path: &Path) -> String {
+    if path.is_absolute() {
+        return "check the spelling of each folder".to_owned();
+    }
+    let folder = std::env::current_dir().unwrap_or_default();
+    format!("relative paths start at {}", folder.display())
 }
 
 fn one(name: &str, path: &Path) -> Result<Source> {

@@ -53,10 +53,7 @@ fn sqlite(path: &str, query: &str) -> Result<DataFrame> {
     if !std::path::Path::new(path).exists() {
         return Err(DataError::Database {
             url: path.to_owned(),
-            problem: format!(
-                "there is no such file; relative paths start at {}",
-                std::env::current_dir().unwrap_or_default().display()
-            ),
+            problem: format!("there is no such file; {}", super::source::hint(path.as_ref())),
         });
     }
     let connection = rusqlite::Connection::open_with_flags(
