@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::index::{Facts, IndexWriter};
 use super::page::{self, Item, PAGES};
@@ -44,6 +44,9 @@ const PRIMITIVES: &[&str] = &[
     "f32",
     "f64",
 ];
+
+/// What the folders of pages are called.
+const PAGES_PREFIX: &str = ".pages-";
 
 /// What to index and how it is reached.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +142,7 @@ pub(crate) fn build(plan: &Plan, folder: &Path) -> Result<Made, BuildError> {
     let started = Instant::now();
     fs::create_dir_all(folder).map_err(BuildError::file("make the folder", folder))?;
     let work = tempfile::Builder::new()
-        .prefix(".pages-")
+        .prefix(PAGES_PREFIX)
         .tempdir_in(folder)
         .map_err(BuildError::file("make a folder in", folder))?;
     run_rustdoc(plan, work.path())?;
@@ -162,16 +165,30 @@ pub(crate) fn build(plan: &Plan, folder: &Path) -> Result<Made, BuildError> {
 /// As [`build`].
 pub(crate) fn build_once(plan: &Plan, folder: &Path) -> Result<Made, BuildError> {
     fs::create_dir_all(folder).map_err(BuildError::file("make the folder", folder))?;
-    let path = folder.join(format!("{}.lock", plan.name));
+    // One at a time: an index takes a gigabyte while it is made. The lock's file stays, since another
+    // process may wait for it.
+    let path = folder.join("lock");
     let lock = File::create(&path).map_err(BuildError::file("write", &path))?;
     lock.lock().map_err(BuildError::file("lock", &path))?;
-    let made = match super::index::Index::open(&file(folder, &plan.name)) {
-        Ok(index) => Ok(Made { paths: index.len(), time: Duration::ZERO }),
-        Err(_) => build(plan, folder),
+    let path = file(folder, &plan.name);
+    let Ok(index) = super::index::Index::open(&path) else {
+        sweep(folder);
+        return build(plan, folder);
     };
-    // Whoever waits has it open.
-    let _ = fs::remove_file(&path);
-    made
+    // The time says when it was last wanted, for pruning.
+    let _ =
+        File::options().append(true).open(&path).and_then(|f| f.set_modified(SystemTime::now()));
+    Ok(Made { paths: index.len(), time: Duration::ZERO })
+}
+
+/// Removes the pages of processes that were killed. The caller holds the folder's lock, so that no pages
+/// here are anybody's.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PAGES_PREFIX) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn run_rustdoc(plan: &Plan, folder: &Path) -> Result<(), BuildError> {
@@ -203,6 +220,7 @@ fn run_rustdoc(plan: &Plan, folder: &Path) -> Result<(), BuildError> {
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let failed = |reason: String| BuildError::Rustdoc { rustdoc: plan.rustdoc.clone(), reason };
+    end_with_this_thread(&mut command);
     let done = command.output().map_err(|error| failed(error.to_string()))?;
     if done.status.success() {
         return Ok(());
@@ -210,6 +228,22 @@ fn run_rustdoc(plan: &Plan, folder: &Path) -> Result<(), BuildError> {
     let said = String::from_utf8_lossy(&done.stderr);
     let first: Vec<&str> = said.lines().take(4).collect();
     Err(failed(format!("{}: {}", done.status, first.join(" "))))
+}
+
+/// A kernel that ends takes its rustdoc along.
+fn end_with_this_thread(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "std cannot tie a child to its parent")]
+    // SAFETY: between fork and exec only prctl is called, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command.process_group(0);
 }
 
 /// Reads the pages of a module and of those in it. `path` is the module's, empty at the top.
@@ -374,10 +408,16 @@ mod tests {
         assert!(
             then.impls.iter().flat_map(|block| &block.members).any(|one| one.name == "then_some")
         );
-        // A second time nothing is made.
+        // A second time nothing is made, and what a killed process left goes.
+        let left = folder.path().join(".pages-left");
+        fs::create_dir(&left).expect("left");
+        let other = Plan { name: "other".to_owned(), ..plan.clone() };
+        assert!(build_once(&other, folder.path()).expect("made").time > Duration::ZERO);
+        assert!(!left.exists());
+        fs::remove_file(file(folder.path(), "other")).expect("removed");
         assert_eq!(build_once(&plan, folder.path()).expect("there").time, Duration::ZERO);
         let left = fs::read_dir(folder.path()).expect("folder").count();
-        assert_eq!(left, 2, "the metadata and the index");
+        assert_eq!(left, 3, "the metadata, the index and the lock");
     }
 
     #[test]
