@@ -139,7 +139,8 @@ impl Weight {
         }
     }
 
-    /// The product without gradient, quantised ones with activations of 8 bits.
+    /// The product without gradient, quantised ones with rounded activations: of 15 bits where the
+    /// weight is packed, of 8 in candle's kernels.
     fn product(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Dense(tensor) => x.matmul(&tensor.t()?),

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::activation::Activations;
+use super::activation::{Activations, HIGH};
 use super::{Form, Group, ROWS};
 
 /// A way to compute.
@@ -99,7 +99,7 @@ fn offset(form: Form) -> i32 {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "sums of 32 products of bytes")]
+#[expect(clippy::cast_precision_loss, reason = "sums of 32 products of at most 22 bits")]
 fn plain(group: &Group<'_>, x: &Activations, at: usize, out: &mut [f32]) {
     out.fill(0.0);
     let lines = group.form.lines();
@@ -110,7 +110,10 @@ fn plain(group: &Group<'_>, x: &Activations, at: usize, out: &mut [f32]) {
         for (number, line) in group.lines[block * lines..][..lines].iter().enumerate() {
             for (sum, bytes) in sums.iter_mut().zip(line.0.chunks_exact(4)) {
                 for (column, byte) in bytes.iter().enumerate() {
-                    let x = |four: usize| i32::from(fours[four][column]);
+                    let x = |four: usize| {
+                        let [high, low] = fours[four];
+                        i32::from(high[column]) * HIGH + i32::from(low[column])
+                    };
                     *sum += if group.form == Form::Q8_0 {
                         i32::from(byte.cast_signed()) * x(number)
                     } else {
@@ -130,19 +133,29 @@ fn plain(group: &Group<'_>, x: &Activations, at: usize, out: &mut [f32]) {
     }
 }
 
+/// Four bytes in the order of memory.
+#[cfg(target_arch = "x86_64")]
+fn word(four: [i8; 4]) -> i32 {
+    i32::from_ne_bytes(four.map(i8::cast_unsigned))
+}
+
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector instructions load through pointers")]
 mod vnni {
     use std::arch::x86_64::{
-        __m512i, _mm256_loadu_si256, _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps,
-        _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_load_si512, _mm512_mul_ps, _mm512_set1_epi8,
-        _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi16, _mm512_storeu_ps,
+        __m512i, _mm256_loadu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_cvtepi32_ps,
+        _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_load_si512, _mm512_mul_ps,
+        _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps,
         _mm512_xor_si512,
     };
 
     use super::super::activation::Activations;
     use super::super::{Form, Group, ROWS};
-    use super::offset;
+    use super::{offset, word};
+
+    /// Times [`HIGH`](super::HIGH).
+    const SHIFT: u32 = super::HIGH.trailing_zeros();
 
     /// # Safety
     /// The processor has the features; `x` has `C` rows from `at` on and as many blocks as the group;
@@ -183,11 +196,13 @@ mod vnni {
             let scale = halves(&group.scales[block]);
             for (row, sum) in sums.iter_mut().enumerate() {
                 let place = (at + row) * x.blocks + block;
-                let mut dot = _mm512_set1_epi32(-taken * x.counts[place]);
-                for (weight, four) in weights.iter().zip(&x.fours[place * 8..][..8]) {
-                    let four = _mm512_set1_epi32(i32::from_ne_bytes(four.map(i8::cast_unsigned)));
-                    dot = _mm512_dpbusd_epi32(dot, *weight, four);
+                let mut lower = _mm512_set1_epi32(-taken * x.counts[place]);
+                let mut upper = _mm512_setzero_si512();
+                for (weight, [high, low]) in weights.iter().zip(&x.fours[place * 8..][..8]) {
+                    upper = _mm512_dpbusd_epi32(upper, *weight, _mm512_set1_epi32(word(*high)));
+                    lower = _mm512_dpbusd_epi32(lower, *weight, _mm512_set1_epi32(word(*low)));
                 }
+                let dot = _mm512_add_epi32(_mm512_slli_epi32::<SHIFT>(upper), lower);
                 let scale = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[place]));
                 *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, *sum);
             }
@@ -213,12 +228,16 @@ mod avx2 {
         __m256i, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi32, _mm256_and_si256,
         _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_load_si256, _mm256_madd_epi16,
         _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16,
-        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_sign_epi8, _mm256_srli_epi16,
-        _mm256_storeu_ps,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
+        _mm256_sign_epi8, _mm256_slli_epi32, _mm256_srli_epi16, _mm256_storeu_ps,
     };
 
     use super::super::activation::Activations;
     use super::super::{Form, Group, ROWS};
+    use super::word;
+
+    /// Times [`HIGH`](super::HIGH).
+    const SHIFT: i32 = super::HIGH.trailing_zeros().cast_signed();
 
     /// # Safety
     /// As the tile of 512 bits.
@@ -259,20 +278,25 @@ mod avx2 {
                 for (row, sum) in sums.iter_mut().enumerate() {
                     let place = (at + row) * x.blocks + block;
                     let taken = if group.form == Form::Q4_0 { 8 * x.counts[place] } else { 0 };
-                    let mut dot = _mm256_set1_epi32(-taken);
-                    for (weight, four) in weights.iter().zip(&x.fours[place * 8..][..8]) {
-                        let four =
-                            _mm256_set1_epi32(i32::from_ne_bytes(four.map(i8::cast_unsigned)));
-                        let pairs = if signed {
-                            _mm256_maddubs_epi16(
-                                _mm256_abs_epi8(*weight),
-                                _mm256_sign_epi8(four, *weight),
-                            )
-                        } else {
-                            _mm256_maddubs_epi16(*weight, four)
+                    let mut lower = _mm256_set1_epi32(-taken);
+                    let mut upper = _mm256_setzero_si256();
+                    for (weight, [high, low]) in weights.iter().zip(&x.fours[place * 8..][..8]) {
+                        let times = |four: [i8; 4]| {
+                            let four = _mm256_set1_epi32(word(four));
+                            let pairs = if signed {
+                                _mm256_maddubs_epi16(
+                                    _mm256_abs_epi8(*weight),
+                                    _mm256_sign_epi8(four, *weight),
+                                )
+                            } else {
+                                _mm256_maddubs_epi16(*weight, four)
+                            };
+                            _mm256_madd_epi16(pairs, ones)
                         };
-                        dot = _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, ones));
+                        upper = _mm256_add_epi32(upper, times(*high));
+                        lower = _mm256_add_epi32(lower, times(*low));
                     }
+                    let dot = _mm256_add_epi32(_mm256_slli_epi32::<SHIFT>(upper), lower);
                     let scale = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[place]));
                     *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), scale, *sum);
                     if let Some(minima) = minima {
