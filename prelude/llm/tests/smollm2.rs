@@ -31,12 +31,11 @@ fn tokens_are_those_of_llama_cpp() -> Result<()> {
 
 /// Fed with llama.cpp's own tokens, the model is asked for the next one at 168 places.
 ///
-/// Neither side computes exactly: both round activations to 8 bits before each product, llama.cpp also
-/// holds keys and values in 16 bits, and they sum in different orders. So `exact.json` has the same
-/// model in plain `f32`: llama.cpp finds its best token at 161 places and its log-probabilities are
-/// 0.036 from it in the mean. What is asked of this side is to be no further away than llama.cpp is, to
-/// differ from llama.cpp only where the two best tokens lie closer together than those errors, and to
-/// be no more often wrong.
+/// llama.cpp rounds activations to 8 bits before each product and holds keys and values in 16 bits. So
+/// `exact.json` has the same model in plain `f32`: llama.cpp finds its best token at 161 places and its
+/// log-probabilities are 0.036 from it in the mean. What is asked of this side, with activations of 15
+/// bits, is to be far closer to `f32`, to differ from llama.cpp only where the two best tokens lie closer
+/// together than its errors, and to have the model's own best token everywhere.
 #[test]
 fn greedy_text_is_that_of_llama_cpp_up_to_its_rounding() -> Result<()> {
     let mut llm = llm()?;
@@ -76,8 +75,8 @@ fn greedy_text_is_that_of_llama_cpp_up_to_its_rounding() -> Result<()> {
     println!(
         "mean distance: {ours:.4} from f32 (llama.cpp {theirs:.4}), {apart:.4} from llama.cpp"
     );
-    assert!(same >= 160.0 && right + 1.0 >= theirs_right, "{same} {right} {theirs_right}");
-    assert!(ours < 1.1 * theirs && apart < 0.05, "{ours} {theirs} {apart}");
+    assert!(same >= 160.0 && right + 1.0 >= all, "{same} {right} {theirs_right}");
+    assert!(ours < 0.1 * theirs && apart < 0.05, "{ours} {theirs} {apart}");
     Ok(())
 }
 
@@ -179,7 +178,8 @@ fn qlora_teaches_and_its_adapter_is_saved_loaded_and_merged() -> Result<()> {
 
     let mut whole = Llm::load(&merged)?;
     assert_eq!(whole.chat("Say white.", &greedy)?.text, taught);
-    // As GGUF in the types of the original: as small, and still taught.
+    // As GGUF in the types of the original: as small, and still taught, although the adapter moved the
+    // weights by less than half a step of their grid.
     let file = folder.path().join("merged.gguf");
     whole.save_gguf_as(&file, Quant::Q4_1)?;
     let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |found| found.len());
@@ -187,7 +187,7 @@ fn qlora_teaches_and_its_adapter_is_saved_loaded_and_merged() -> Result<()> {
     assert!(ours.abs_diff(original) < original / 100, "{ours} {original}");
     let mut small = Llm::load(&file)?;
     let said = small.chat("Say white.", &greedy)?.text;
-    assert!(said.contains("white zork!"), "{said}");
+    assert_eq!(said, taught);
     Ok(())
 }
 
@@ -204,7 +204,7 @@ fn a_model_written_again_is_the_same_and_types_cost_what_they_should() -> Result
     assert_eq!(again.template()?.source(), model.template()?.source());
     let report = model.compare_quants(text, &[Quant::Q8_0, Quant::Q4_0])?;
     let [before, eight, four] = &report.rows[..] else { panic!("three rows") };
-    assert!((eight.perplexity / before.perplexity - 1.0).abs() < 0.02, "{report:?}");
+    assert!((eight.perplexity / before.perplexity - 1.0).abs() < 0.01, "{report:?}");
     assert!(four.bytes < before.bytes && before.bytes < eight.bytes, "{report:?}");
     assert!(four.perplexity < 2.0 * before.perplexity, "{report:?}");
     Ok(())

@@ -2,6 +2,7 @@
 //! [`Llm::quantized`](crate::Llm::quantized), [`Llm::save_gguf`](crate::Llm::save_gguf),
 //! [`Llm::compare_quants`](crate::Llm::compare_quants).
 
+mod dither;
 mod gguf;
 mod quantize;
 mod report;

@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
-use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
 
+use super::dither;
 use crate::error::Result;
 use crate::llm::Llm;
 use crate::model::{KvCache, Model};
@@ -136,6 +137,10 @@ pub(super) fn encode(weight: &Weight, dtype: GgmlDType) -> Result<Vec<u8>> {
         let values = dense.flatten_all()?.to_vec1::<f32>()?;
         return Ok(values.into_iter().flat_map(f32::to_le_bytes).collect());
     }
+    let (rows, columns) = dense.dims2()?;
+    let mut values = dense.flatten_all()?.to_vec1::<f32>()?;
+    dither::onto_grid(&mut values, columns, dtype);
+    let dense = Tensor::from_vec(values, (rows, columns), &Device::Cpu)?;
     Ok(QTensor::quantize(&dense, dtype)?.data()?.into_owned())
 }
 
