@@ -8,8 +8,10 @@
 //!
 //! Kinds: `gguf`, `safetensors`, `config`, `tokenizer`, `adapter`, `template`, `schema`. The file under
 //! test stands in the folder (so that it is there after an abort), and inputs that panicked are kept
-//! beside it as `crash-N`. `tests/corpus/` holds what was found; the test `corpus` reads it.
+//! beside it as `crash-N`. The smallest input for each kind of error goes into `corpus/` in the folder;
+//! `tests/corpus/` is made of those, and the test `damaged_files_are_errors` reads it.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -32,14 +34,20 @@ fn main() {
     let mut rng = StdRng::seed_from_u64(1);
     let started = Instant::now();
     let (mut runs, mut loaded, mut crashes, mut slowest) = (0u64, 0u64, 0u32, Duration::ZERO);
+    let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     while started.elapsed() < limit {
         let seed = &target.seeds[rng.random_range(0..target.seeds.len())];
         let bytes = mutate(seed, &mut rng);
         std::fs::write(&target.file, &bytes).expect("written");
         let at = Instant::now();
         match catch_unwind(AssertUnwindSafe(|| (target.run)(&target.root, &bytes))) {
-            Ok(true) => loaded += 1,
-            Ok(false) => {}
+            Ok(Ok(())) => loaded += 1,
+            Ok(Err(error)) => {
+                let smallest = kept.entry(shape(&error)).or_insert_with(|| bytes.clone());
+                if bytes.len() < smallest.len() {
+                    smallest.clone_from(&bytes);
+                }
+            }
             Err(_) => {
                 crashes += 1;
                 std::fs::write(folder.join(format!("crash-{crashes}")), &bytes).expect("kept");
@@ -51,8 +59,29 @@ fn main() {
         }
         runs += 1;
     }
+    let corpus = folder.join("corpus");
+    std::fs::create_dir_all(&corpus).expect("a folder");
+    for (number, (error, bytes)) in kept.iter().enumerate() {
+        std::fs::write(corpus.join(format!("{kind}-{number}")), bytes).expect("kept");
+        println!("{kind}-{number} ({} bytes): {error}", bytes.len());
+    }
     println!("{kind}: {runs} runs, {loaded} accepted, {crashes} panics, slowest {slowest:?}");
 }
+
+/// An error without what differs from file to file: numbers, names, quoted text.
+fn shape(error: &str) -> String {
+    let mut quoted = false;
+    let words = error.split_whitespace().filter(|word| {
+        let quotes = word.matches(['"', '`', '\'']).count();
+        let within = quoted || quotes > 0 || word.contains(['/', '[']);
+        quoted ^= quotes % 2 == 1;
+        !within && !word.contains(|c: char| c.is_ascii_digit())
+    });
+    words.take(8).collect::<Vec<_>>().join(" ")
+}
+
+/// Accepted, or the error.
+type Outcome = Result<(), String>;
 
 struct Target {
     /// What is loaded.
@@ -60,7 +89,7 @@ struct Target {
     /// The file that is mutated.
     file: PathBuf,
     seeds: Vec<Vec<u8>>,
-    run: fn(&Path, &[u8]) -> bool,
+    run: fn(&Path, &[u8]) -> Outcome,
 }
 
 impl Target {
@@ -140,33 +169,33 @@ impl Target {
     }
 }
 
-fn model(path: &Path) -> bool {
-    let Ok(mut llm) = Llm::load(path) else { return false };
+fn model(path: &Path) -> Outcome {
+    let mut llm = Llm::load(path).map_err(|e| e.to_string())?;
     let _ = llm.generate("the cat", &Sampling::greedy().with_max_tokens(3));
     let _ = llm.perplexity("the cat in the hat");
-    true
+    Ok(())
 }
 
-fn adapter(root: &Path) -> bool {
-    Llm::load(root).is_ok_and(|mut llm| {
-        let loaded = llm.load_adapter(root).is_ok();
-        let _ = llm.generate("the", &Sampling::greedy().with_max_tokens(2));
-        loaded
-    })
+fn adapter(root: &Path) -> Outcome {
+    let mut llm = Llm::load(root).map_err(|e| e.to_string())?;
+    let loaded = llm.load_adapter(root);
+    let _ = llm.generate("the", &Sampling::greedy().with_max_tokens(2));
+    loaded.map_err(|e| e.to_string())
 }
 
-fn template(bytes: &[u8]) -> bool {
+fn template(bytes: &[u8]) -> Outcome {
     let source = String::from_utf8_lossy(bytes);
-    let Ok(template) = ChatTemplate::new(&source, "<s>", "</s>") else { return false };
+    let template = ChatTemplate::new(&source, "<s>", "</s>").map_err(|e| e.to_string())?;
     let messages = [Message::system("be brief"), Message::user("hi"), Message::assistant("ho")];
-    template.render(&messages, true).is_ok()
+    template.render(&messages, true).map(drop).map_err(|e| e.to_string())
 }
 
-fn schema(root: &Path, bytes: &[u8]) -> bool {
-    let Ok(schema) = serde_json::from_slice(bytes) else { return false };
+fn schema(root: &Path, bytes: &[u8]) -> Outcome {
+    let schema = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     let sampling =
         Sampling::greedy().with_temperature(1.0).with_max_tokens(8).with_json_schema(schema);
-    Llm::load(root).and_then(|mut llm| llm.generate("x", &sampling)).is_ok()
+    let said = Llm::load(root).and_then(|mut llm| llm.generate("x", &sampling));
+    said.map(drop).map_err(|e| e.to_string())
 }
 
 const TEMPLATE: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}\

@@ -116,10 +116,8 @@ impl Texts {
     pub(crate) fn open(folder: &Path, longest: usize) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = read_small(&path)?;
-        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|e| LlmError::Damaged {
-            path: path.clone(),
-            format: "tokenizer.json",
-            reason: e.to_string(),
+        let mut tokenizer = crate::text::tokenizer::parse(&bytes).map_err(|reason| {
+            LlmError::Damaged { path: path.clone(), format: "tokenizer.json", reason }
         })?;
         // Batches are filled here, and cut at the length that the model was trained with.
         tokenizer.with_padding(None);

@@ -33,10 +33,10 @@ impl Tokenizer {
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|e| LlmError::file("read", &path, e))?;
-        let inner = Inner::from_bytes(&bytes).map_err(|e| LlmError::Damaged {
+        let inner = parse(&bytes).map_err(|reason| LlmError::Damaged {
             path: path.clone(),
             format: "tokenizer.json",
-            reason: e.to_string(),
+            reason,
         })?;
         let config = read_json(&folder.join("tokenizer_config.json"));
         let token = |key: &str| {
@@ -83,7 +83,7 @@ impl Tokenizer {
         };
         let bytes = serde_json::to_vec(&json).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
         let inner =
-            Inner::from_bytes(&bytes).map_err(|e| gguf.bad(format!("its vocabulary: {e}")))?;
+            parse(&bytes).map_err(|reason| gguf.bad(format!("its vocabulary: {reason}")))?;
         let id = |key: &str| {
             gguf.number(&format!("tokenizer.ggml.{key}_token_id"))
                 .filter(|id| *id < tokens.len())
@@ -214,6 +214,16 @@ impl Stream {
         self.before = self.pending.last().copied().or(self.before);
         self.pending.clear();
         Ok(text.to_owned())
+    }
+}
+
+/// A `tokenizer.json`, or why it is none. The library panics on JSON that breaks off within a decoder,
+/// and on some values that it cannot use.
+pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Inner, String> {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| e.to_string())?;
+    match std::panic::catch_unwind(|| Inner::from_bytes(bytes)) {
+        Ok(parsed) => parsed.map_err(|e| e.to_string()),
+        Err(_) => Err("the tokenizer in it has values that cannot be used".to_owned()),
     }
 }
 
