@@ -78,24 +78,27 @@ fn typed(cell: Option<&str>, kind: ColumnKind) -> Value {
     read.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// Plain JSON of `/predict`: `{"features": …}` with a list or named values, or the named values
-/// themselves. The second part is whether it was a single row.
+/// Plain JSON of `/predict`: `{"features": …}` with a list or named values, or these themselves; a list
+/// of rows is a batch. The second part is whether it was a single row.
 ///
 /// # Errors
 /// As [`invocations`].
 pub fn predict(value: Value, schema: &Schema, limit: usize) -> Result<(DataFrame, bool)> {
-    let Value::Object(mut object) = value else {
-        return Err(ServeError::body(
-            "it must be an object: {\"features\": [...]} or named fields",
-        ));
-    };
-    let value = match object.remove("features") {
-        Some(features) if schema.column("features").is_none() => features,
-        Some(features) => {
-            object.insert("features".to_owned(), features);
-            Value::Object(object)
+    let value = match value {
+        Value::Object(mut object) => match object.remove("features") {
+            Some(features) if schema.column("features").is_none() => features,
+            Some(features) => {
+                object.insert("features".to_owned(), features);
+                Value::Object(object)
+            }
+            None => Value::Object(object),
+        },
+        Value::Array(_) => value,
+        _ => {
+            return Err(ServeError::body(
+                "it must be an object ({\"features\": [...]} or named fields) or a list of rows",
+            ));
         }
-        None => Value::Object(object),
     };
     let single = match &value {
         Value::Object(_) => true,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::body::frame;
 use crate::cells::Table;
+use crate::datatype;
 use crate::error::{Result, ServeError};
 use crate::predictor::Predictions;
 use crate::signature::Signature;
@@ -54,6 +55,9 @@ fn tensor(input: &Value, at: usize) -> Result<(String, usize, Vec<Value>)> {
     };
     let mut flat = Vec::with_capacity(data.len());
     flatten(data, &mut flat);
+    if let Err(problem) = datatype::check(input.get("datatype"), &flat) {
+        return Err(ServeError::field(name, problem));
+    }
     let shape: Option<Vec<usize>> = input.get("shape").and_then(Value::as_array).map(|shape| {
         let sizes = shape.iter().map(|n| n.as_u64().and_then(|n| usize::try_from(n).ok()));
         sizes.map(|n| n.unwrap_or(0)).collect()

@@ -12,9 +12,9 @@ use oxilab_model::FittedModel;
 use oxilab_runtime::MimeBundle;
 use polars::prelude::DataFrame;
 
+use crate::aside::Aside;
 use crate::error::{Result, ServeError};
 use crate::locate::address;
-use crate::reference::{reference_path, save_reference};
 use crate::state::{self, State};
 
 /// How long a server may take to load its models.
@@ -38,6 +38,9 @@ pub struct Server {
     options: Vec<String>,
     folder: Option<PathBuf>,
     program: Option<PathBuf>,
+    /// The model in memory that is served under the server's name.
+    aside: Option<Aside>,
+    replace: bool,
 }
 
 impl Server {
@@ -53,23 +56,18 @@ impl Server {
             options: Vec::new(),
             folder: None,
             program: None,
+            aside: None,
+            replace: false,
         }
     }
 
-    /// A server of a model in memory: it is saved beside the server's state first.
+    /// A server of a model in memory, as it is now: it is saved beside the server's state when the
+    /// server starts.
     ///
     /// # Errors
     /// If the name cannot be used or the file cannot be written.
     pub fn of(name: impl Into<String>, model: &FittedModel) -> Result<Self> {
-        let name = name.into();
-        let folder = state::folder()?;
-        state::check_name(&name)?;
-        fs::create_dir_all(&folder).map_err(ServeError::io("making the folder", &folder))?;
-        let path = folder.join(format!("{name}.oxm"));
-        model.save(&path)?;
-        // Of another model of this name.
-        let _ = fs::remove_file(reference_path(&path));
-        Ok(Self::new(name, path.display().to_string()))
+        Self::of_aside(name.into(), model, None)
     }
 
     /// As [`Server::of`], with the rows that drift is measured against.
@@ -81,9 +79,13 @@ impl Server {
         model: &FittedModel,
         reference: &DataFrame,
     ) -> Result<Self> {
-        let server = Self::of(name, model)?;
-        save_reference(&server.models[0].1, reference)?;
-        Ok(server)
+        Self::of_aside(name.into(), model, Some(reference))
+    }
+
+    fn of_aside(name: String, model: &FittedModel, reference: Option<&DataFrame>) -> Result<Self> {
+        state::check_name(&name)?;
+        let aside = Some(Aside::save(model, reference)?);
+        Ok(Self { models: Vec::new(), aside, ..Self::new(name, "") })
     }
 
     /// One more model, under its own name.
@@ -154,10 +156,32 @@ impl Server {
         self
     }
 
+    /// Stops the server of this name that runs, if one does, and starts this one in its place, on its
+    /// port unless [`with_port`](Server::with_port) says another.
+    pub fn with_replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
     /// An option without a value, for example `--log-json`.
     pub fn with_flag(mut self, option: &str) -> Self {
         self.options.push(option.to_owned());
         self
+    }
+
+    /// Whether the files of models are there: a running server is not stopped for one that cannot start.
+    fn check_files(&self) -> Result<()> {
+        for (name, uri) in &self.models {
+            let address = address(uri);
+            if !address.starts_with("models:/") && !Path::new(&address).exists() {
+                let problem = format!(
+                    "cannot load model {name}: there is no file or folder {address}; a model of the \
+                     registry is written NAME@ALIAS"
+                );
+                return Err(ServeError::server(&self.name, problem));
+            }
+        }
+        Ok(())
     }
 
     fn with_option(mut self, name: &str, value: String) -> Self {
@@ -168,22 +192,37 @@ impl Server {
     /// Starts the process and waits until it answers.
     ///
     /// # Errors
-    /// If a server of that name runs already, a model cannot be loaded, or the port is taken; the
-    /// message holds the server's own words.
-    pub fn start(self) -> Result<ServerHandle> {
+    /// If a server of that name runs already (and is not to be replaced), a model cannot be loaded, or
+    /// the port is taken; the message holds the server's own words.
+    pub fn start(mut self) -> Result<ServerHandle> {
         let folder = self.folder.clone().map_or_else(state::folder, Ok)?;
         let file = state::state_file(&folder, &self.name)?;
         fs::create_dir_all(&folder).map_err(ServeError::io("making the folder", &folder))?;
-        if let Some(running) = state::find(&folder, &self.name)? {
+        let running = state::find(&folder, &self.name)?;
+        if let Some(running) = running.as_ref().filter(|_| !self.replace) {
             let problem = format!(
-                "it runs already at {}; `serve::stop({:?})?` stops it",
+                "it runs already at {}, with the model it has; `--replace` behind `%serve` (in Rust \
+                 `.with_replace(true)`) starts this one in its place, `serve::stop({:?})?` stops it",
                 running.url, self.name
             );
             return Err(ServeError::server(&self.name, problem));
         }
+        self.check_files()?;
+        let program = self.program.clone().map_or_else(|| find_program(&self.name), Ok)?;
+        if let Some(running) = running {
+            state::stop_in(&folder, &self.name)?;
+            if self.port == 0 {
+                let port = running.url.rsplit(':').next().and_then(|port| port.parse().ok());
+                self.port = port.unwrap_or(0);
+            }
+        }
+        if let Some(aside) = &self.aside {
+            let path = folder.join(format!("{}.oxm", self.name));
+            aside.place(&path)?;
+            self.models.insert(0, (self.name.clone(), path.display().to_string()));
+        }
         // Of a server that was killed.
         let _ = fs::remove_file(&file);
-        let program = self.program.clone().map_or_else(|| find_program(&self.name), Ok)?;
         let log = state::log_file(&folder, &self.name)?;
         let open = OpenOptions::new().create(true).write(true).truncate(true).open(&log);
         let output = open.map_err(ServeError::io("writing the log", &log))?;
@@ -236,7 +275,14 @@ impl Server {
     }
 }
 
+/// What a server said last before it ended; of a usage error what is wrong, which stands first.
 fn last_words(log: &str) -> String {
+    let usage = log.lines().skip_while(|line| !line.starts_with("error: "));
+    let usage: Vec<&str> =
+        usage.take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    if let Some(problem) = usage.join(" ").strip_prefix("error: ") {
+        return format!("{problem}; `oxilab serve --help` shows the options");
+    }
     let words = log.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
     let words = words.unwrap_or("it ended without a word");
     // Without the time and level of the log's line.
@@ -359,5 +405,21 @@ impl Render for ServerHandle {
             "<div><b>{name}</b> serves at <a href=\"{url}\">{url}</a>: {}</div>",
             links.join(" · ")
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_say_what_is_wrong() {
+        let usage = "error: unexpected argument '--banana' found\n\n  tip: to pass '--banana' as a \
+            value, use '-- --banana'\n\nUsage: oxilab-server [OPTIONS]\n\nFor more information, try \
+            '--help'.\n";
+        let said = last_words(usage);
+        assert!(said.starts_with("unexpected argument '--banana' found;"), "{said}");
+        let failed = "2026 INFO oxilab_server: x\n2026 ERROR oxilab_server: cannot load model x\n";
+        assert_eq!(last_words(failed), "cannot load model x");
     }
 }

@@ -20,10 +20,12 @@
     reason = "formulas keep the letters of their papers; the rest is style, to be worked off file by file"
 )]
 
+mod aside;
 mod binary;
 pub mod body;
 mod cells;
 mod dashboard;
+mod datatype;
 mod drift;
 mod error;
 mod http;

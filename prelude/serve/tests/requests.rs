@@ -128,6 +128,22 @@ fn predict_takes_one_row_or_many() {
 }
 
 #[test]
+fn predict_takes_a_row_or_a_list_of_rows() {
+    let model = model();
+    let read = |value: Value| body::predict(value, model.schema(), LIMIT);
+    let row = json!({"age": 30, "income": null, "plan": "pro", "member": true});
+    let (batch, single) = read(json!([row, row])).unwrap();
+    assert_eq!((batch.height(), single), (2, false));
+    let (batch, single) = read(json!([[30, null, "pro", true]])).unwrap();
+    assert_eq!((batch.height(), single), (1, false));
+    let (one, single) = read(json!([30, null, "pro", true])).unwrap();
+    assert_eq!((one.height(), single), (1, true));
+    assert!(read(row).unwrap().1);
+    read(json!([])).unwrap_err();
+    assert_eq!(read(json!(7)).unwrap_err().status(), 400);
+}
+
+#[test]
 fn open_inference_requests_and_answers() {
     let model = model();
     let tensor = |name: &str, kind: &str, data: Value| json!({"name": name, "datatype": kind, "shape": [2, 1], "data": data});
@@ -150,6 +166,13 @@ fn open_inference_requests_and_answers() {
     inputs[1]["shape"] = json!([3, 1]);
     let wrong = json!({"inputs": inputs});
     blamed(&infer_request(&wrong, model.schema(), LIMIT).unwrap_err(), "income");
+    inputs[1]["shape"] = json!([2, 1]);
+    for kind in ["BANANA", "BOOL", "INT64"] {
+        inputs[1]["datatype"] = json!(kind);
+        inputs[1]["data"] = json!([1.5, 2.0]);
+        let wrong = json!({"inputs": inputs});
+        blamed(&infer_request(&wrong, model.schema(), LIMIT).unwrap_err(), "income");
+    }
     let names = Signature::new(model.schema()).v2("m", &["1".to_owned()]);
     assert_eq!(names["inputs"][2], json!({"name": "plan", "datatype": "BYTES", "shape": [-1]}));
     assert_eq!(

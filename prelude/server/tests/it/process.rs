@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use oxilab_serve::{get_json, post_json};
+use oxilab_serve::{Server, get_json, post_json};
 
-use crate::setting::{PROGRAM, Setting, old, raw, until};
+use crate::setting::{PROGRAM, Setting, fit, old, raw, rows, until};
 
 #[test]
 fn starting_and_stopping() {
@@ -40,10 +40,37 @@ fn starting_and_stopping() {
 }
 
 #[test]
+fn a_refused_start_leaves_the_running_model_alone_and_replacing_takes_its_place() {
+    let mut setting = Setting::new();
+    let of = |setting: &Setting, low: &str, high: &str| {
+        let server = Server::of_with_reference("m", &fit(low, high), &rows(low, high)).unwrap();
+        let server = server.with("--watch", 50).with_state_folder(setting.path("state"));
+        server.with_program(PROGRAM)
+    };
+    let url = setting.start(of(&setting, "young", "old"));
+    let says = || post_json(format!("{url}/predict"), &old()).unwrap()["prediction"].clone();
+    let error = of(&setting, "kid", "adult").start().unwrap_err().to_string();
+    assert!(error.contains("--replace"), "{error}");
+    // Longer than the server takes to see a new file.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(says(), "old");
+    assert!(setting.path("state/m.oxm.reference.parquet").exists());
+    // Nor is a server stopped for one that has no model.
+    let gone = setting.server_of("m", "missing.oxi").with_replace(true).start().unwrap_err();
+    assert!(gone.to_string().contains("missing.oxi"), "{gone}");
+    assert_eq!(says(), "old");
+    let replaced = setting.start(of(&setting, "kid", "adult").with_replace(true));
+    assert_eq!((replaced.as_str(), says()), (url.as_str(), "adult".into()));
+    setting.started.remove(0);
+}
+
+#[test]
 fn what_cannot_start_says_why() {
     let setting = Setting::new();
     let error = setting.server_of("x", "missing.oxi").start().unwrap_err().to_string();
     assert!(error.contains("cannot load model x"), "{error}");
+    let error = setting.server().with("--banana", 3).start().unwrap_err().to_string();
+    assert!(error.contains("unexpected argument '--banana' found"), "{error}");
     let open = Command::new(PROGRAM)
         .args(["--host", "0.0.0.0", "--port", "0"])
         .arg(setting.path("m.oxi"))

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use oxilab_model::LogisticRegression;
+use oxilab_model::{FittedModel, LogisticRegression};
 use oxilab_serve::{Server, ServerHandle, save_reference};
 use polars::prelude::*;
 use serde_json::{Value, json};
@@ -67,7 +67,11 @@ pub(crate) fn rows(low: &str, high: &str) -> DataFrame {
 }
 
 pub(crate) fn train(low: &str, high: &str, path: impl AsRef<Path>) {
-    LogisticRegression::new().fit(&rows(low, high), "group").unwrap().save(path).unwrap();
+    fit(low, high).save(path).unwrap();
+}
+
+pub(crate) fn fit(low: &str, high: &str) -> FittedModel {
+    LogisticRegression::new().fit(&rows(low, high), "group").unwrap()
 }
 
 pub(crate) fn old() -> Value {
