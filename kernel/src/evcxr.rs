@@ -100,14 +100,16 @@ fn execute(
     output: &OutputSender,
 ) -> ExecuteReply {
     let ended = AtomicBool::new(false);
-    let input_reader = |request: evcxr::InputRequest| {
-        let password = request.is_password;
-        output.send_blocking(Output::Input { prompt: request.prompt, password });
-        answers.recv().ok().flatten().unwrap_or_default()
-    };
     thread::scope(|scope| {
         scope.spawn(|| forward(outputs, output, &ended));
-        let callbacks = &mut EvalCallbacks { input_reader: &input_reader };
+        // evcxr does not export the request's type.
+        let callbacks = &mut EvalCallbacks {
+            input_reader: &|request| {
+                let password = request.is_password;
+                output.send_blocking(Output::Input { prompt: request.prompt, password });
+                answers.recv().ok().flatten().unwrap_or_default()
+            },
+        };
         let done = context.execute_with_callbacks(&cell.code, callbacks);
         ended.store(true, Ordering::SeqCst);
         done

@@ -12,10 +12,14 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use oxilab_kernel::server::handler::{CellRunner, ExecuteCell, ExecuteReply, Output, OutputSender};
 use regex::Regex;
+
+/// No cell of a spec takes longer; the cells after one that hangs are not run.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A spec file.
 #[derive(Clone, Debug)]
@@ -48,6 +52,10 @@ struct Shown {
 }
 
 impl Shown {
+    fn failed(error: &str) -> Self {
+        Self { error: error.to_owned(), ..Self::default() }
+    }
+
     fn of(&self, kind: &str) -> &str {
         match kind {
             "text" => &self.text,
@@ -188,6 +196,7 @@ impl Spec {
         let mut results = Vec::new();
         let mut runner: Option<Arc<dyn CellRunner>> = None;
         let mut count = 0;
+        let mut hangs = false;
         for piece in &self.pieces {
             let shown = match piece {
                 Piece::Prose { heading, .. } => {
@@ -196,16 +205,26 @@ impl Spec {
                             ended.shutdown(false).await;
                         }
                         count = 0;
+                        hangs = false;
                     }
                     Shown::default()
                 }
+                Piece::Cell { .. } if hangs => Shown::failed("NotRun: an earlier cell hangs"),
                 Piece::Cell { code, .. } => {
-                    let runner = match &mut runner {
+                    let current = match &mut runner {
                         Some(runner) => runner,
                         none => none.insert(start().await?),
                     };
                     count += 1;
-                    run_cell(&**runner, ExecuteCell::new(code, count)).await
+                    let cell = run_cell(&**current, ExecuteCell::new(code, count));
+                    if let Ok(shown) = tokio::time::timeout(LIMIT, cell).await {
+                        shown
+                    } else {
+                        // What hangs may not end either.
+                        hangs = true;
+                        runner = None;
+                        Shown::failed("Hangs: no answer after a minute")
+                    }
                 }
             };
             results.push((piece, shown));

@@ -285,8 +285,8 @@ pub(crate) struct Help {
     pub(crate) detail: u8,
 }
 
-/// The question that the last line of a cell asks. Where `?` is Rust's own operator it is none: behind
-/// a variable whose type has it.
+/// The question that the last line of a cell asks. Where `?` may be Rust's own operator it is none:
+/// behind a variable whose type has it, and behind what the lines above may have made.
 pub(crate) fn help_request(world: &World, code: &str) -> Option<Help> {
     let code = code.trim_end();
     let start = code.rfind('\n').map_or(0, |at| at + 1);
@@ -314,10 +314,21 @@ pub(crate) fn help_request(world: &World, code: &str) -> Option<Help> {
     if !matches!(lines.pop(), Some(magics::Segment::Magic(magic)) if magic.name == "who") {
         return None;
     }
-    if line.ends_with('?') && !subject.contains('%') && is_fallible(world, bare) {
+    let may_be_rust = !line.starts_with('?') && !subject.contains('%') && !subject.ends_with('!');
+    if may_be_rust && (is_fallible(world, bare) || is_made_in(world, before, bare)) {
         return None;
     }
     Some(Help { before: before.to_owned(), subject: subject.to_owned(), detail })
+}
+
+/// Whether the lines before may have made the value: only what an earlier cell made, and these lines do
+/// not mention, is surely what it was.
+fn is_made_in(world: &World, before: &str, subject: &str) -> bool {
+    let root = subject.split(['.', ':']).next().unwrap_or_default();
+    let is_type = root.starts_with(char::is_uppercase) || subject.contains("::");
+    let mentioned =
+        before.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == root);
+    !before.trim().is_empty() && (mentioned || !(is_type || world.variable(root).is_some()))
 }
 
 /// Whether `?` behind this value is Rust's.

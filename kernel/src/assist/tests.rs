@@ -194,4 +194,7 @@ fn help_is_asked_for_where_no_operator_can_be() {
         assert_eq!(help(rust), None, "{rust}");
     }
     assert_eq!(help_request(&world(), "let a = 1;\ndf?").expect("help").before, "let a = 1;\n");
+    for code in ["let r = f();\nr?", "let df = f();\ndf?", "f();\nunknown?"] {
+        assert_eq!(help_request(&world(), code), None, "{code}");
+    }
 }

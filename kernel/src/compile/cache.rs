@@ -78,7 +78,7 @@ impl Cache {
     /// A note kept under a key.
     #[must_use]
     pub fn recall<T: serde::de::DeserializeOwned>(&self, key: &str) -> Option<T> {
-        serde_json::from_slice(&fs::read(self.folder.join(format!("note-{key}.json"))).ok()?).ok()
+        serde_json::from_slice(&fs::read(self.note(key)).ok()?).ok()
     }
 
     /// Keeps a note under a key.
@@ -88,8 +88,13 @@ impl Cache {
     pub fn remember<T: serde::Serialize>(&self, key: &str, note: &T) -> io::Result<()> {
         let aside = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
         serde_json::to_writer(aside.as_file(), note)?;
-        aside.persist(self.folder.join(format!("note-{key}.json"))).map_err(|error| error.error)?;
+        aside.persist(self.note(key)).map_err(|error| error.error)?;
         Ok(())
+    }
+
+    /// The number goes up when notes come to say something else: old ones are then not found.
+    fn note(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("note2-{key}.json"))
     }
 
     /// Drops the libraries used longest ago until the cache is within its limit.

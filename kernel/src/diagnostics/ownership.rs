@@ -44,6 +44,13 @@ pub fn amend(
             _ => None,
         });
         match message.code() {
+            // Putting the variable back is the move, or the use; a binding still borrows from it.
+            "E0503" | "E0505" if put.as_ref().is_some_and(|(_, primary)| *primary) => {
+                if let Some(statement) = lender(message, map, file, cell) {
+                    let bindings = &cell.statements[statement].bindings;
+                    amended.borrowing.extend(bindings.iter().map(|binding| binding.name.clone()));
+                }
+            }
             "E0382" | "E0505" => {
                 let name = put.map(|(name, _)| name).or_else(|| assigned_name(message, cell));
                 if let Some(name) = name
@@ -65,14 +72,26 @@ pub fn amend(
     (amended != *ownership).then_some(amended)
 }
 
+/// The binding statement in which "borrow of `x` occurs here" stands, or "`x` is borrowed here".
+fn lender(message: &Message, map: &SourceMap, file: &str, cell: &Cell) -> Option<usize> {
+    let borrow = message.spans.iter().find(|span| {
+        let label = span.label.as_deref().unwrap_or_default();
+        !span.is_primary && (label.starts_with("borrow of") || label.ends_with("is borrowed here"))
+    })?;
+    let (_, range) = map.locate(&borrow.in_file(file)?)?;
+    binding_at(cell, range.start)
+}
+
 /// The binding statement that a borrow error stands in: its value borrows from another variable.
 fn borrower(message: &Message, map: &SourceMap, file: &str, cell: &Cell) -> Option<usize> {
     let (_, range) = map.locate(&message.primary()?.in_file(file)?)?;
-    cell.statements.iter().position(|statement| {
-        !statement.bindings.is_empty()
-            && statement.range.start <= range.start
-            && range.start < statement.range.end
-    })
+    binding_at(cell, range.start)
+}
+
+fn binding_at(cell: &Cell, at: usize) -> Option<usize> {
+    cell.statements
+        .iter()
+        .position(|statement| !statement.bindings.is_empty() && statement.range.contains(&at))
 }
 
 /// The name in "use of moved value: `x`", if some statement assigns it: then a step may hand it back.

@@ -355,7 +355,8 @@ fn notes(prepared: &Prepared) -> String {
     for item in &prepared.gave_way {
         note(format!("{item} does not fit the new definition and is gone: run its cell again"));
     }
-    for (name, reason) in &prepared.unnameable {
+    let unnameable = prepared.unnameable.iter();
+    for (name, reason) in unnameable.filter(|(name, _)| !prepared.borrowing.contains(*name)) {
         note(format!("`{name}` cannot be used in later cells: {reason}"));
     }
     for name in &prepared.borrowing {
