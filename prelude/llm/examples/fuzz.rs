@@ -72,9 +72,9 @@ fn main() {
 fn shape(error: &str) -> String {
     let mut quoted = false;
     let words = error.split_whitespace().filter(|word| {
-        let quotes = word.matches(['"', '`', '\'']).count();
-        let within = quoted || quotes > 0 || word.contains(['/', '[']);
-        quoted ^= quotes % 2 == 1;
+        let marks = word.matches(['"', '`', '\'']).count();
+        let within = quoted || marks > 0 || word.contains(['/', '[']);
+        quoted ^= marks % 2 == 1;
         !within && !word.contains(|c: char| c.is_ascii_digit())
     });
     words.take(8).collect::<Vec<_>>().join(" ")
