@@ -41,7 +41,7 @@ fn report(name: &str, seconds: f64) {
     println!("{}", serde_json::json!({"name": name, "seconds": seconds}));
 }
 
-/// The median seconds of a training step: batch, forward, loss, backward, AdamW.
+/// The median seconds of a training step: batch, forward, loss, backward, `AdamW`.
 fn step(model: impl Trainable, shape: &[usize], batch: usize, steps: usize) -> Result<f64> {
     let rows = batch * 8;
     let mut rng = StdRng::seed_from_u64(0);
