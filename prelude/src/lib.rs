@@ -36,6 +36,7 @@ pub use oxilab_widgets as widgets;
 #[doc(hidden)]
 pub mod __rt {
     pub use anyhow;
+    pub use oxilab_data::FrameJoins;
     pub use oxilab_display::keep::{Keep, KeepKnown, KeepUnknown};
     pub use oxilab_display::show_result as show;
     pub use oxilab_runtime::cell::*;

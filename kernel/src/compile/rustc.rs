@@ -39,6 +39,9 @@ const FLAGS: &[&str] = &[
     "-Ztrim-diagnostic-paths=no",
     "-Zwrite-long-types-to-disk=no",
     "--diagnostic-width=100000",
+    // Cells see `FrameJoins`, polars' joins compiled in the prelude. It builds on polars' own trait, so
+    // that it wins where `use polars::prelude::*` brings that into scope as well.
+    "-Zcrate-attr=feature(supertrait_item_shadowing)",
 ];
 
 impl Compiler {

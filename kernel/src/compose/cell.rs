@@ -69,7 +69,7 @@ pub fn compose(
     let mut writer = Writer::default();
     let origin = writer.origin(origin);
     writer.generated("#![allow(unused, nonstandard_style, clippy::all)]#![warn(unused_must_use)]");
-    writer.generated("use ::oxilab::prelude::*;use ::oxilab::__rt::{KeepKnown as _,KeepUnknown as _,Question as _,QuestionSend as _};");
+    writer.generated("use ::oxilab::prelude::*;use ::oxilab::__rt::{FrameJoins as _,KeepKnown as _,KeepUnknown as _,Question as _,QuestionSend as _};");
     writer.generated(&around.imports);
     writer.generated(&around.macros);
     writer.generated(

@@ -10,7 +10,9 @@ pub fn compose(unit: &Unit, needs: &Needs) -> Composed {
     writer.generated(
         "#![allow(unused, nonstandard_style, private_interfaces, private_bounds, clippy::all)]",
     );
-    writer.generated("#![warn(unused_must_use)]use ::oxilab::prelude::*;");
+    writer.generated(
+        "#![warn(unused_must_use)]use ::oxilab::prelude::*;use ::oxilab::__rt::FrameJoins as _;",
+    );
     writer.generated(&needs.imports);
     writer.generated(&needs.macros);
     let mut previous: Option<(&str, usize)> = None;

@@ -86,7 +86,7 @@ pub enum DataError {
         doing: String,
     },
     /// polars refused.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", brief(source))]
     Polars {
         /// What was tried.
         doing: String,
@@ -129,6 +129,13 @@ impl DataError {
     pub(crate) fn io(doing: &'static str, path: impl Into<String>, source: std::io::Error) -> Self {
         Self::Io { doing, path: path.into(), source }
     }
+}
+
+/// polars' reason without the plan that it prints below, whose nodes are no help to read.
+pub(crate) fn brief(error: &PolarsError) -> String {
+    let text = error.to_string();
+    let reason = text.split("\n\nResolved plan until failure").next().unwrap_or(&text);
+    reason.trim_end().to_owned()
 }
 
 /// Adds to a polars error what was being done.
@@ -179,6 +186,16 @@ fn edits(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plans_of_polars_are_not_shown() {
+        use polars::prelude::*;
+        let df = df!("a" => [1]).unwrap();
+        let error = df.lazy().select([col("b")]).filter(col("c")).collect().unwrap_err();
+        assert!(error.to_string().contains("FAILED HERE"), "{error}");
+        let text = DataError::from(error).to_string();
+        assert!(text.contains('b') && !text.contains("FAILED HERE"), "{text}");
+    }
 
     #[test]
     fn a_missing_column_suggests_the_nearest_name() {

@@ -94,15 +94,11 @@ pub trait DataFrameExt {
 
 impl DataFrameExt for DataFrame {
     fn with_columns(&self, expressions: impl AsRef<[Expr]>) -> Result<DataFrame> {
-        self.clone()
-            .lazy()
-            .with_columns(expressions.as_ref())
-            .collect()
-            .map_err(|e| explain(e, self))
+        with_columns(self, expressions.as_ref())
     }
 
     fn select_exprs(&self, expressions: impl AsRef<[Expr]>) -> Result<DataFrame> {
-        self.clone().lazy().select(expressions.as_ref()).collect().map_err(|e| explain(e, self))
+        select(self, expressions.as_ref())
     }
 
     fn filter_expr(&self, predicate: Expr) -> Result<DataFrame> {
@@ -114,13 +110,7 @@ impl DataFrameExt for DataFrame {
         keys: [&str; N],
         aggregates: impl AsRef<[Expr]>,
     ) -> Result<DataFrame> {
-        let keys: Vec<Expr> = keys.into_iter().map(col).collect();
-        self.clone()
-            .lazy()
-            .group_by_stable(keys)
-            .agg(aggregates.as_ref())
-            .collect()
-            .map_err(|e| explain(e, self))
+        group_agg(self, &keys, aggregates.as_ref())
     }
 
     fn pivot_table<const N: usize>(
@@ -130,24 +120,7 @@ impl DataFrameExt for DataFrame {
         values: &str,
         aggregate: Expr,
     ) -> Result<DataFrame> {
-        for name in index.iter().chain([&columns, &values]) {
-            columns::column(self, name)?;
-        }
-        let there = self.select([columns])?.unique_stable(None, UniqueKeepStrategy::First, None)?;
-        self.clone()
-            .lazy()
-            .pivot(
-                cols([columns]),
-                there.into(),
-                cols(index),
-                cols([values]),
-                aggregate,
-                true,
-                "_".into(),
-                polars::frame::PivotColumnNaming::Auto,
-            )
-            .collect()
-            .doing(format!("a pivot table of {values:?} by {columns:?}"))
+        pivot_table(self, &index, columns, values, aggregate)
     }
 
     fn describe(&self) -> Result<DataFrame> {
@@ -184,6 +157,53 @@ impl DataFrameExt for DataFrame {
     fn null_counts(&self) -> DataFrame {
         self.null_count()
     }
+}
+
+// What generic verbs do, compiled here and not in the cell that calls them.
+
+#[inline(never)]
+fn with_columns(df: &DataFrame, expressions: &[Expr]) -> Result<DataFrame> {
+    df.clone().lazy().with_columns(expressions).collect().map_err(|e| explain(e, df))
+}
+
+#[inline(never)]
+fn select(df: &DataFrame, expressions: &[Expr]) -> Result<DataFrame> {
+    df.clone().lazy().select(expressions).collect().map_err(|e| explain(e, df))
+}
+
+#[inline(never)]
+fn group_agg(df: &DataFrame, keys: &[&str], aggregates: &[Expr]) -> Result<DataFrame> {
+    let keys: Vec<Expr> = keys.iter().copied().map(col).collect();
+    let grouped = df.clone().lazy().group_by_stable(keys).agg(aggregates);
+    grouped.collect().map_err(|e| explain(e, df))
+}
+
+#[inline(never)]
+fn pivot_table(
+    df: &DataFrame,
+    index: &[&str],
+    columns: &str,
+    values: &str,
+    aggregate: Expr,
+) -> Result<DataFrame> {
+    for name in index.iter().chain([&columns, &values]) {
+        columns::column(df, name)?;
+    }
+    let there = df.select([columns])?.unique_stable(None, UniqueKeepStrategy::First, None)?;
+    df.clone()
+        .lazy()
+        .pivot(
+            cols([columns]),
+            there.into(),
+            cols(index.iter().copied()),
+            cols([values]),
+            aggregate,
+            true,
+            "_".into(),
+            polars::frame::PivotColumnNaming::Auto,
+        )
+        .collect()
+        .doing(format!("a pivot table of {values:?} by {columns:?}"))
 }
 
 fn describe_numbers(column: &Column) -> Result<Vec<Option<f64>>> {

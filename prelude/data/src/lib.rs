@@ -20,6 +20,7 @@ pub mod expect;
 mod expr;
 mod frame;
 mod html;
+mod join;
 pub mod profile;
 pub mod read;
 mod rng;
@@ -32,6 +33,8 @@ pub use error::{DataError, Result};
 pub use expect::{Suite, expect};
 pub use expr::ExprExt;
 pub use frame::DataFrameExt;
+#[doc(hidden)]
+pub use join::FrameJoins;
 pub use profile::{Profile, Profiler, profile};
 pub use read::{ReadOptions, read, read_images, read_sql, read_with, scan, write};
 pub use split::{Fold, KFold, Leakage, LeakageCheck, Split, leakage, train_test_split};

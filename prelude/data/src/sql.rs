@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use polars::sql::SQLContext;
 
-use crate::error::{DataError, Result};
+use crate::error::{DataError, Result, brief};
 
 /// What SQL can select from: a frame, or a lazy query, which is run as part of the whole.
 pub trait Table {
@@ -67,9 +67,26 @@ fn context(tables: &[(&str, &dyn Table)]) -> SQLContext {
 fn execute(mut context: SQLContext, names: &[&str], query: &str) -> Result<DataFrame> {
     let statement = query.trim_end().trim_end_matches(';');
     context.execute(statement).and_then(LazyFrame::collect).map_err(|error| {
+        if let Some(verb) = changes(statement) {
+            return DataError::invalid(
+                "SQL",
+                format!(
+                    "{verb} is not supported, only SELECT is: frames do not change. A changed copy is \
+                     `df.with_columns([…])?`, fewer rows are `select … where …`"
+                ),
+            );
+        }
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        DataError::invalid("SQL", format!("{error}; tables are: {names}"))
+        DataError::invalid("SQL", format!("{}; tables are: {names}", brief(&error)))
     })
+}
+
+/// The verb of a statement that would change a table; polars' answer to it is its syntax tree.
+fn changes(statement: &str) -> Option<String> {
+    let verb = statement.split_whitespace().next()?.to_uppercase();
+    ["UPDATE", "INSERT", "DELETE", "ALTER", "MERGE", "CREATE", "DROP", "TRUNCATE", "REPLACE"]
+        .contains(&verb.as_str())
+        .then_some(verb)
 }
 
 #[cfg(test)]
@@ -89,6 +106,8 @@ mod tests {
         assert!(error.contains("Line: 3"), "{error}");
         let error = ask("select b from t").unwrap_err();
         assert!(error.contains('b') && error.starts_with("SQL:"), "{error}");
+        let error = ask("update t set a = 1").unwrap_err();
+        assert!(error.contains("only SELECT") && !error.contains("Ident"), "{error}");
         let error = ask("select 1; select 2").unwrap_err();
         assert!(error.contains("one statement") || error.contains("only one"), "{error}");
     }

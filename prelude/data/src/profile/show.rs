@@ -178,6 +178,10 @@ mod tests {
         let n = 300_000_i32;
         let df = df!(
             "i" => (0..n).map(|i| f64::from(i * 31 % 1000)).collect::<Vec<_>>(),
+            "u" => (0..n).map(f64::from).collect::<Vec<_>>(),
+            "v" => (0..n).map(|i| i + 7).collect::<Vec<_>>(),
+            "w" => (0..n).map(|i| format!("{i}")).collect::<Vec<_>>(),
+            "z" => (0..n).map(|i| i64::from(i) * 3).collect::<Vec<_>>(),
             "g" => (0..n).map(|i| ["x", "y"][(i % 2) as usize]).collect::<Vec<_>>(),
         )
         .unwrap();
@@ -187,6 +191,8 @@ mod tests {
         assert!((i.distinct as f64 - 1000.0).abs() < 50.0, "{}", i.distinct);
         assert_eq!(i.numbers.as_ref().unwrap().quantiles[0], 0.0);
         assert_eq!(i.numbers.as_ref().unwrap().histogram.iter().sum::<u64>(), 300_000);
+        // Estimates of all different values err to both sides.
+        assert!(found.columns.iter().all(|column| column.distinct <= column.rows));
         assert!(found.to_string().contains("random rows"));
     }
 

@@ -115,6 +115,8 @@ pub(super) fn column(column: &Column, sample: &Column) -> Result<ColumnProfile> 
     if !whole && kind != Kind::Other {
         distinct = column.approx_n_unique().map_or(distinct, |count| count as usize);
         distinct -= usize::from(distinct > 0 && missing > 0);
+        // The estimate is off by some percent; there are no more values than rows that have one.
+        distinct = distinct.min(column.len() - missing);
     }
     Ok(ColumnProfile {
         name: column.name().to_string(),

@@ -21,9 +21,14 @@ pub(super) fn is_image(path: &Path) -> bool {
 /// # Errors
 /// When there are no pictures, or one of them is damaged: the message names it.
 pub fn read_images(folder: impl AsRef<Path>) -> Result<DataFrame> {
-    let folder = folder.as_ref();
+    read_folder(folder.as_ref())
+}
+
+/// Not generic, so that the decoders of pictures are compiled here and not in the cell that calls.
+#[inline(never)]
+fn read_folder(folder: &Path) -> Result<DataFrame> {
     let mut files: Vec<PathBuf> = Vec::new();
-    source::walk(folder, &mut files)?;
+    source::walk(folder, source::Hidden::Skipped, &mut files)?;
     files.retain(|file| is_image(file));
     if files.is_empty() {
         return Err(DataError::NotFound {

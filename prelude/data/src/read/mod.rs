@@ -37,6 +37,7 @@ use std::io::Cursor;
 use std::num::NonZeroUsize;
 
 use polars::prelude::*;
+use serde::de::IgnoredAny;
 
 pub use images::read_images;
 pub use sql::read_sql;
@@ -139,7 +140,7 @@ impl ReadOptions {
 /// When nothing is there, or the content cannot be understood: the message names file and line,
 /// column or sheet.
 pub fn read(source: impl AsRef<std::path::Path>) -> Result<DataFrame> {
-    read_with(source, &ReadOptions::new())
+    read_path(source.as_ref(), None)
 }
 
 /// [`read`] with some choices made by the caller.
@@ -147,7 +148,16 @@ pub fn read(source: impl AsRef<std::path::Path>) -> Result<DataFrame> {
 /// # Errors
 /// As [`read`]; and for a column, sheet or encoding that is not there.
 pub fn read_with(source: impl AsRef<std::path::Path>, options: &ReadOptions) -> Result<DataFrame> {
-    let name = source.as_ref().to_string_lossy().into_owned();
+    read_path(source.as_ref(), Some(options))
+}
+
+/// Not generic, so that it is compiled here and not in the cell that calls; the same goes for the
+/// options of [`read`] and what drops them.
+#[inline(never)]
+fn read_path(source: &std::path::Path, options: Option<&ReadOptions>) -> Result<DataFrame> {
+    let defaults = ReadOptions::new();
+    let options = options.unwrap_or(&defaults);
+    let name = source.to_string_lossy().into_owned();
     match source::find(&name)? {
         Source::Images(folder) => read_images(folder),
         Source::Sqlite(path) => Err(DataError::invalid(
@@ -177,7 +187,12 @@ pub fn read_with(source: impl AsRef<std::path::Path>, options: &ReadOptions) -> 
 /// # Errors
 /// As [`read`], for what is seen before reading.
 pub fn scan(source: impl AsRef<std::path::Path>) -> Result<LazyFrame> {
-    let name = source.as_ref().to_string_lossy().into_owned();
+    scan_path(source.as_ref())
+}
+
+#[inline(never)]
+fn scan_path(source: &std::path::Path) -> Result<LazyFrame> {
+    let name = source.to_string_lossy().into_owned();
     let found = source::find(&name)?;
     match &found {
         Source::Images(_) | Source::Sqlite(_) | Source::Downloaded { .. } => {
@@ -252,9 +267,14 @@ fn plan_files(found: &Source, options: &ReadOptions) -> Result<Plan> {
                 explain: None,
             }
         }
-        Format::Json => each(found, |_, bytes| {
+        Format::Json => each(found, |path, bytes| {
             let bytes = source::utf8(bytes, options.encoding.as_deref(), &found.name())?;
-            JsonReader::new(Cursor::new(bytes)).infer_schema_len(None).finish().doing(found.doing())
+            let read = JsonReader::new(Cursor::new(&bytes)).infer_schema_len(None).finish();
+            // polars counts bytes and names states of its parser; serde_json has words and lines.
+            read.map_err(|error| match serde_json::from_slice::<IgnoredAny>(&bytes) {
+                Err(wrong) => DataError::read(path, format!("not JSON: {wrong}")),
+                Ok(_) => DataError::Polars { doing: found.doing(), source: error },
+            })
         })?,
         Format::Excel => each(found, |path, bytes| excel::parse(path, bytes, options))?,
     })

@@ -171,13 +171,9 @@ fn one(name: &str, path: &Path) -> Result<Source> {
 
 fn folder(name: &str, path: &Path) -> Result<Source> {
     let mut files = Vec::new();
-    walk(path, &mut files)?;
-    let (images, mut tables): (Vec<_>, Vec<_>) =
+    walk(path, Hidden::Skipped, &mut files)?;
+    let (images, tables): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|file| super::images::is_image(file));
-    let plain = |file: &PathBuf| {
-        file.file_name().is_some_and(|name| !name.to_string_lossy().starts_with(['.', '_']))
-    };
-    tables.retain(plain);
     if tables.is_empty() && !images.is_empty() {
         return Ok(Source::Images(path.to_owned()));
     }
@@ -196,15 +192,34 @@ fn folder(name: &str, path: &Path) -> Result<Source> {
     Ok(Source::Files { name: name.to_owned(), files: tables, format, root })
 }
 
+/// What becomes of entries that are not meant as data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// Left out, as every reader of data lakes does.
+    Skipped,
+    /// Kept: a pattern may name them.
+    Kept,
+}
+
+/// `.git`, `.ipynb_checkpoints`, `_SUCCESS`, `_delta_log`; but `_day=1` is a partition.
+fn is_hidden(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let name = name.to_string_lossy();
+    name.starts_with('.') || name.starts_with('_') && !name.contains('=')
+}
+
 /// All files below a folder, sorted by path.
-pub(super) fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+pub(super) fn walk(folder: &Path, hidden: Hidden, files: &mut Vec<PathBuf>) -> Result<()> {
     let fail = |e| DataError::io("reading", folder.to_string_lossy(), e);
     let mut entries =
         fs::read_dir(folder).map_err(fail)?.collect::<Result<Vec<_>, _>>().map_err(fail)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
+        if hidden == Hidden::Skipped && is_hidden(&entry) {
+            continue;
+        }
         let path = entry.path();
-        if path.is_dir() { walk(&path, files)? } else { files.push(path) }
+        if path.is_dir() { walk(&path, hidden, files)? } else { files.push(path) }
     }
     Ok(())
 }
@@ -269,7 +284,7 @@ fn glob(pattern: &str) -> Result<Vec<PathBuf>> {
     let start = if root.is_empty() { Path::new(".") } else { Path::new(root) };
     let mut files = Vec::new();
     if start.is_dir() {
-        walk(start, &mut files)?;
+        walk(start, Hidden::Kept, &mut files)?;
     }
     files.retain(|file| {
         file.strip_prefix(start).is_ok_and(|rest| matcher.is_match(&rest.to_string_lossy()))
@@ -310,10 +325,30 @@ fn detect(path: &Path) -> Result<Detected> {
                 Some(b'[') if !matches!(extension.as_str(), "csv" | "tsv" | "txt") => Format::Json,
                 Some(b'{') if extension == "json" && !many_objects(text) => Format::Json,
                 Some(b'{') => Format::Ndjson,
-                _ => Format::Csv,
+                _ => {
+                    promised(&name, &extension)?;
+                    Format::Csv
+                }
             }
         }
     }))
+}
+
+/// Whether a file without the mark of a binary format may be text, for what it is called.
+fn promised(name: &str, extension: &str) -> Result<()> {
+    let promised = match extension {
+        "parquet" | "pq" => "Parquet",
+        "arrow" | "ipc" | "feather" => "Arrow IPC",
+        "xlsx" | "xlsm" | "xls" | "xlsb" | "ods" => "a spreadsheet",
+        _ => return Ok(()),
+    };
+    Err(DataError::read(
+        name,
+        format!(
+            "the name says {promised}, the content is not; if it is text, call it .csv, if not, it \
+             is damaged or its download was cut off"
+        ),
+    ))
 }
 
 /// Whether the first line is a whole object and another one follows.

@@ -12,7 +12,12 @@ use crate::error::{DataError, Result, While};
 /// # Errors
 /// For another extension, a type the format cannot hold, or a folder that cannot be written.
 pub fn write(df: &DataFrame, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
+    write_path(df, path.as_ref())
+}
+
+/// Not generic, so that polars' writers are compiled here and not in the cell that calls.
+#[inline(never)]
+fn write_path(df: &DataFrame, path: &Path) -> Result<()> {
     let name = path.to_string_lossy();
     let extension =
         path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();

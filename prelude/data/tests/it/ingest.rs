@@ -126,7 +126,17 @@ fn bad_files_are_errors_that_say_where() {
     assert!(missing.contains("nowhere.csv") && missing.contains("no such file"), "{missing}");
     assert!(error(folder.0.path().join("*.parquet")).contains("no file matches"));
     let json = error(folder.file("bad.json", "[{\"a\": 1}, {\"a\": ]"));
-    assert!(json.contains("bad.json"), "{json}");
+    assert!(json.contains("bad.json") && json.contains("line 1 column"), "{json}");
+    for name in ["fake.parquet", "fake.arrow", "fake.xlsx"] {
+        let fake = error(folder.file(name, "a,b\n1,2\n"));
+        assert!(fake.contains("the name says"), "{fake}");
+    }
+    let lake = Folder::new();
+    lake.file("a.csv", "x\n1\n");
+    for hidden in [".ipynb_checkpoints/a.csv", "_delta_log/0.json", "_SUCCESS", ".b.csv"] {
+        lake.file(hidden, "{\"y\": 1}");
+    }
+    assert_eq!(read(lake.0.path()).unwrap().shape(), (1, 1));
     assert!(error(folder.file("x.csv.bz2", "BZh91AY")).contains("bzip2"));
     let head = read(folder.file("header.csv", "a,b\n")).unwrap();
     assert_eq!(head.shape(), (0, 2));
