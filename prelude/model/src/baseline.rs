@@ -1,6 +1,6 @@
 //! The first thing to run on a new table: [`baseline`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Instant;
 
@@ -98,7 +98,7 @@ impl Baseline {
 /// If the target cannot be used, or fewer than ten rows have one.
 pub fn baseline(df: &DataFrame, target: &str) -> Result<Baseline> {
     let mut warnings = Vec::new();
-    let df = clean(df, target, &mut warnings)?;
+    let (df, whole) = clean(df, target, &mut warnings)?;
     if df.height() < 10 {
         return Err(ModelError::data(
             format!("{} rows with a target are too few to judge models", df.height()),
@@ -107,7 +107,10 @@ pub fn baseline(df: &DataFrame, target: &str) -> Result<Baseline> {
     }
     let (reader, _) = crate::target::TargetReader::of(&df, target, crate::target::Goal::Any(None))?;
     let task = reader.task;
-    let (train, test) = split(&df, target, task, &mut warnings)?;
+    if task.is_classification() {
+        no_lone_rows(&df, target)?;
+    }
+    let (train, test, twins) = split(&df, &whole, target, task, &mut warnings)?;
     let mut contenders: Vec<Box<dyn Estimator>> = vec![Box::new(Dummy::new())];
     if task.is_classification() {
         contenders.push(Box::new(LogisticRegression::new()));
@@ -136,7 +139,7 @@ pub fn baseline(df: &DataFrame, target: &str) -> Result<Baseline> {
             "fix the columns named, then try again",
         ));
     };
-    warnings.extend(leaks(&train, &test, target, task)?);
+    warnings.extend(leaks(&train, &test, twins, target, task)?);
     bar.step();
     let metric = best.evaluation.main.clone();
     let next = next_step(&leaderboard, &warnings, &metric);
@@ -172,8 +175,31 @@ fn fit(
     Ok(Contender { model, score, evaluation, seconds })
 }
 
-/// Drops what no model can use and says so.
-fn clean(df: &DataFrame, target: &str, warnings: &mut Vec<String>) -> Result<DataFrame> {
+/// A class of one row can be learned or judged, not both.
+fn no_lone_rows(df: &DataFrame, target: &str) -> Result<()> {
+    let words = column_of(df, target)?.cast(&DataType::String).doing("counting classes")?;
+    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+    for value in words.str().doing("counting classes")?.iter().flatten() {
+        *rows.entry(value).or_default() += 1;
+    }
+    let lone: Vec<&str> = rows.iter().filter(|(_, rows)| **rows == 1).map(|(c, _)| *c).collect();
+    let Some(first) = lone.first() else { return Ok(()) };
+    let more =
+        if lone.len() > 1 { format!(" ({} classes have)", lone.len()) } else { String::new() };
+    Err(ModelError::data(
+        format!(
+            "class `{first}` has one row{more}; to learn it and to judge that takes two or more"
+        ),
+        "collect more rows of it, or leave it out or merge it into another class",
+    ))
+}
+
+/// Drops what no model can use and says so; and the same rows with all columns.
+fn clean(
+    df: &DataFrame,
+    target: &str,
+    warnings: &mut Vec<String>,
+) -> Result<(DataFrame, DataFrame)> {
     let column = column_of(df, target)?;
     let mut known = column.is_not_null();
     if column.dtype().is_float() {
@@ -181,6 +207,7 @@ fn clean(df: &DataFrame, target: &str, warnings: &mut Vec<String>) -> Result<Dat
     }
     let missing = df.height() - known.iter().filter(|k| *k == Some(true)).count();
     let mut out = df.filter(&known).doing("dropping rows without target")?;
+    let whole = out.clone();
     if missing > 0 {
         warnings.push(format!("{missing} rows without a usable target were dropped"));
     }
@@ -222,16 +249,18 @@ fn clean(df: &DataFrame, target: &str, warnings: &mut Vec<String>) -> Result<Dat
             format!("add columns with information; {}", warnings.join("; ")),
         ));
     }
-    Ok(out)
+    Ok((out, whole))
 }
 
-/// Four fifths and one fifth; stratified where every class has rows enough.
+/// Four fifths and one fifth; stratified where every class has rows enough. And how many of the
+/// `whole` rows stand in both, with the columns that are no inputs: two days may measure the same.
 fn split(
     df: &DataFrame,
+    whole: &DataFrame,
     target: &str,
     task: Task,
     warnings: &mut Vec<String>,
-) -> Result<(DataFrame, DataFrame)> {
+) -> Result<(DataFrame, DataFrame, usize)> {
     let stratified = if task.is_classification() { Folds::stratified(5) } else { Folds::k_fold(5) };
     let splits = match stratified.split(df, target) {
         Ok(splits) => splits,
@@ -243,6 +272,7 @@ fn split(
     };
     let (train_rows, test_rows) = &splits[0];
     let (mut train, mut test) = (take(df, train_rows)?, take(df, test_rows)?);
+    let twins = twins(&take(whole, train_rows)?, &take(whole, test_rows)?)?;
     // Columns without values among the training rows teach nothing.
     for name in df.get_column_names() {
         if column_of(&train, name)?.null_count() == train.height() {
@@ -250,11 +280,17 @@ fn split(
             test = test.drop(name).doing("dropping a column")?;
         }
     }
-    Ok((train, test))
+    Ok((train, test, twins))
 }
 
 /// Columns that give the target away, and rows that stand on both sides.
-fn leaks(train: &DataFrame, test: &DataFrame, target: &str, task: Task) -> Result<Vec<String>> {
+fn leaks(
+    train: &DataFrame,
+    test: &DataFrame,
+    twins: usize,
+    target: &str,
+    task: Task,
+) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let (few_train, few_test) = (sample(train, 5000)?, sample(test, 5000)?);
     for column in train.columns().iter().filter(|column| column.name() != target) {
@@ -277,7 +313,6 @@ fn leaks(train: &DataFrame, test: &DataFrame, target: &str, task: Task) -> Resul
             ));
         }
     }
-    let twins = twins(train, test)?;
     if twins * 100 > test.height() {
         warnings.push(format!(
             "{twins} of {} test rows also stand among the training rows: scores are too good; drop duplicates first",
@@ -307,7 +342,8 @@ fn twins(train: &DataFrame, test: &DataFrame) -> Result<usize> {
             if column.dtype().is_numeric() || column.dtype().is_bool() {
                 numbers(column)?.iter().enumerate().for_each(|(row, v)| mix(row, v.to_bits()));
             } else {
-                let words = column.cast(&DataType::String).doing("comparing rows")?;
+                // Columns that have no words (lists, bytes) are not compared.
+                let Ok(words) = column.cast(&DataType::String) else { continue };
                 for (row, value) in words.str().doing("comparing rows")?.iter().enumerate() {
                     value.unwrap_or("\0").bytes().for_each(|byte| mix(row, u64::from(byte)));
                 }

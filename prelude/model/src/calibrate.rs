@@ -19,6 +19,9 @@ use crate::predictor::{self, Output, Predictor, Reader, Sections, consistent};
 use crate::show::table_and_chart;
 use crate::target::Target;
 
+/// Rows of each class below which a correction follows single rows.
+const FEWEST_ROWS: usize = 5;
+
 /// How probabilities are corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calibration {
@@ -32,13 +35,22 @@ pub enum Calibration {
 /// A model of two classes whose probabilities are corrected on a frame that it has not seen.
 ///
 /// # Errors
-/// If the model does not have two classes, or the frame cannot be used or holds one class only.
+/// If the model does not have two classes, or the frame cannot be used or holds fewer than five rows
+/// of a class.
 pub fn calibrate(model: &FittedModel, df: &DataFrame, how: Calibration) -> Result<FittedModel> {
     let (truth, scores) = truth_and_scores(model, df)?;
     if truth.iter().all(|t| *t == truth[0]) {
         return Err(ModelError::data(
             "the frame holds rows of one class only",
             "calibrate on rows of both classes",
+        ));
+    }
+    let positive = truth.iter().filter(|t| **t).count();
+    let fewest = positive.min(truth.len() - positive);
+    if fewest < FEWEST_ROWS {
+        return Err(ModelError::data(
+            format!("{fewest} rows of one of the classes are too few to correct probabilities by"),
+            format!("calibrate on at least {FEWEST_ROWS} rows of each, better hundreds"),
         ));
     }
     let (x, y) = match how {

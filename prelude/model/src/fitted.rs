@@ -201,7 +201,12 @@ impl FittedModel {
             Output::Probabilities(p) if self.task() == Task::Binary => {
                 p.iter().skip(1).step_by(2).copied().collect()
             }
-            _ => return Err(self.unsupported("score rows", "use `predict` or `predict_proba`")),
+            _ => {
+                return Err(self.unsupported(
+                    "score rows",
+                    "use `predict` or `predict_proba`; its metrics are `evaluate(&df)?`",
+                ));
+            }
         };
         Ok(Series::new(PlSmallStr::from_static("score"), values))
     }

@@ -294,12 +294,18 @@ fn class_weights(rule: &ClassWeight, y: &Target, classes: &[String]) -> Option<V
     Some(codes.iter().map(|code| per_class[*code as usize]).collect())
 }
 
-/// A config struct with `new()`, `Default` and one `with_*` per field.
+/// A config struct with `new()`, `Default` and one `with_*` per field; `as` names the type that it
+/// takes where that is not the field's: `Option<usize> as impl Into<Option<usize>>` takes `4` and
+/// `Some(4)`, so that nobody has to know which parameter of which learner may be left open.
 macro_rules! config {
+    (@takes $ty:ty) => { $ty };
+    (@takes $ty:ty, $taken:ty) => { $taken };
+    (@value $field:ident) => { $field };
+    (@value $field:ident, $taken:ty) => { $field.into() };
     (
         $(#[$meta:meta])*
         $name:ident {
-            $( $(#[$doc:meta])* $with:ident $field:ident: $ty:ty = $default:expr; )*
+            $( $(#[$doc:meta])* $with:ident $field:ident: $ty:ty $(as $taken:ty)? = $default:expr; )*
         }
     ) => {
         $(#[$meta])*
@@ -324,8 +330,8 @@ macro_rules! config {
             $(
                 $(#[$doc])*
                 #[must_use]
-                pub fn $with(mut self, $field: $ty) -> Self {
-                    self.$field = $field;
+                pub fn $with(mut self, $field: config!(@takes $ty $(, $taken)?)) -> Self {
+                    self.$field = config!(@value $field $(, $taken)?);
                     self
                 }
             )*

@@ -43,7 +43,7 @@ config! {
         /// Whether features get mean zero and variance one first (yes).
         with_standardize standardize: bool = true;
         /// Classes or numbers, if the target's type should not decide.
-        with_task task: Option<Task> = None;
+        with_task task: Option<Task> as impl Into<Option<Task>> = None;
     }
 }
 

@@ -165,10 +165,15 @@ fn check_missing(name: &str, column: &Column) -> Result<()> {
     if missing == 0 {
         return Ok(());
     }
+    // In polars NaN is a number; it is missing only to a learner.
+    let nan = if column.dtype().is_float() { ".and(col(NAME).is_not_nan())" } else { "" }
+        .replace("NAME", &format!("{name:?}"));
     Err(ModelError::target(
         name,
         format!("{missing} of {} values are missing", column.len()),
-        "drop those rows first, for example `df.lazy().drop_nulls(Some(by_name([name], true)))`",
+        format!(
+            "drop those rows first: `let df = df.filter_expr(col({name:?}).is_not_null(){nan})?;`"
+        ),
     ))
 }
 

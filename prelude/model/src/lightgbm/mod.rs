@@ -53,7 +53,7 @@ config! {
         /// Leaves of a tree at most (31).
         with_num_leaves num_leaves: usize = 31;
         /// How many splits lie above a leaf at most (no limit).
-        with_max_depth max_depth: Option<usize> = None;
+        with_max_depth max_depth: Option<usize> as impl Into<Option<usize>> = None;
         /// Rows that every leaf must have (20).
         with_min_child_samples min_child_samples: usize = 20;
         /// Bins of a feature at most (255).
@@ -73,19 +73,20 @@ config! {
         /// Stop when the first metric on the first validation set has not improved for this many
         /// iterations, and keep the best. Needs [`LightGbm::with_validation`] or
         /// [`LightGbm::with_validation_fraction`].
-        with_early_stopping early_stopping: Option<usize> = None;
+        with_early_stopping early_stopping: Option<usize> as impl Into<Option<usize>> = None;
         /// Hold out this share of the training rows, at random, as validation set.
-        with_validation_fraction validation_fraction: Option<f64> = None;
+        with_validation_fraction validation_fraction: Option<f64> as impl Into<Option<f64>> = None;
         /// How much the rows of each class count (all the same).
         with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
         /// For columns by name: 1 if the prediction must not fall as the column rises, −1 the reverse.
         with_monotone_constraints monotone_constraints: BTreeMap<String, i8> = BTreeMap::new();
         /// Further parameters by LightGBM's names.
         with_params params: BTreeMap<String, String> = BTreeMap::new();
-        /// Threads (all cores). The model is the same with any number.
-        with_num_threads num_threads: Option<usize> = None;
+        /// Threads (all cores; one for a training frame of 200 000 numbers or less). The model is the
+        /// same with any number.
+        with_num_threads num_threads: Option<usize> as impl Into<Option<usize>> = None;
         /// Classes or numbers, if the target's type should not decide.
-        with_task task: Option<Task> = None;
+        with_task task: Option<Task> as impl Into<Option<Task>> = None;
         /// The seed (0).
         with_seed seed: u64 = 0;
         /// Validation frames with the training frame's columns; see [`LightGbm::with_validation`].

@@ -74,7 +74,7 @@ macro_rules! tree_config {
             $name {
                 $($own)*
                 /// How many splits lie above a leaf at most (no limit).
-                with_max_depth max_depth: Option<usize> = None;
+                with_max_depth max_depth: Option<usize> as impl Into<Option<usize>> = None;
                 /// Split only nodes with this many rows (2).
                 with_min_samples_split min_samples_split: usize = 2;
                 /// Rows that every leaf must have (1).
@@ -84,7 +84,7 @@ macro_rules! tree_config {
                 /// How much the rows of each class count (all the same).
                 with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
                 /// Classes or numbers, if the target's type should not decide.
-                with_task task: Option<Task> = None;
+                with_task task: Option<Task> as impl Into<Option<Task>> = None;
                 /// The seed (0).
                 with_seed seed: u64 = 0;
             }

@@ -52,7 +52,7 @@ config! {
         /// The share of each tree that counts (0.3).
         with_learning_rate learning_rate: f64 = 0.3;
         /// How many splits lie above a leaf at most (6); 0 means no limit.
-        with_max_depth max_depth: usize = 6;
+        with_max_depth max_depth: Option<usize> as impl Into<Option<usize>> = Some(6);
         /// The sum of second derivatives that every leaf must have (1): rows, for squared error.
         with_min_child_weight min_child_weight: f64 = 1.0;
         /// How much a split must lower the loss (0).
@@ -74,9 +74,9 @@ config! {
         /// Stop when the first metric on the first validation set has not improved for this many
         /// iterations, and keep the best. Needs [`XgBoost::with_validation`] or
         /// [`XgBoost::with_validation_fraction`].
-        with_early_stopping early_stopping: Option<usize> = None;
+        with_early_stopping early_stopping: Option<usize> as impl Into<Option<usize>> = None;
         /// Hold out this share of the training rows, at random, as validation set.
-        with_validation_fraction validation_fraction: Option<f64> = None;
+        with_validation_fraction validation_fraction: Option<f64> as impl Into<Option<f64>> = None;
         /// How much the rows of each class count (all the same).
         with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
         /// For columns by name: 1 if the prediction must not fall as the column rises, −1 the reverse.
@@ -84,9 +84,9 @@ config! {
         /// Further parameters by XGBoost's names; an unknown one is an error.
         with_params params: BTreeMap<String, String> = BTreeMap::new();
         /// Threads (all cores).
-        with_num_threads num_threads: Option<usize> = None;
+        with_num_threads num_threads: Option<usize> as impl Into<Option<usize>> = None;
         /// Classes or numbers, if the target's type should not decide.
-        with_task task: Option<Task> = None;
+        with_task task: Option<Task> as impl Into<Option<Task>> = None;
         /// The seed (0).
         with_seed seed: u64 = 0;
         /// Validation frames with the training frame's columns; see [`XgBoost::with_validation`].

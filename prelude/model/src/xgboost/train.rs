@@ -103,7 +103,7 @@ fn parameters(config: &XgBoost, problem: &Problem<'_>) -> Result<Vec<(String, St
         ("objective", objective),
         ("tree_method", "hist".to_owned()),
         ("learning_rate", config.learning_rate.to_string()),
-        ("max_depth", config.max_depth.to_string()),
+        ("max_depth", config.max_depth.unwrap_or(0).to_string()),
         ("min_child_weight", config.min_child_weight.to_string()),
         ("gamma", config.gamma.to_string()),
         ("max_bin", config.max_bin.to_string()),

@@ -1,5 +1,6 @@
 //! Bad input gives an error that says what is wrong, never a panic.
 
+use oxilab_data::DataFrameExt as _;
 use oxilab_model::*;
 use polars::prelude::*;
 
@@ -57,7 +58,19 @@ fn targets_of_numbers_are_checked() {
         Ridge::new().fit(&df!("x" => x, "y" => y).unwrap(), "y").unwrap_err().to_string()
     };
     assert!(fit(vec![2.0; 4]).contains("all 4 values are 2"));
-    assert!(fit(vec![1.0, f64::NAN, 2.0, 3.0]).contains("1 of 4 values are missing"));
+    let missing = fit(vec![1.0, f64::NAN, 2.0, 3.0]);
+    assert!(missing.contains("1 of 4 values are missing"));
+    // The line it gives, and that the line works.
+    let advice =
+        "`let df = df.filter_expr(col(\"y\").is_not_null().and(col(\"y\").is_not_nan()))?;`";
+    assert!(missing.ends_with(advice), "{missing}");
+    let df =
+        df!("x" => [1, 2, 3, 4, 5], "y" => [Some(1.0), Some(f64::NAN), None, Some(2.0), Some(4.0)]);
+    let df = df.unwrap();
+    assert!(Ridge::new().fit(&df, "y").is_err());
+    let df = df.filter_expr(col("y").is_not_null().and(col("y").is_not_nan())).unwrap();
+    assert_eq!(df.height(), 3);
+    Ridge::new().fit(&df, "y").unwrap();
     assert!(fit(vec![1.0, f64::NEG_INFINITY, 2.0, 3.0]).contains("infinite"));
     let text = df!("x" => [1, 2], "y" => ["a", "b"]).unwrap();
     assert!(
