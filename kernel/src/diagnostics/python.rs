@@ -5,7 +5,9 @@ mod spellings;
 
 use std::ops::Range;
 
-use spellings::{COLUMN, EXPRESSION, FRAME, FUNCTIONS, MODULES, STATEMENTS, Spellings};
+use spellings::{
+    COLUMN, EXPRESSION, FRAME, FUNCTIONS, LEARNERS, MODULES, OPTIONS, PLOTS, STATEMENTS, Spellings,
+};
 
 /// What an error is about.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,10 @@ pub(super) fn hint(error: &Error<'_>) -> Option<String> {
             find(COLUMN, name)
         }
         "E0599" if of(error.title, "Expr") => find(EXPRESSION, name),
+        "E0599" if of(error.title, "Plot") => find(PLOTS, name),
+        "E0599" if RUST_LEARNERS.iter().any(|learner| of(error.title, learner)) => {
+            find(OPTIONS, name)
+        }
         "E0308" => types(error, before, after),
         "E0277" if error.title.contains("Expr: AsRef<str>") => written(
             "a frame selects by name; expressions are computed by `df.select_exprs([col(\"x\").sum()])?`",
@@ -71,8 +77,28 @@ pub(super) fn hint(error: &Error<'_>) -> Option<String> {
     }
 }
 
+/// Types that take options of scikit-learn's under other names.
+const RUST_LEARNERS: &[&str] = &[
+    "DecisionTree",
+    "FittedModel",
+    "Folds",
+    "KMeans",
+    "LightGbm",
+    "LinearRegression",
+    "LogisticRegression",
+    "RandomForest",
+    "Ridge",
+    "Split",
+    "XgBoost",
+];
+
 /// Mismatched types.
 fn types(error: &Error<'_>, before: &str, after: &str) -> Option<String> {
+    if error.label.contains("with 4 elements") && after.contains("train_test_split(") {
+        return written(
+            "frames keep their target: `let (train, test) = train_test_split(&df, 0.2, 1)?;`, then `learner.fit(&train, \"y\")?`",
+        );
+    }
     let expression = error.label.ends_with("found `Expr`");
     if expression && error.label.contains("BooleanType") {
         return written("`df.filter_expr(col(\"x\").gt(lit(0)))?` filters by an expression");
@@ -126,6 +152,9 @@ fn names(error: &Error<'_>, name: &str, before: &str, after: &str) -> Option<Str
         return Some(format!(
             "there are no keyword arguments: options are methods (`.with_{name}(…)`) or a struct of options"
         ));
+    }
+    if let Some(found) = find(LEARNERS, name) {
+        return Some(found);
     }
     match error.code {
         "E0061" if name == "len" => find(FUNCTIONS, name),
@@ -249,6 +278,24 @@ mod tests {
         );
         let other = "cannot find value `mine` in this scope";
         assert_eq!(at("E0425", other, "", "«mine» + 1"), "");
+    }
+
+    #[test]
+    fn learners_have_other_names() {
+        let undeclared = "cannot find type `XGBClassifier` in this scope";
+        assert!(at("E0433", undeclared, "", "«XGBClassifier»::new()").contains("model::XgBoost"));
+        let function = "cannot find function `SVC` in this scope";
+        assert!(at("E0425", function, "", "let m = «SVC»()").contains("no support vector"));
+        let option = "no method named `with_random_state` found for struct `RandomForest` in …";
+        let seed = at("E0599", option, "", "RandomForest::new().«with_random_state»(1)");
+        assert!(seed.contains("with_seed"), "{seed}");
+        let label = "expected a tuple with 2 elements, found one with 4 elements";
+        let four = "let «(a, b, c, d)» = train_test_split(&df, 0.2, 1)?;";
+        assert!(at("E0308", "mismatched types", label, four).contains("(train, test)"));
+        let plot = "no method named `hist` found for struct `Plot` in the current scope";
+        assert!(at("E0599", plot, "", "df.plot().«hist»(\"x\")").contains("histogram"));
+        let other = "no method named `with_random_state` found for struct `Mine` in …";
+        assert_eq!(at("E0599", other, "", "mine.«with_random_state»(1)"), "");
     }
 
     #[test]

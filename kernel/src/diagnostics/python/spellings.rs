@@ -156,6 +156,66 @@ pub(super) const MODULES: Spellings = &[
     (&["math"], "methods of numbers: `2.0_f64.sqrt()`, `std::f64::consts::PI`"),
 ];
 
+/// Learners of scikit-learn, XGBoost and LightGBM.
+pub(super) const LEARNERS: Spellings = &[
+    (
+        &["XGBClassifier", "XGBRegressor"],
+        "`model::XgBoost::new().fit(&train, \"y\")?`: the target says whether it is classes or numbers",
+    ),
+    (
+        &["LGBMClassifier", "LGBMRegressor"],
+        "`model::LightGbm::new().fit(&train, \"y\")?`: the target says whether it is classes or numbers",
+    ),
+    (
+        &[
+            "GradientBoostingClassifier",
+            "GradientBoostingRegressor",
+            "HistGradientBoostingClassifier",
+            "HistGradientBoostingRegressor",
+            "CatBoostClassifier",
+            "CatBoostRegressor",
+        ],
+        "boosted trees are `model::LightGbm::new()` and `model::XgBoost::new()`: `.fit(&train, \"y\")?`",
+    ),
+    (
+        &["RandomForestClassifier", "RandomForestRegressor"],
+        "`model::RandomForest::new().fit(&train, \"y\")?`: the target says whether it is classes or numbers",
+    ),
+    (
+        &["DecisionTreeClassifier", "DecisionTreeRegressor"],
+        "`model::DecisionTree::new().fit(&train, \"y\")?`",
+    ),
+    (
+        &["SVC", "SVR", "LinearSVC", "LinearSVR"],
+        "there are no support vector machines; `model::LogisticRegression::new()` and `model::LightGbm::new()` do the same work",
+    ),
+    (
+        &["GridSearchCV", "RandomizedSearchCV"],
+        "`model::Study` searches parameters (`%doc model::Study`); `model::cross_validate` judges one choice",
+    ),
+];
+
+/// Options of learners.
+pub(super) const OPTIONS: Spellings = &[
+    (&["with_random_state", "random_state", "with_random_seed"], "`.with_seed(1)`"),
+    (&["with_n_jobs", "n_jobs", "with_nthread"], "`.with_num_threads(4)`, where a learner has it"),
+    (
+        &["score"],
+        "`model.evaluate(&test)?` has all metrics, `model.evaluate(&test)?.score()` is the main one",
+    ),
+    (
+        &["predict", "predict_proba", "evaluate", "feature_importances_"],
+        "`fit` returns the fitted model: `let fitted = learner.fit(&train, \"y\")?; fitted.predict(&test)?`",
+    ),
+];
+
+/// Kinds of plots.
+pub(super) const PLOTS: Spellings = &[
+    (&["hist"], "`df.plot().histogram(\"x\")?`"),
+    (&["barh"], "`df.plot().bar(\"x\", \"y\")?`"),
+    (&["heatmap", "corr"], "`df.plot().correlation()?`"),
+];
+
 /// Python's built-in functions.
 pub(super) const FUNCTIONS: Spellings = &[
     (

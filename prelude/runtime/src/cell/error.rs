@@ -54,20 +54,26 @@ impl From<anyhow::Error> for CellError {
 }
 
 /// The Display chain `a: b: c`, and its causes one by one. A cause that the text before it already
-/// ends with is not repeated.
+/// holds is not repeated.
 fn chain(error: &dyn Error) -> (String, Vec<String>) {
-    let mut message = error.to_string();
+    let mut message = brief(&error.to_string());
     let mut causes = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let text = error.to_string();
-        if !text.is_empty() && !message.ends_with(&text) {
+        let text = brief(&error.to_string());
+        if !text.is_empty() && !message.contains(&text) {
             message = format!("{message}: {text}");
             causes.push(format!("caused by: {text}"));
         }
         cause = error.source();
     }
     (message, causes)
+}
+
+/// A text without the query plan that polars prints below its reason, once for each of its layers.
+fn brief(text: &str) -> String {
+    const PLAN: &str = "\n\nResolved plan until failure:";
+    text.split_once(PLAN).map_or(text, |(reason, _)| reason.trim_end()).to_owned()
 }
 
 /// A type's name without the paths of its parts: `core::num::ParseIntError` → `ParseIntError`.
@@ -118,6 +124,18 @@ mod tests {
             assert_eq!(message, "reading the age: invalid digit found in string");
             assert_eq!(causes.len(), usize::from(!repeats));
         }
+    }
+
+    #[test]
+    fn a_reason_of_polars_is_said_once_and_without_its_plan() {
+        let reason = "unable to find column \"b\"; valid columns: [\"a\"]";
+        let plan =
+            "\n\nResolved plan until failure:\n\n\t---> FAILED HERE RESOLVING 'filter' <---\nDF";
+        let polars = anyhow::anyhow!("{reason}{plan}{plan}");
+        let error = polars.context(format!("polars: {reason}, that is all{plan}"));
+        let (message, causes) = chain(&*error);
+        assert_eq!(message, format!("polars: {reason}, that is all"));
+        assert!(causes.is_empty(), "{causes:?}");
     }
 
     #[test]
