@@ -29,7 +29,7 @@ def main():
     options = parser.parse_args()
     dense = pathlib.Path(options.folder) / "smollm2-f32"
     ours = lambda *arguments: once([options.measure, *arguments])
-    peer = lambda *arguments: once([sys.executable, str(HERE / "llm_peers.py"), *arguments])
+    peer = lambda *arguments: once([sys.executable, "-P", str(HERE / "llm_peers.py"), *arguments])
     if not (dense / "tokenizer_config.json").is_file():
         ours("save", options.model, str(dense))
     sides = {}
