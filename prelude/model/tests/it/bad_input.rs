@@ -213,3 +213,56 @@ fn wide_frames_give_the_coefficients_of_the_definition() {
         assert!((a - b).abs() < 1e-9, "{a} {b}");
     }
 }
+
+#[test]
+fn a_class_of_one_row_is_refused_before_anything_is_fitted() {
+    let x: Vec<i32> = (0..100).collect();
+    let y: Vec<&str> = (0..100).map(|i| if i == 7 { "rare" } else { "usual" }).collect();
+    let error = baseline(&df!("x" => x, "y" => y).unwrap(), "y").unwrap_err().to_string();
+    assert!(error.starts_with("class `rare` has one row;"), "{error}");
+}
+
+#[test]
+fn rows_that_differ_in_a_column_left_out_are_no_duplicates() {
+    let days: Vec<i32> = (0..100).collect();
+    let x: Vec<i32> = (0..100).map(|i| i % 2).collect();
+    let y: Vec<f64> = (0..100).map(|i| f64::from(i % 4)).collect();
+    let df = df!("day" => days, "x" => x, "y" => y).unwrap();
+    let dated = df.with_columns([col("day").cast(DataType::Date)]).unwrap();
+    let warned = |df: &DataFrame| {
+        let found = baseline(df, "y").unwrap();
+        found.warnings.iter().any(|warning| warning.contains("duplicates"))
+    };
+    assert!(!warned(&dated));
+    assert!(warned(&df.drop("day").unwrap()));
+}
+
+#[test]
+fn few_rows_are_not_calibrated_by() {
+    let x: Vec<f64> = (0..20).map(f64::from).collect();
+    let y: Vec<&str> = (0..20).map(|i| if i % 3 == 0 { "a" } else { "b" }).collect();
+    let df = df!("x" => x, "y" => y).unwrap();
+    let model = LogisticRegression::new().fit(&df, "y").unwrap();
+    let error = calibrate(&model, &df.head(Some(2)), Calibration::Platt).unwrap_err().to_string();
+    assert!(
+        error.contains("1 rows of one of the classes") && error.contains("at least 5"),
+        "{error}"
+    );
+    assert!(calibrate(&model, &df, Calibration::Platt).is_ok());
+}
+
+#[test]
+fn options_are_taken_with_and_without_some() {
+    let x: Vec<f64> = (0..40).map(f64::from).collect();
+    let df = df!("x" => x.clone(), "y" => x).unwrap();
+    let params = |learner: &dyn Estimator| {
+        learner.fit(&df, "y").unwrap();
+        learner.params()["max_depth"].clone()
+    };
+    assert_eq!(params(&RandomForest::new().with_max_depth(4)), 4);
+    assert_eq!(params(&RandomForest::new().with_max_depth(Some(4))), 4);
+    assert_eq!(params(&XgBoost::new().with_max_depth(4).with_num_threads(1)), 4);
+    assert_eq!(params(&XgBoost::new().with_max_depth(Some(4))), 4);
+    assert!(params(&XgBoost::new().with_max_depth(None)).is_null());
+    assert_eq!(params(&LightGbm::new().with_max_depth(4).with_early_stopping(None)), 4);
+}
