@@ -29,6 +29,26 @@ pub(crate) fn run() -> Result<Run> {
     Ok(run)
 }
 
+/// Says which run the following words of a notebook write to, and starts one first if there is none and
+/// one is needed: what was started in a cell that failed, or by itself, is easily forgotten. Within a
+/// `%%run` cell nothing is said, its summary names the run.
+///
+/// # Errors
+/// If no run can be started.
+#[doc(hidden)]
+pub fn say_run(needed: bool) -> Result<()> {
+    if crate::cell::is_running() {
+        return Ok(());
+    }
+    let (run, what) = match active_run() {
+        Some(run) => (run, "goes on"),
+        None if needed => (run()?, "started"),
+        None => return Ok(()),
+    };
+    println!("run {} ({}) {what}; `oxilab::track::end_run()?` ends it", run.name(), run.id());
+    Ok(())
+}
+
 /// Ends the active run as finished; without one it does nothing.
 ///
 /// # Errors

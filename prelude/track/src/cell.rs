@@ -35,6 +35,11 @@ fn cell() -> MutexGuard<'static, Option<CellRun>> {
     CELL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a `%%run` cell is under way.
+pub(crate) fn is_running() -> bool {
+    cell().is_some()
+}
+
 /// Which run a cell has started.
 #[derive(Serialize, Deserialize)]
 struct Begun {

@@ -117,6 +117,19 @@ pub enum TrackError {
         /// What the network said.
         reason: String,
     },
+    /// The server cannot be reached, and what is asked for is nowhere else.
+    #[error(
+        "{doing} needs the MLflow server at {uri}, which cannot be reached ({reason}); see that it runs, \
+         or use the journal on this machine: `%track uri journal:` (`track::set_uri(\"journal:\")?`)"
+    )]
+    Needed {
+        /// What was tried.
+        doing: &'static str,
+        /// The server, without credentials.
+        uri: String,
+        /// What the network said.
+        reason: String,
+    },
     /// The server will not take a record.
     #[error("the MLflow server refused a record, which the journal keeps: {reason}")]
     Refused {
@@ -172,6 +185,14 @@ impl TrackError {
         Self::NotFound { what, name: name.into(), hint: String::new() }
     }
 
+    /// The same where the journal is no help: what was asked for is the server's to tell or to keep.
+    pub(crate) fn needed(self, doing: &'static str) -> Self {
+        match self {
+            Self::Unreachable { uri, reason, .. } => Self::Needed { doing, uri, reason },
+            other => other,
+        }
+    }
+
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. })
     }
@@ -180,7 +201,10 @@ impl TrackError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Journal { .. } | Self::File { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Needed { .. }
+            | Self::Journal { .. }
+            | Self::File { .. } => true,
             Self::Server { code, .. } => {
                 // Credentials can be renewed while the journal keeps what was logged.
                 code.starts_with('5')

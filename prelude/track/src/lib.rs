@@ -17,6 +17,7 @@
 mod active;
 mod artifact;
 mod autolog;
+mod best;
 mod cell;
 mod chart;
 mod compare;
@@ -43,12 +44,13 @@ mod sync;
 mod system;
 mod tracker;
 
-#[doc(hidden)]
-pub use active::logged;
 pub use active::{
     end_run, end_run_as, log_artifact, log_metric, log_metrics, log_param, log_text, set_tag,
 };
+#[doc(hidden)]
+pub use active::{logged, say_run};
 pub use autolog::autolog;
+pub use best::{Best, best};
 pub use cell::{CellSummary, begin_cell, end_cell};
 pub use compare::{Comparison, compare};
 pub use error::{Result, TrackError};
@@ -61,14 +63,15 @@ pub use mlflow::Mlflow;
 pub use queue::Queue;
 pub use record::{Artifact, Batch, Input, Metric, ModelVersion, NewRun, RunRecord, Search, Status};
 pub use registry::{
-    Models, demote, describe, description, load_path, models, promote, register, register_with,
-    resolve, tag_version, version_tags,
+    Models, check_alias, demote, describe, description, load_path, models, promote, register,
+    register_with, resolve, tag_version, version_tags,
 };
 pub use run::{Run, Step};
-pub use runs::{Best, artifacts, best, download, runs, search};
+pub use runs::{artifacts, download, runs, search};
 pub use server::{ServerPage, start_server, stop_server, ui};
 pub use session::{
-    active_run, current_experiment, experiment, flush, resume_run, set_uri, start_run, sync, uri,
+    active_run, current_experiment, experiment, flush, resume_run, server_note, set_uri, start_run,
+    sync, uri,
 };
 pub use sync::Report;
 pub use tracker::Tracker;

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::record::{Input, ModelVersion, RunRecord};
 use crate::registry::resolve;
 use crate::session::session;
+use crate::surroundings::WORKER;
 
 /// Where a registered model comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,9 +81,11 @@ impl Lineage {
             let from = tag("mlflow.source.git.repoURL").unwrap_or_default();
             rows.push(["code".to_owned(), format!("commit {commit}"), from]);
         }
-        if let Some(source) = tag("mlflow.source.name") {
-            let cell = tag("oxilab.cell.id").map(|id| format!("cell {id}")).unwrap_or_default();
-            rows.push(["source".to_owned(), source, cell]);
+        let source = tag("mlflow.source.name").filter(|name| name != WORKER);
+        let cell = tag("oxilab.cell.id").map(|id| format!("cell {id}"));
+        if source.is_some() || cell.is_some() {
+            let source = source.unwrap_or_else(|| "notebook unknown".to_owned());
+            rows.push(["source".to_owned(), source, cell.unwrap_or_default()]);
         }
         rows
     }
@@ -103,5 +106,46 @@ impl Render for Lineage {
             table.push(row.map(Some).to_vec());
         }
         MimeBundle::text(text.trim_end().to_owned()).with_html(table.to_html())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::Status;
+
+    fn sources(tags: &[(&str, &str)]) -> Vec<[String; 3]> {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let run = RunRecord {
+            id: "r".to_owned(),
+            name: "fit".to_owned(),
+            experiment: String::new(),
+            status: Status::Finished,
+            start_time: 0,
+            end_time: None,
+            params: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            tags: tags.collect(),
+        };
+        let version = ModelVersion {
+            name: "m".to_owned(),
+            version: 1,
+            run_id: "r".to_owned(),
+            source: String::new(),
+            aliases: Vec::new(),
+            created: 0,
+        };
+        let lineage = Lineage { version, run: Some(run), data: Vec::new() };
+        lineage.rows().into_iter().filter(|row| row[0] == "source").collect()
+    }
+
+    #[test]
+    fn the_worker_is_no_source() {
+        assert!(sources(&[("mlflow.source.name", "oxilab-worker")]).is_empty());
+        let cell = sources(&[("mlflow.source.name", "oxilab-worker"), ("oxilab.cell.id", "7")]);
+        assert_eq!(cell[0][1..], ["notebook unknown", "cell 7"]);
+        assert_eq!(sources(&[("mlflow.source.name", "a.ipynb")])[0][1], "a.ipynb");
     }
 }

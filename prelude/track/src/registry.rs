@@ -30,6 +30,9 @@ use crate::{Result, TrackError, gates, mlmodel};
 /// If the name cannot be used, a file cannot be read, or the backend fails.
 pub fn register(path: impl AsRef<Path>, name: &str) -> Result<ModelVersion> {
     check_name("model", name)?;
+    // Before a run is made for it.
+    std::fs::metadata(path.as_ref())
+        .map_err(|error| TrackError::file("read", path.as_ref(), error))?;
     let (run, started) = match active_run() {
         Some(run) => (run, false),
         None => (start_run(&format!("register {name}"))?, true),
@@ -49,7 +52,8 @@ pub fn register(path: impl AsRef<Path>, name: &str) -> Result<ModelVersion> {
     } else {
         run.flush()?;
     }
-    session()?.tracker().add_version(name, staged.folder.path(), run.id())
+    let added = session()?.tracker().add_version(name, staged.folder.path(), run.id());
+    added.map_err(|error| error.needed("registering a model"))
 }
 
 /// Registers what `save` writes to the path it is given:
@@ -69,13 +73,11 @@ pub fn register_with<E: std::fmt::Display>(
     register(&path, name)
 }
 
-/// Points an alias at a version, after the version has passed the model's gates: its [`goal`](fn@crate::goal)s,
-/// the goal that its run carries, and its [`check`](crate::check)s.
+/// Checks that an alias can be used, for whoever registers first and promotes then.
 ///
 /// # Errors
-/// If a gate refuses (all reasons are named), there is no such version, the alias cannot be used, or
-/// the backend fails.
-pub fn promote(name: &str, version: u32, alias: &str) -> Result<()> {
+/// If it cannot.
+pub fn check_alias(alias: &str) -> Result<()> {
     let numbered = alias.strip_prefix('v').is_some_and(|rest| rest.parse::<u64>().is_ok());
     let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     if alias.is_empty() || alias == "latest" || numbered || !alias.chars().all(plain) {
@@ -85,17 +87,29 @@ pub fn promote(name: &str, version: u32, alias: &str) -> Result<()> {
             reason: "use letters, digits, _ and -, and neither `latest` nor v1, v2, …".to_owned(),
         });
     }
+    Ok(())
+}
+
+/// Points an alias at a version, after the version has passed the model's gates: its [`goal`](fn@crate::goal)s,
+/// the goal that its run carries, and its [`check`](crate::check)s.
+///
+/// # Errors
+/// If a gate refuses (all reasons are named), there is no such version, the alias cannot be used, or
+/// the backend fails.
+pub fn promote(name: &str, version: u32, alias: &str) -> Result<()> {
+    check_alias(alias)?;
     let session = session()?;
     session.flush()?;
     let tracker = session.tracker();
-    let known = tracker.versions(name)?;
+    let known = tracker.versions(name).map_err(|error| error.needed("promoting a model"))?;
     let found = known.iter().find(|known| known.version == version);
-    let found = found.ok_or_else(|| no_version(name, &version.to_string(), &known))?;
+    let found = found.ok_or_else(|| no_version(name, '/', &version.to_string(), &known))?;
     let reasons = gates::refusals(&session, found)?;
     if !reasons.is_empty() {
         return Err(TrackError::Gate { name: name.to_owned(), version, reasons });
     }
-    tracker.set_alias(name, alias, version)
+    let set = tracker.set_alias(name, alias, version);
+    set.map_err(|error| error.needed("promoting a model"))
 }
 
 /// Takes an alias away from a model.
@@ -150,7 +164,8 @@ pub fn resolve(uri: &str) -> Result<ModelVersion> {
     find(&*session()?, uri)
 }
 
-fn no_version(name: &str, wanted: &str, known: &[ModelVersion]) -> TrackError {
+/// `mark` is `@` before an alias, `/` before a number.
+fn no_version(name: &str, mark: char, wanted: &str, known: &[ModelVersion]) -> TrackError {
     let known: Vec<String> = known
         .iter()
         .map(|version| {
@@ -159,9 +174,9 @@ fn no_version(name: &str, wanted: &str, known: &[ModelVersion]) -> TrackError {
         })
         .collect();
     TrackError::NotFound {
-        what: "model version",
-        name: format!("{name}/{wanted}"),
-        hint: format!("; there are {}", known.join(", ")),
+        what: if mark == '@' { "alias" } else { "model version" },
+        name: format!("{name}{mark}{wanted}"),
+        hint: format!("; the versions of {name} are {}", known.join(", ")),
     }
 }
 
@@ -177,7 +192,8 @@ fn find(session: &Session, uri: &str) -> Result<ModelVersion> {
         });
     };
     check_name("model", name)?;
-    let known = session.tracker().versions(name)?;
+    let known = session.tracker().versions(name);
+    let known = known.map_err(|error| error.needed("reading the registry"))?;
     let alias = |version: &&ModelVersion| {
         version.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(wanted))
     };
@@ -190,7 +206,8 @@ fn find(session: &Session, uri: &str) -> Result<ModelVersion> {
     } else {
         known.iter().find(alias)
     };
-    found.cloned().ok_or_else(|| no_version(name, wanted, &known))
+    let mark = if text.contains('@') { '@' } else { '/' };
+    found.cloned().ok_or_else(|| no_version(name, mark, wanted, &known))
 }
 
 /// The file (or folder) of a registered model on this machine; one on a server is fetched once. See
@@ -214,7 +231,8 @@ pub(crate) fn files_of(session: &Session, version: &ModelVersion) -> Result<Path
     let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let folder = session.journal.folder().join("fetched").join(name);
     if !folder.exists() {
-        session.tracker().fetch_version(version, &folder)?;
+        let fetched = session.tracker().fetch_version(version, &folder);
+        fetched.map_err(|error| error.needed("fetching a model"))?;
     }
     mlmodel::entry(&folder)
 }
@@ -224,7 +242,8 @@ pub(crate) fn files_of(session: &Session, version: &ModelVersion) -> Result<Path
 /// # Errors
 /// If the backend fails.
 pub fn models() -> Result<Models> {
-    Ok(Models { versions: session()?.tracker().versions("")? })
+    let versions = session()?.tracker().versions("");
+    Ok(Models { versions: versions.map_err(|error| error.needed("reading the registry"))? })
 }
 
 /// Versions of registered models.

@@ -1,4 +1,4 @@
-//! Reading runs: [`runs`], [`search`], [`best`], [`artifacts`].
+//! Reading runs: [`runs`], [`search`], [`artifacts`].
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub fn search(search: impl Into<Search>) -> Result<Vec<RunRecord>> {
     }
     let session = session()?;
     session.flush()?;
-    session.tracker().search(&search)
+    session.tracker().search(&search).map_err(|error| error.needed("reading runs"))
 }
 
 /// Runs as a frame: `run_id`, `name`, `status`, `start_time`, `seconds`, then `params.…` and `metrics.…`.
@@ -84,32 +84,6 @@ pub(crate) fn metrics(runs: &[RunRecord]) -> BTreeSet<&str> {
     runs.iter().flat_map(|run| run.metrics.keys()).map(String::as_str).collect()
 }
 
-/// Which value of a metric is best.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Best {
-    /// The highest: accuracy, R².
-    #[default]
-    Highest,
-    /// The lowest: loss, errors.
-    Lowest,
-}
-
-/// The run of the current experiment that is best by a metric.
-///
-/// # Errors
-/// If no run has the metric, or the backend fails.
-pub fn best(metric: &str, which: Best) -> Result<RunRecord> {
-    let direction = if which == Best::Highest { "DESC" } else { "ASC" };
-    let order = format!("metrics.`{metric}` {direction}");
-    let found = search(Search::new("").with_order(order).with_limit(100))?;
-    let usable = |run: &RunRecord| run.metrics.get(metric).is_some_and(|value| !value.is_nan());
-    found.into_iter().find(usable).ok_or_else(|| TrackError::NotFound {
-        what: "run with the metric",
-        name: metric.to_owned(),
-        hint: format!(" in the experiment {:?}", current_experiment()),
-    })
-}
-
 /// The run that a user means: its identifier, the beginning of it (four characters or more), or its name
 /// in the current experiment, of several the newest.
 pub(crate) fn find(text: &str) -> Result<RunRecord> {
@@ -119,7 +93,7 @@ pub(crate) fn find(text: &str) -> Result<RunRecord> {
     let tracker = session.tracker();
     let error = match tracker.run(text) {
         Ok(run) => return Ok(run),
-        Err(error) if error.is_transient() => return Err(error),
+        Err(error) if error.is_transient() => return Err(error.needed("reading runs")),
         Err(error) => error,
     };
     // One that the journal knows and the server knows by another name.

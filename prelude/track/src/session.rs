@@ -96,6 +96,33 @@ pub fn uri() -> Result<String> {
     Ok(session()?.tracker().uri())
 }
 
+/// What to know about the server that runs go to: that it cannot be reached. `None` if it answers, or
+/// there is none.
+///
+/// # Errors
+/// If the journal cannot be opened.
+pub fn server_note() -> Result<Option<String>> {
+    /// A server that is slow is no wrong address.
+    const PROBE: Duration = Duration::from_secs(5);
+    let Some(server) = session()?.server.clone() else { return Ok(None) };
+    let (reply, answer) = std::sync::mpsc::channel();
+    let asked = Arc::clone(&server);
+    std::thread::spawn(move || {
+        // Nobody may wait for it any more.
+        let _ = reply.send(asked.probe());
+    });
+    let problem = match answer.recv_timeout(PROBE) {
+        Ok(Err(TrackError::Unreachable { reason, .. })) => reason,
+        Ok(_) => return Ok(None),
+        Err(_) => format!("no answer within {} s", PROBE.as_secs()),
+    };
+    Ok(Some(format!(
+        "note: the MLflow server at {} cannot be reached now ({problem}); runs are kept in the journal \
+         and sent when it answers, models cannot be registered or read until then",
+        server.uri()
+    )))
+}
+
 /// Makes an experiment, unless it exists, and starts later runs in it. Without a call runs go to
 /// `MLFLOW_EXPERIMENT_NAME`, or to `Default`.
 ///

@@ -55,8 +55,12 @@ pub(crate) fn notebook() -> Option<String> {
     set("OXILAB_NOTEBOOK").or_else(|| set("JPY_SESSION_NAME")).or_else(|| set("VSCODE_NOTEBOOK"))
 }
 
+/// The program that runs cells: it is the source of nothing.
+pub(crate) const WORKER: &str = "oxilab-worker";
+
 fn program() -> Option<String> {
-    Some(std::env::current_exe().ok()?.file_name()?.to_string_lossy().into_owned())
+    let name = std::env::current_exe().ok()?.file_name()?.to_string_lossy().into_owned();
+    Some(name).filter(|name| name != WORKER)
 }
 
 fn user() -> Option<String> {

@@ -74,6 +74,42 @@ fn connections_that_break_lose_nothing_and_send_nothing_twice() {
 }
 
 #[test]
+fn what_only_the_server_knows_says_how_to_go_on_without_it() {
+    let _turn = turn();
+    let (folder, path) = new_journal();
+    let file = folder.path().join("m.bin");
+    std::fs::write(&file, "m").expect("written");
+    track::set_uri(&format!("journal:{path}")).expect("journal");
+    assert_eq!(track::server_note().expect("asked"), None);
+    // SAFETY: tests that read the environment take turns.
+    unsafe {
+        std::env::set_var("OXILAB_JOURNAL", &path);
+        std::env::set_var("OXILAB_TRACK_PATIENCE", "0.3");
+    }
+    // Nobody listens where somebody just did.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let uri = format!("http://{}", listener.local_addr().expect("address"));
+    drop(listener);
+    track::set_uri(&uri).expect("set all the same");
+    let note = track::server_note().expect("asked").expect("a note");
+    assert!(note.contains("cannot be reached"), "{note}");
+    let said = [
+        track::runs("").expect_err("runs").to_string(),
+        track::models().expect_err("models").to_string(),
+        track::load_path("m/latest").expect_err("load").to_string(),
+        track::register(&file, "m").expect_err("register").to_string(),
+    ];
+    for error in said {
+        assert!(error.contains("cannot be reached") && error.contains("journal:"), "{error}");
+        assert!(!error.contains("is sent by"), "{error}");
+    }
+    let fake = Fake::default();
+    track::set_uri(&fake.start()).expect("set");
+    assert_eq!(track::server_note().expect("asked"), None);
+    track::set_uri(&format!("journal:{path}")).expect("journal");
+}
+
+#[test]
 fn a_server_that_never_answers_keeps_nobody_waiting() {
     let _turn = turn();
     let (_folder, path) = new_journal();

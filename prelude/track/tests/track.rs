@@ -184,6 +184,20 @@ fn a_notebooks_day() {
     assert_eq!(best, Some("8"));
     assert_eq!(track::best("accuracy", Best::Lowest).expect("found").params["depth"], "2");
     track::best("nothing", Best::Highest).expect_err("no such metric");
+    let add = |loss: f64, status: Status| {
+        let run = track::start_run("loss").expect("started");
+        run.log_metric("val_loss", loss, 0).expect("logged");
+        run.end_as(status).expect("ended");
+    };
+    add(0.3, Status::Failed);
+    add(f64::NEG_INFINITY, Status::Finished);
+    let error = track::best("val_loss", Best::of("val_loss")).expect_err("none is usable");
+    assert!(error.to_string().contains("not finite"), "{error}");
+    for loss in [0.9, 0.5, f64::NAN, 0.7] {
+        add(loss, Status::Finished);
+    }
+    let found = track::best("val_loss", Best::of("val_loss")).expect("found");
+    assert_eq!(found.metrics["val_loss"].to_bits(), 0.5_f64.to_bits());
     assert!(matches!(track::runs("metrics.accuracy >"), Err(TrackError::Query { .. })));
     let shown = track::compare(&ids).expect("compared").render();
     assert!(shown.plain().contains("params.depth") && shown.plain().contains("depth 8"));
@@ -239,6 +253,12 @@ fn registry(folder: &std::path::Path) {
     }
     let error = track::load_path("models:/fraud@nobody").expect_err("alias").to_string();
     assert!(error.contains("2 @Production @champion"), "{error}");
+    assert!(error.contains("there is no alias \"fraud@nobody\""), "{error}");
+    track::check_alias("latest").expect_err("no alias");
+    // Nothing is left of what cannot be registered.
+    let runs = track::runs("").expect("read").height();
+    track::register(folder.join("missing.bin"), "fraud").expect_err("no file");
+    assert_eq!(track::runs("").expect("read").height(), runs);
     track::load_path("models:/nothing/1").expect_err("no model");
     track::load_path("models:/fraud").expect_err("no version");
     let models = track::models().expect("listed").render();

@@ -27,6 +27,12 @@ impl Mlflow {
         }
     }
 
+    /// Asks for little, to see whether somebody answers.
+    pub(crate) fn probe(&self) -> Result<()> {
+        let query = [("experiment_name", "Default")];
+        self.http.get("mlflow/experiments/get-by-name", &query).map(drop)
+    }
+
     /// What the server says of a version.
     pub(super) fn version(&self, name: &str, version: u32) -> Result<Value> {
         let number = version.to_string();
