@@ -13,6 +13,7 @@ mod error;
 mod evcxr;
 mod fmt;
 mod help;
+mod known;
 mod opt;
 mod process;
 mod reset;

@@ -10,6 +10,7 @@ mod serving;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::known::Known;
 use super::{Done, Invocation, Magic, MagicContext, MagicResult, RustCode, usage};
 
 pub(super) use monitor::MONITOR;
@@ -22,8 +23,8 @@ pub(super) struct Verb {
     name: &'static [&'static str],
     summary: &'static str,
     usage: &'static str,
-    /// The Rust for the words, given the names of all variables; or what is wrong with them.
-    compose: fn(&[&str], &[String]) -> Result<String, String>,
+    /// The Rust for the words, given what words can name; or what is wrong with them.
+    compose: fn(&[&str], &Known) -> Result<String, String>,
 }
 
 impl Magic for Verb {
@@ -45,13 +46,11 @@ impl Magic for Verb {
         context: &'a mut dyn MagicContext,
     ) -> BoxFuture<'a, MagicResult<Done>> {
         async move {
-            let variables = context.variables().await?;
-            let variables: Vec<String> =
-                variables.into_iter().map(|variable| variable.name).collect();
+            let known = Known::of(context).await?;
             let text = words(&call.arguments)
                 .and_then(|words| {
                     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                    (self.compose)(&words, &variables)
+                    (self.compose)(&words, &known)
                 })
                 .map_err(|reason| usage(self, reason))?;
             context.run(RustCode::standing_for(call.line, &text)).await?;
@@ -140,6 +139,8 @@ mod tests {
     async fn a_variable_is_served_as_it_is() {
         let text = composed("%serve model").await;
         assert!(text.contains("Server::of(\"model\", &model)?.with_port(0).start()?"), "{text}");
+        let text = composed("%serve model --replace").await;
+        assert!(text.contains(".with_port(0).with_replace(true).start()?"), "{text}");
         let text = composed("%serve model --reference model").await;
         assert!(text.contains("of_with_reference(\"model\", &model, &model)?"), "{text}");
     }
@@ -182,6 +183,7 @@ mod tests {
             "%serve m.oxi --port x",
             "%serve m.oxi what",
             "%serve m.oxi --what",
+            "%serve nope",
             "%monitor",
             "%push a",
             "%push a to b c",

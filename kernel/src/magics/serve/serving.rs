@@ -1,17 +1,18 @@
 //! `%serve`.
 
-use super::{Verb, options, show};
+use super::{Known, Verb, options, show};
+use crate::magics::known::Meant;
 
 pub(in super::super) static SERVE: Verb = Verb {
     name: &["serve"],
     summary: "serves a model over HTTP in a process of its own; lists, stops and reads the servers",
-    usage: "%serve VARIABLE [--reference FRAME] [--port N] [--name X]\n\
-            %serve PATH [--port N] [--name X]\n\
-            %serve NAME@ALIAS [--port N] [--name X]\n\
+    usage: "%serve VARIABLE [--reference FRAME] [--port N] [--name X] [--replace]\n\
+            %serve PATH [--port N] [--name X] [--replace]\n\
+            %serve NAME@ALIAS [--port N] [--name X] [--replace]\n\
             %serve list\n\
             %serve logs NAME\n\
             %serve stop NAME",
-    compose: |words, variables| {
+    compose: |words, known| {
         Ok(match words {
             [] => {
                 return Err("a model is needed: a variable, a path, or NAME@ALIAS of the registry"
@@ -25,27 +26,31 @@ pub(in super::super) static SERVE: Verb = Verb {
             ["logs" | "stop" | "list", ..] => {
                 return Err(format!("`{}` does not go on like this", words[0]));
             }
-            [model, rest @ ..] => start(model, rest, variables)?,
+            [model, rest @ ..] => start(model, rest, known)?,
         })
     },
 };
 
-fn start(model: &str, rest: &[&str], variables: &[String]) -> Result<String, String> {
-    let is_variable = variables.iter().any(|variable| variable == model);
+fn start(model: &str, rest: &[&str], known: &Known) -> Result<String, String> {
+    let is_variable = known.model(model)? == Meant::Variable;
+    if is_variable {
+        known.fitted(model)?;
+    }
     let (mut port, mut name, mut reference, mut more) = (0_u16, None, None, String::new());
-    for option in options(rest, &["--log-json"])? {
+    for option in options(rest, &["--log-json", "--replace"])? {
         match option {
             ("--port", Some(value)) => {
                 port = value.parse().map_err(|_| format!("`{value}` is not a port"))?;
             }
             ("--name", Some(value)) => name = Some(value.to_owned()),
             ("--reference", Some(frame)) if is_variable => {
-                if !variables.iter().any(|variable| variable == frame) {
+                if !known.has(frame) {
                     return Err(format!("there is no variable `{frame}`"));
                 }
                 reference = Some(frame);
             }
             (option, Some(value)) => more.push_str(&format!(".with({option:?}, {value:?})")),
+            ("--replace", None) => more.push_str(".with_replace(true)"),
             (flag, None) => more.push_str(&format!(".with_flag({flag:?})")),
         }
     }

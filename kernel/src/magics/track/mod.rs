@@ -13,6 +13,7 @@ pub(super) use registry::{LINEAGE, LOAD, MODELS, PROMOTE, REGISTER};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::known::Known;
 use super::{Done, Invocation, Magic, MagicContext, MagicResult, RustCode, usage};
 
 /// A magic that is a face of a function.
@@ -20,8 +21,8 @@ pub(super) struct Face {
     names: &'static [&'static str],
     summary: &'static str,
     usage: &'static str,
-    /// The Rust for the arguments, given the names of all variables; or what is wrong with them.
-    compose: fn(&str, &[String]) -> Result<String, String>,
+    /// The Rust for the arguments, given what words can name; or what is wrong with them.
+    compose: fn(&str, &Known) -> Result<String, String>,
 }
 
 pub(super) static EXPERIMENT: Face = Face {
@@ -42,7 +43,13 @@ pub(super) static LOG: Face = Face {
     compose: compose_log,
 };
 
-fn compose_log(arguments: &str, variables: &[String]) -> Result<String, String> {
+/// The run is named first: one that was left by a cell that failed, or started by this line, is not what
+/// anybody has in mind.
+fn compose_log(arguments: &str, known: &Known) -> Result<String, String> {
+    Ok(format!("oxilab::track::say_run(true)?; {}", logged(arguments, known)?))
+}
+
+fn logged(arguments: &str, known: &Known) -> Result<String, String> {
     let (kind, rest) = arguments.split_once(char::is_whitespace).unwrap_or((arguments, ""));
     match kind {
         "artifact" => {
@@ -50,7 +57,7 @@ fn compose_log(arguments: &str, variables: &[String]) -> Result<String, String> 
             Ok(format!("oxilab::track::log_artifact({path})?;"))
         }
         "param" => pairs(rest, |key, value| {
-            format!("oxilab::track::log_param({key}, {})?;", value_of(value, variables))
+            format!("oxilab::track::log_param({key}, {})?;", value_of(value, known))
         }),
         "tag" => {
             pairs(rest, |key, value| format!("oxilab::track::set_tag({key}, {})?;", literal(value)))
@@ -83,11 +90,11 @@ fn pairs(text: &str, statement: impl Fn(&str, &str) -> String) -> Result<String,
 }
 
 /// The value of a variable or of Rust in braces; any other is text.
-fn value_of(value: &str, variables: &[String]) -> String {
+fn value_of(value: &str, known: &Known) -> String {
     let braced = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     match braced {
         Some(expression) => format!("({expression}).to_string()"),
-        None if variables.iter().any(|variable| variable == value) => format!("&{value}"),
+        None if known.has(value) => format!("&{value}"),
         None => literal(value),
     }
 }
@@ -122,15 +129,23 @@ pub(super) static RUNS: Face = Face {
 
 pub(super) static BEST: Face = Face {
     names: &["best"],
-    summary: "shows the run that is best by a metric: the highest, with `min` the lowest",
+    summary: "shows the run that is best by a metric: the lowest of losses and errors, else the highest",
     usage: "%best METRIC [min|max]",
     compose: |arguments, _| {
-        let (metric, which) = match arguments.rsplit_once(char::is_whitespace) {
-            Some((metric, "min")) => (metric, "Lowest"),
-            Some((metric, "max")) => (metric, "Highest"),
-            _ => (arguments, "Highest"),
+        let words = words(arguments)?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (metric, which) = match words.as_slice() {
+            [metric @ .., "min"] => (metric.join(" "), "Lowest"),
+            [metric @ .., "max"] => (metric.join(" "), "Highest"),
+            [] | [_] => (words.concat(), "of"),
+            [.., last] => {
+                return Err(format!(
+                    "`{last}` is neither `min` nor `max` (a name with blanks stands in quotes)"
+                ));
+            }
         };
-        let metric = literal(required(metric.trim(), "the metric's name")?);
+        let metric = literal(required(&metric, "the metric's name")?);
+        let which = if which == "of" { format!("of({metric})") } else { which.to_owned() };
         Ok(show(&format!("oxilab::track::best({metric}, oxilab::track::Best::{which})?")))
     },
 };
@@ -172,17 +187,24 @@ pub(super) static AUTOLOG: Face = Face {
 pub(super) static TRACK: Face = Face {
     names: &["track"],
     summary: "shows or sets where runs go; starts MLflow's server, shows it, sends the journal to one",
-    usage: "%track\n%track uri http://HOST:PORT | journal:PATH | memory:\n%track start\n%track ui\n\
+    usage: "%track\n%track uri [http://HOST:PORT | journal:PATH | memory:]\n%track start\n%track ui\n\
             %track stop\n%track sync http://HOST:PORT",
     compose: |arguments, _| match arguments.split_once(char::is_whitespace) {
         None => match arguments {
-            "" => Ok("println!(\"{}\", oxilab::track::uri()?);".to_owned()),
+            "" | "uri" => Ok("println!(\"{}\", oxilab::track::uri()?);".to_owned()),
             "start" => Ok(show("oxilab::track::start_server()?")),
             "ui" => Ok(show("oxilab::track::ui()?")),
             "stop" => Ok("oxilab::track::stop_server()?;".to_owned()),
             other => Err(format!("`{other}` is not known")),
         },
-        Some(("uri", uri)) => Ok(format!("oxilab::track::set_uri({})?;", literal(uri.trim()))),
+        Some(("uri", uri)) => {
+            let uri = uri.trim();
+            // A server may be started later: it is set, and said.
+            let note =
+                "if let Some(note) = oxilab::track::server_note()? { println!(\"{note}\"); }";
+            let note = if uri.starts_with("http") { format!(" {note}") } else { String::new() };
+            Ok(format!("oxilab::track::set_uri({})?;{note}", literal(uri)))
+        }
         Some(("sync", uri)) => {
             Ok(format!("println!(\"{{}}\", oxilab::track::sync({})?);", literal(uri.trim())))
         }
@@ -226,10 +248,8 @@ impl Magic for Face {
         context: &'a mut dyn MagicContext,
     ) -> BoxFuture<'a, MagicResult<Done>> {
         async move {
-            let variables = context.variables().await?;
-            let variables: Vec<String> =
-                variables.into_iter().map(|variable| variable.name).collect();
-            let text = (self.compose)(call.arguments.trim(), &variables)
+            let known = Known::of(context).await?;
+            let text = (self.compose)(call.arguments.trim(), &known)
                 .map_err(|reason| usage(self, reason))?;
             context.run(RustCode::standing_for(call.line, &text)).await?;
             Ok(Done::default())
@@ -262,19 +282,28 @@ mod tests {
                 "%best loss min",
                 "oxilab::display::display(&oxilab::track::best(\"loss\", oxilab::track::Best::Lowest)?);",
             ),
-            ("%promote fraud/2 @champion", "oxilab::track::promote(\"fraud\", 2, \"champion\")?;"),
+            (
+                "%best val_loss",
+                "oxilab::display::display(&oxilab::track::best(\"val_loss\", oxilab::track::Best::of(\"val_loss\"))?);",
+            ),
+            (
+                "%load fraud into best",
+                "let best = oxilab::model::load(oxilab::track::load_path(\"fraud/latest\")?)?;",
+            ),
+            ("%track uri", "println!(\"{}\", oxilab::track::uri()?);"),
             (
                 "%load fraud@champion into best",
                 "let best = oxilab::model::load(oxilab::track::load_path(\"fraud@champion\")?)?;",
             ),
             (
                 "%log param kind=linear n={1+1}",
-                "oxilab::track::log_param(\"kind\", \"linear\")?; \
+                "oxilab::track::say_run(true)?; oxilab::track::log_param(\"kind\", \"linear\")?; \
                  oxilab::track::log_param(\"n\", (1+1).to_string())?;",
             ),
             (
                 "%log loss=x --step 3",
-                "oxilab::track::log_metric(\"loss\", (x) as f64, (3) as i64)?;",
+                "oxilab::track::say_run(true)?; \
+                 oxilab::track::log_metric(\"loss\", (x) as f64, (3) as i64)?;",
             ),
             (
                 "%compare \"first run\" ab12",
@@ -288,6 +317,21 @@ mod tests {
             assert!(syn::parse_str::<syn::Block>(&format!("{{{text}}}")).is_ok(), "{text}");
         }
         for magic in [
+            "%promote fraud/2 @champion",
+            "%promote fraud 2 champion",
+            "%promote fraud/2 champion",
+            "%promote fraud 2 @champion",
+        ] {
+            let text = rust(magic).await.expect(magic);
+            let expected = "oxilab::track::promote(\"fraud\", 2, \"champion\")?; \
+                oxilab::display::display(&oxilab::track::resolve(\"models:/fraud@champion\")?);";
+            assert_eq!(text, expected, "{magic}");
+        }
+        let text = rust("%register a.bin as fraud @latest").await.expect("composed");
+        let checked = text.find("check_alias(\"latest\")?").expect("the alias is checked");
+        assert!(checked < text.find("register(").expect("then it is registered"), "{text}");
+        for magic in [
+            "%track uri http://127.0.0.1:1",
             "%register a b.bin as fraud @champion",
             "%compare a b",
             "%models",
@@ -319,6 +363,9 @@ mod tests {
             "%promote fraud @c",
             "%promote fraud/x @c",
             "%promote fraud/1",
+            "%promote fraud 1",
+            "%best loss sideways",
+            "%register nonvar as m",
             "%load a@b into 1x",
             "%track no",
             "%log",
