@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::{Body, aside, id_of, problem};
 use crate::app::App;
 use crate::batch::Job;
+use crate::llm::Model;
 use crate::slot::Slot;
 
 /// Bodies up to this many bytes are read where they arrive: waking another thread takes longer.
@@ -62,13 +63,29 @@ pub(super) async fn answer(
 #[expect(clippy::result_large_err, reason = "what callers do with the error is to return it")]
 pub(super) fn find(app: &App, asked: Asked<'_>) -> Result<Arc<Slot>, Response> {
     let missing = |what: &str| problem(StatusCode::NOT_FOUND, what, None);
-    let slot = app.slot(asked.model).ok_or_else(|| missing("there is no such model"))?;
+    let slot = app.slot(asked.model).ok_or_else(|| match language_model(app, asked.model) {
+        Some(said) => missing(&said),
+        None => missing("there is no such model"),
+    })?;
     match asked.version {
         None => Ok(slot),
         Some(version) => app
             .version(&slot.name, version)
             .ok_or_else(|| missing("this version of the model is not loaded")),
     }
+}
+
+/// Where to ask instead if what is asked for is a language model: it reads text, not rows.
+fn language_model(app: &App, name: Option<&str>) -> Option<String> {
+    let llm = match name {
+        Some(name) => app.llm(name)?,
+        None => app.llms.first().cloned()?,
+    };
+    let (kind, route) = match llm.model {
+        Model::Text(_) => ("a language model", "/v1/chat/completions or /v1/completions"),
+        Model::Embed(_) => ("a model of embeddings", "/v1/embeddings"),
+    };
+    Some(format!("`{}` is {kind}: use {route}", llm.name))
 }
 
 async fn respond(

@@ -20,7 +20,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Json, Redirect, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -47,6 +47,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     });
     let push = post(admin::push).layer(DefaultBodyLimit::max(PUSH_LIMIT));
     Router::new()
+        .route("/", get(|| async { Redirect::temporary("/docs") }))
         .route("/ping", get(|| async { "\n" }).post(|| async { "\n" }))
         .route("/health", get(pages::health))
         .route("/version", get(|| async { env!("CARGO_PKG_VERSION") }))

@@ -65,9 +65,10 @@ fn document(app: &App) -> Value {
         let mut forms = vec![reference.clone(), rows.clone()];
         forms.extend(signature.list_schema().into_iter().flat_map(|list| [many(&list), list]));
         let features = json!({"anyOf": forms});
-        let body = json!({"anyOf": [reference, {
+        forms.push(json!({
             "type": "object", "required": ["features"], "properties": {"features": features}
-        }]});
+        }));
+        let body = json!({"anyOf": forms});
         let example = signature.example();
         let answer = json!({"type": "object"});
         let typed = operation(&format!("predict_{}", slot.name), &body, &example, &answer);

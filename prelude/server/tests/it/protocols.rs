@@ -11,6 +11,7 @@ fn every_protocol_answers() {
     let url = setting.start(setting.server());
     let post = |path: &str, value: &Value| post_json(format!("{url}{path}"), value).unwrap();
     assert_eq!(post("/predict", &old())["prediction"], "old");
+    assert_eq!(post("/predict", &json!([old(), old()]))["predictions"], json!(["old", "old"]));
     assert_eq!(post("/predict/m", &json!({"features": [[1, "Oslo"]]}))["predictions"][0], "young");
     let row = json!({"dataframe_records": [old()]});
     assert_eq!(post("/invocations", &row), json!({"predictions": ["old"]}));
@@ -36,6 +37,8 @@ fn every_protocol_answers() {
         raw(&url, "POST /predict HTTP/1.1\r\nx-request-id: mine", old().to_string().as_bytes());
     assert!(named.1.contains("x-request-id: mine"), "{}", named.1);
 
+    let (status, head, _) = raw(&url, "GET / HTTP/1.1", b"");
+    assert!(status == 307 && head.contains("location: /docs"), "{status} {head}");
     for path in [
         "/v2",
         "/v2/models/m",
@@ -51,13 +54,13 @@ fn every_protocol_answers() {
     let openapi = get_json(format!("{url}/openapi.json")).unwrap();
     assert_eq!(openapi["components"]["schemas"]["mRow"]["required"], json!(["age", "city"]));
     let metrics = get_text(format!("{url}/metrics")).unwrap();
-    let sample = "oxilab_requests_total{model=\"m\",route=\"/predict\",status=\"200\"} 3\n";
+    let sample = "oxilab_requests_total{model=\"m\",route=\"/predict\",status=\"200\"} 4\n";
     assert!(metrics.contains(sample), "{metrics}");
     assert!(
-        metrics.contains("oxilab_request_seconds_bucket{model=\"m\",le=\"+Inf\"} 10\n"),
+        metrics.contains("oxilab_request_seconds_bucket{model=\"m\",le=\"+Inf\"} 11\n"),
         "{metrics}"
     );
-    assert!(metrics.contains("oxilab_batch_rows_count{model=\"m\"} 10\n"), "{metrics}");
+    assert!(metrics.contains("oxilab_batch_rows_count{model=\"m\"} 11\n"), "{metrics}");
 }
 
 #[test]
