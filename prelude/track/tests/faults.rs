@@ -81,7 +81,12 @@ fn what_only_the_server_knows_says_how_to_go_on_without_it() {
     std::fs::write(&file, "m").expect("written");
     track::set_uri(&format!("journal:{path}")).expect("journal");
     assert_eq!(track::server_note().expect("asked"), None);
-    // SAFETY: tests that read the environment take turns.
+    // SAFETY: tests that look at the environment hold the turn.
+    #[expect(
+        unsafe_code,
+        clippy::disallowed_methods,
+        reason = "the environment is how users set it"
+    )]
     unsafe {
         std::env::set_var("OXILAB_JOURNAL", &path);
         std::env::set_var("OXILAB_TRACK_PATIENCE", "0.3");
