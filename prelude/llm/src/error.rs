@@ -27,6 +27,14 @@ pub enum LlmError {
         /// What the hub said.
         source: oxilab_hub::HubError,
     },
+    /// llama.cpp could not do it.
+    #[error("llama.cpp, {doing}: {message}")]
+    LlamaCpp {
+        /// What was tried.
+        doing: &'static str,
+        /// What it said.
+        message: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {

@@ -20,6 +20,7 @@ mod benchmark;
 mod constrain;
 pub mod embed;
 pub mod encoder;
+mod engine;
 pub mod error;
 pub mod export;
 mod files;

@@ -7,6 +7,7 @@ use oxilab_display::{MimeBundle, Render};
 use oxilab_nn::Mode;
 use oxilab_nn::memory::megabytes;
 
+use crate::engine::Engine;
 use crate::error::{LlmError, Result};
 use crate::generation::Generation;
 use crate::model::{KvCache, Model, ModelConfig};
@@ -33,8 +34,11 @@ pub struct Llm {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: Option<ChatTemplate>,
     pub(crate) lora: Option<Lora>,
+    pub(crate) engine: Engine,
+    /// Whether the weights are no longer those of the file.
+    pub(crate) changed: bool,
     pub(crate) cache: KvCache,
-    /// The tokens whose keys and values the cache holds.
+    /// The tokens whose keys and values the engine's cache holds.
     pub(crate) cached: Vec<u32>,
 }
 
@@ -122,6 +126,8 @@ impl Llm {
             tokenizer,
             template,
             lora: None,
+            engine: Engine::Candle,
+            changed: false,
             cache,
             cached: Vec::new(),
         })
@@ -293,6 +299,14 @@ impl Llm {
         self.cached.clear();
     }
 
+    /// The weights are other ones: what was computed with the old ones is forgotten, and so is an engine
+    /// that has read them from the file.
+    pub(crate) fn weights_changed(&mut self) {
+        self.changed = true;
+        self.engine = Engine::Candle;
+        self.reset();
+    }
+
     /// The LoRA settings of the adapter in the model.
     #[must_use]
     pub fn adapter(&self) -> Option<&Lora> {
@@ -306,8 +320,10 @@ impl Render for Llm {
         let adapter = self.lora.as_ref().map_or_else(String::new, |lora| {
             format!(", LoRA r {} on {}", lora.r, lora.targets.join(", "))
         });
+        let changed =
+            if self.changed && self.lora.is_none() { ", changed since loaded" } else { "" };
         MimeBundle::text(format!(
-            "Llm({}, {} parameters, {} MB, {} layers, context {}{adapter})",
+            "Llm({}, {} parameters, {} MB, {} layers, context {}{adapter}{changed})",
             config.architecture.name(),
             thousands(self.model.parameters()),
             megabytes(self.model.bytes()),

@@ -7,6 +7,8 @@ use oxilab_nn::Mode;
 use oxilab_runtime::cancel;
 
 use crate::constrain::Constraint;
+#[cfg(feature = "llama-cpp")]
+use crate::engine::Engine;
 use crate::error::{LlmError, Result};
 use crate::generation::{Finish, Generation, Screen};
 use crate::llm::Llm;
@@ -275,6 +277,12 @@ impl Llm {
 
     /// The logits after these tokens, which are put into the cache.
     pub(crate) fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        #[cfg(feature = "llama-cpp")]
+        if let Engine::LlamaCpp(llama) = &self.engine {
+            let logits = llama.step(self.cached.len(), tokens)?;
+            self.cached.extend_from_slice(tokens);
+            return Ok(logits);
+        }
         let (model, cache) = (&self.model, &mut self.cache);
         // On a thread of the pool, so that its many small products are handed over without waking
         // sleepers; the pool's threads sleep when there is nothing to do.

@@ -6,6 +6,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 
 use super::dither;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::llm::Llm;
 use crate::model::{KvCache, Model};
@@ -211,6 +212,8 @@ impl Llm {
             tokenizer: self.tokenizer.clone(),
             template: self.template.clone(),
             lora: self.lora.clone(),
+            engine: Engine::Candle,
+            changed: true,
             cached: Vec::new(),
         };
         Ok((llm, total))

@@ -201,7 +201,7 @@ impl Llm {
             }
         }
         self.lora = Some(lora.clone());
-        self.reset();
+        self.weights_changed();
         Ok(())
     }
 
@@ -213,7 +213,7 @@ impl Llm {
             }
         }
         self.lora = None;
-        self.reset();
+        self.weights_changed();
     }
 
     /// Adds the adapters to the weights, which become `f32` where they were quantised.
@@ -229,7 +229,7 @@ impl Llm {
                 layer.merge()?;
             }
         }
-        self.reset();
+        self.weights_changed();
         Ok(())
     }
 

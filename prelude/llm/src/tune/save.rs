@@ -121,7 +121,7 @@ impl Llm {
         if let Some(head) = &mut self.model.head {
             train("lm_head.weight".to_owned(), &mut head.weight)?;
         }
-        self.reset();
+        self.weights_changed();
         Ok(vars)
     }
 }

@@ -225,10 +225,10 @@ impl SftTrainer {
         self
     }
 
-    /// Trains without memory table, progress bar and chart.
+    /// Trains without memory table, progress bar and chart; other listeners stay.
     #[must_use]
     pub fn quiet(mut self) -> Self {
-        self.consumers.clear();
+        self.consumers.retain(|consumer| !consumer.is_display());
         self.show_memory = false;
         self
     }
@@ -289,7 +289,7 @@ impl SftTrainer {
             run.restore()?;
         }
         // The cache holds keys and values of the old weights.
-        llm.reset();
+        llm.weights_changed();
         let reason = match &result {
             Ok(reason) => *reason,
             Err(LlmError::Training(NnError::Interrupted { .. })) => StopReason::Interrupted,
