@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{NnError, Result};
+use crate::error::{NnError, Result, plain};
 use crate::history::History;
 use crate::schedule::ScheduleState;
 
@@ -26,6 +26,9 @@ pub struct Position {
     pub epoch_loss: (f64, usize),
     /// The best watched value so far.
     pub best: Option<f64>,
+    /// The optimiser that the state beside it is of; older checkpoints do not say.
+    #[serde(default)]
+    pub optimizer: Option<String>,
     /// What was recorded.
     pub history: History,
 }
@@ -91,7 +94,7 @@ impl Checkpoint {
             candle_core::safetensors::load(folder.join(name), &Device::Cpu).map_err(|e| {
                 NnError::Checkpoint {
                     path: folder.to_owned(),
-                    reason: format!("{name} cannot be read: {e}"),
+                    reason: format!("{name} cannot be read: {}", plain(e)),
                 }
             })
         });
@@ -100,8 +103,8 @@ impl Checkpoint {
     }
 }
 
-/// Sets variables from tensors of the same names and shapes.
-pub(crate) fn restore(
+/// Whether there is a tensor of its name and shape for every variable.
+pub(crate) fn fits(
     vars: &[(String, Var)],
     tensors: &HashMap<String, Tensor>,
     path: &Path,
@@ -120,6 +123,16 @@ pub(crate) fn restore(
             });
         }
     }
+    Ok(())
+}
+
+/// Sets variables from tensors of the same names and shapes: all of them or none.
+pub(crate) fn restore(
+    vars: &[(String, Var)],
+    tensors: &HashMap<String, Tensor>,
+    path: &Path,
+) -> Result<()> {
+    fits(vars, tensors, path)?;
     for (name, var) in vars {
         if let Some(tensor) = tensors.get(name) {
             var.set(&tensor.to_device(var.device())?)?;

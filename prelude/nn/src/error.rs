@@ -10,7 +10,7 @@ use thiserror::Error;
 pub enum NnError {
     /// A tensor operation failed.
     #[error("a tensor operation failed: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
     /// A frame could not be read.
     #[error("cannot read the frame: {0}")]
     Frame(#[from] polars::prelude::PolarsError),
@@ -31,6 +31,16 @@ pub enum NnError {
         value: String,
         /// What is allowed.
         expected: &'static str,
+    },
+    /// A metric is watched that the run does not have.
+    #[error("the watched metric {metric:?} does not exist in this run, which has {known}{hint}")]
+    Watched {
+        /// What is watched.
+        metric: String,
+        /// The metrics that there are.
+        known: String,
+        /// What to do.
+        hint: &'static str,
     },
     /// The loss or the gradient is not a number; the parameters are those before the batch.
     #[error(
@@ -98,12 +108,41 @@ pub enum NnError {
     /// A file of the hub or of PyTorch cannot be had or read.
     #[error(transparent)]
     Hub(Box<oxilab_hub::HubError>),
+    /// A row beyond the end was asked for.
+    #[error("row {row} does not exist: the data set has {rows} rows, numbered from 0")]
+    Row {
+        /// The row.
+        row: usize,
+        /// The number of rows.
+        rows: usize,
+    },
     /// There is nothing to train on.
     #[error("the data set has no rows")]
     NoData,
     /// The net has not been trained yet.
     #[error("the net is not trained yet; call `fit` first")]
     NotTrained,
+}
+
+/// The error without candle's stack: under `RUST_BACKTRACE=1` its text has some thirty lines of frames of
+/// candle behind the one that says what is wrong.
+#[must_use]
+pub fn plain(error: candle_core::Error) -> candle_core::Error {
+    use candle_core::Error;
+    match error {
+        Error::WithBacktrace { inner, .. } => plain(*inner),
+        Error::WithPath { inner, path } => Error::WithPath { inner: Box::new(plain(*inner)), path },
+        Error::Context { inner, context } => {
+            Error::Context { inner: Box::new(plain(*inner)), context }
+        }
+        other => other,
+    }
+}
+
+impl From<candle_core::Error> for NnError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(plain(error))
+    }
 }
 
 impl From<oxilab_hub::HubError> for NnError {
@@ -114,3 +153,21 @@ impl From<oxilab_hub::HubError> for NnError {
 
 /// The result of this crate's verbs.
 pub type Result<T, E = NnError> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use std::backtrace::Backtrace;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_candle_is_shown_without_its_stack() {
+        let inner = Box::new(candle_core::Error::Msg("shapes differ".to_owned()));
+        let backtrace = Box::new(Backtrace::force_capture());
+        let error = candle_core::Error::WithBacktrace { inner, backtrace };
+        let error = NnError::from(error.context("layer 2").with_path("net.safetensors"));
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("shapes differ") && text.contains("layer 2"), "{text}");
+        assert!(!text.contains("backtrace") && !text.contains("error.rs:"), "{text}");
+    }
+}

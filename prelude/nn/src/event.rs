@@ -10,7 +10,7 @@ use oxilab_runtime::cancel;
 use oxilab_runtime::display::Display;
 use oxilab_runtime::progress::Progress;
 
-use crate::error::Result;
+use crate::error::{NnError, Result};
 use crate::history::History;
 use crate::memory::Memory;
 
@@ -100,6 +100,11 @@ pub trait Consumer: Send {
     /// # Errors
     /// An error ends the run.
     fn on_event(&mut self, event: &Event, history: &History) -> Result<Flow>;
+
+    /// Whether it only shows the run; `quiet()` takes out these and leaves the others.
+    fn is_display(&self) -> bool {
+        false
+    }
 }
 
 /// A progress bar with the latest loss.
@@ -125,6 +130,10 @@ impl Consumer for ProgressBar {
             _ => {}
         }
         Ok(Flow::Continue)
+    }
+
+    fn is_display(&self) -> bool {
+        true
     }
 }
 
@@ -158,9 +167,14 @@ impl Consumer for LiveChart {
         }
         Ok(Flow::Continue)
     }
+
+    fn is_display(&self) -> bool {
+        true
+    }
 }
 
-/// Ends a run when a metric has not improved for some epochs.
+/// Ends a run when a metric has not improved for some epochs in a row, as Keras and Lightning count them:
+/// with a patience of 2 a loss that never moves ends the run after three epochs.
 #[derive(Clone, Debug)]
 pub struct EarlyStopping {
     metric: String,
@@ -207,8 +221,15 @@ impl Consumer for EarlyStopping {
                 Ok(Flow::Continue)
             }
             Event::EpochEnded { metrics, .. } => {
-                let value = metrics.iter().find(|(name, _)| *name == self.metric);
-                Ok(value.map_or(Flow::Continue, |(_, value)| self.observe(*value)))
+                match metrics.iter().find(|(name, _)| *name == self.metric) {
+                    Some((_, value)) => Ok(self.observe(*value)),
+                    // It would wait for ever, and nobody would know.
+                    None => Err(NnError::Watched {
+                        metric: self.metric.clone(),
+                        known: quoted(metrics.iter().map(|(name, _)| name.as_str())),
+                        hint: no_validation(metrics.iter().map(|(name, _)| name.as_str())),
+                    }),
+                }
             }
             _ => Ok(Flow::Continue),
         }
@@ -218,12 +239,28 @@ impl Consumer for EarlyStopping {
 impl EarlyStopping {
     fn observe(&mut self, value: f64) -> Flow {
         let value = if self.maximize { -value } else { value };
-        if self.best.is_none_or(|best| value < best - self.min_delta) {
+        // A value that is no number is no best: nothing would ever be smaller.
+        if !value.is_nan() && self.best.is_none_or(|best| value < best - self.min_delta) {
             self.best = Some(value);
             self.waited = 0;
-        } else {
-            self.waited += 1;
+            return Flow::Continue;
         }
-        if self.waited > self.patience { Flow::Stop } else { Flow::Continue }
+        self.waited += 1;
+        if self.waited >= self.patience { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+/// Names as an error lists them.
+pub(crate) fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What to do where the metrics of validation rows are not there.
+pub(crate) fn no_validation<'a>(mut names: impl Iterator<Item = &'a str>) -> &'static str {
+    if names.any(|name| name.starts_with("valid_")) {
+        ""
+    } else {
+        "; add validation rows (`with_validation`; for an `SftTrainer` `with_evaluation`), or watch \
+         \"train_loss\""
     }
 }

@@ -18,6 +18,7 @@
 )]
 
 mod chart;
+mod check;
 mod checkpoint;
 mod device;
 pub mod error;
@@ -38,6 +39,8 @@ mod schedule;
 mod trainer;
 mod weights;
 
+/// The result that [`Trainable::forward`] gives.
+pub use candle_core::Result;
 pub use checkpoint::Position;
 pub use device::DeviceExt;
 pub use error::NnError;
@@ -48,7 +51,7 @@ pub use layers::set_threads;
 pub use loader::{Batch, Batches, DataLoader, Dataset, TensorDataset, frame_to_tensor};
 pub use loss::Loss;
 pub use memory::Memory;
-pub use model::{Mode, Net, Trainable};
+pub use model::{Forward, Mode, Net, Trainable};
 pub use nets::{Cnn, Forecaster, Mlp, MlpClassifier, MlpRegressor, ResNet, SequenceClassifier};
 pub use observed::Observed;
 pub use optim::Optimizer;

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use polars::prelude::{DataFrame, DataType};
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
+use crate::check;
 use crate::error::{NnError, Result};
 
 /// Some rows of a data set.
@@ -181,7 +182,6 @@ impl DataLoader {
     /// Batches of `batch_size` rows (the last one may be smaller), in order, two made ahead.
     #[must_use]
     pub fn new(dataset: impl Dataset + 'static, batch_size: usize) -> Self {
-        let batch_size = batch_size.max(1);
         Self {
             dataset: Arc::new(dataset),
             batch_size,
@@ -189,6 +189,11 @@ impl DataLoader {
             drop_last: false,
             prefetch: 2,
         }
+    }
+
+    /// Refuses a size that makes no batch.
+    pub(crate) fn check(&self) -> Result<()> {
+        check::at_least_one("the batch size", self.batch_size)
     }
 
     /// Shuffles the rows in every epoch.
@@ -216,9 +221,9 @@ impl DataLoader {
     #[must_use]
     pub fn batches(&self) -> usize {
         if self.drop_last {
-            self.dataset.len() / self.batch_size
+            self.dataset.len() / self.batch_size.max(1)
         } else {
-            self.dataset.len().div_ceil(self.batch_size)
+            self.dataset.len().div_ceil(self.batch_size.max(1))
         }
     }
 
@@ -241,6 +246,12 @@ impl DataLoader {
     }
 
     fn batches_of(&self, epoch: usize, skip: usize, train: bool) -> Batches {
+        if let Err(error) = self.check() {
+            let (error_tx, error_rx) = sync_channel(1);
+            // The other end is the next line's, and there is room for one.
+            let _ = error_tx.send(Err(error));
+            return Batches(Source::Ahead(error_rx));
+        }
         let mut rows: Vec<usize> = (0..self.dataset.len()).collect();
         if let Some(seed) = self.shuffle {
             let seed = seed ^ (epoch as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);

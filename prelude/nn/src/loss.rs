@@ -45,8 +45,8 @@ impl Loss {
     pub fn of(&self, output: &Tensor, target: &Tensor) -> Result<Tensor> {
         match self {
             Self::CrossEntropy => cross_entropy(output, &target.to_dtype(DType::U32)?.to_vec1()?),
-            Self::Mse => (output - target)?.sqr()?.mean_all(),
-            Self::Huber => candle_nn::loss::huber(output, target, 1.0),
+            Self::Mse => (output - fitting(output, target)?)?.sqr()?.mean_all(),
+            Self::Huber => candle_nn::loss::huber(output, &fitting(output, target)?, 1.0),
             Self::BinaryCrossEntropy => {
                 let target = target.to_dtype(output.dtype())?.reshape(output.shape())?;
                 // max(x, 0) - x t + ln(1 + exp(-|x|)) does not overflow.
@@ -54,6 +54,15 @@ impl Loss {
                 ((output.relu()? - output.mul(&target)?)? + softplus)?.mean_all()
             }
             Self::Custom(f) => f(output, target),
+        }
+    }
+
+    /// The name of the metric that goes with the loss.
+    pub(crate) fn metric_name(&self) -> Option<&'static str> {
+        match self {
+            Self::CrossEntropy | Self::BinaryCrossEntropy => Some("accuracy"),
+            Self::Mse | Self::Huber => Some("mae"),
+            Self::Custom(_) => None,
         }
     }
 
@@ -74,11 +83,30 @@ impl Loss {
                 Some(("accuracy", sum(said.eq(&target)?)?))
             }
             Self::Mse | Self::Huber => {
-                Some(("mae", sum((output - target)?.abs()?.flatten_from(1)?.mean(D::Minus1)?)?))
+                let off = (output - fitting(output, target)?)?.abs()?;
+                let rows = off.dim(0)?;
+                Some(("mae", sum(off.reshape((rows, ()))?.mean(D::Minus1)?)?))
             }
             Self::Custom(_) => None,
         })
     }
+}
+
+/// The target as the output is: `(rows)` beside `(rows, 1)` is the same values. Anything else would be
+/// compared value by value with what it does not belong to.
+fn fitting(output: &Tensor, target: &Tensor) -> Result<Tensor> {
+    fn without_ones(dims: &[usize]) -> &[usize] {
+        let end = dims.iter().skip(1).rposition(|dim| *dim != 1).map_or(1, |last| last + 2);
+        &dims[..end.min(dims.len())]
+    }
+    let (ours, theirs) = (output.dims(), target.dims());
+    if without_ones(ours) != without_ones(theirs) {
+        candle_core::bail!(
+            "the net gives {ours:?} and the target is {theirs:?}; for a loss of numbers both have one \
+             shape: set the outputs of the net to the values of a row of the target"
+        );
+    }
+    target.to_dtype(output.dtype())?.reshape(output.shape())
 }
 
 impl std::fmt::Debug for Loss {
@@ -97,6 +125,23 @@ impl std::fmt::Debug for Loss {
 mod tests {
     use super::*;
     use crate::gradcheck::{check, normal};
+
+    #[test]
+    fn a_target_of_rows_fits_an_output_of_one_column_and_other_shapes_are_named() -> Result<()> {
+        let cpu = candle_core::Device::Cpu;
+        let output = Tensor::new(&[[1f32], [2.0], [4.0]], &cpu)?;
+        let target = Tensor::new(&[1f32, 2.0, 1.0], &cpu)?;
+        for (output, target) in [(&output, &target), (&target, &output)] {
+            assert!((Loss::Mse.of(output, target)?.to_scalar::<f32>()? - 3.0).abs() < 1e-6);
+            assert_eq!(Loss::Mse.metric(output, target)?, Some(("mae", 3.0)));
+            Loss::Huber.of(output, target)?;
+        }
+        for loss in [Loss::Mse, Loss::Huber] {
+            let error = loss.of(&output.t()?, &target).expect_err("refused").to_string();
+            assert!(error.contains("[1, 3]") && error.contains("[3]"), "{error}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn binary_cross_entropy_has_the_right_value_and_gradient() -> Result<()> {

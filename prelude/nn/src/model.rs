@@ -33,6 +33,23 @@ impl Mode {
 }
 
 /// A model that can be trained.
+///
+/// ```
+/// use candle_core::{Tensor, Var};
+/// use oxilab_nn::{Mode, Trainable};
+///
+/// struct Scale(Var);
+///
+/// impl Trainable for Scale {
+///     fn forward(&self, input: &Tensor, _mode: Mode) -> oxilab_nn::Result<Tensor> {
+///         input.broadcast_mul(&self.0)
+///     }
+///
+///     fn vars(&self) -> Vec<(String, Var)> {
+///         vec![("scale".to_owned(), self.0.clone())]
+///     }
+/// }
+/// ```
 pub trait Trainable {
     /// The result for a batch of inputs.
     ///
@@ -50,15 +67,45 @@ pub trait Trainable {
     }
 }
 
-/// A closure over candle layers as a [`Trainable`]: `Net::new(&varmap, |x, mode| layer.forward(x))`.
-pub struct Net<F> {
+/// A forward pass whose type has a name.
+pub type Forward = Box<dyn Fn(&Tensor, Mode) -> Result<Tensor>>;
+
+/// A closure over candle layers as a [`Trainable`]. Its type has a name, `Net`, so that a net and its
+/// trainer live on in later cells.
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use candle_nn::{Module as _, VarBuilder, VarMap};
+/// use oxilab_nn::{Loss, Net, Optimizer, Trainer};
+///
+/// let vars = VarMap::new();
+/// let layer = candle_nn::linear(2, 1, VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
+/// let net: Net = Net::new(&vars, move |x, _mode| layer.forward(x));
+/// let trainer: Trainer<Net> = Trainer::new(net, Optimizer::adam(0.01), Loss::Mse);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub struct Net<F = Forward> {
     vars: Vec<(String, Var)>,
     forward: F,
 }
 
+impl Net {
+    /// A net whose variables are those of `varmap`, sorted by name. The closure owns what it uses
+    /// (`move`).
+    pub fn new(
+        varmap: &VarMap,
+        forward: impl Fn(&Tensor, Mode) -> Result<Tensor> + 'static,
+    ) -> Self {
+        // Not `Send`: `candle_nn::Sequential` is not, and closures over it are common. A net for
+        // another thread is one of `Net::of`.
+        Self::of(varmap, Box::new(forward))
+    }
+}
+
 impl<F: Fn(&Tensor, Mode) -> Result<Tensor>> Net<F> {
-    /// A net whose variables are those of `varmap`, sorted by name.
-    pub fn new(varmap: &VarMap, forward: F) -> Self {
+    /// As [`Net::new`], with the closure's own type: it may borrow, and a net of it can go to another
+    /// thread if it can.
+    pub fn of(varmap: &VarMap, forward: F) -> Self {
         let data = varmap.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut vars: Vec<(String, Var)> =
             data.iter().map(|(name, var)| (name.clone(), var.clone())).collect();

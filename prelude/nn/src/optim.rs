@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Tensor, Var};
 use rayon::prelude::*;
 
+use crate::check;
 use crate::error::{NnError, Result};
 
 /// Gradients by parameter name, flattened.
@@ -50,6 +51,21 @@ impl Optimizer {
             Kind::Adam { decoupled: true, .. } => "AdamW",
             Kind::Adam { .. } => "Adam",
             Kind::RmsProp { .. } => "RMSprop",
+        }
+    }
+
+    /// Refuses what no step can be made with.
+    pub(crate) fn check(&self) -> Result<()> {
+        check::not_negative("the learning rate", self.learning_rate)?;
+        check::not_negative("the weight decay", self.weight_decay)?;
+        match self.kind {
+            Kind::Sgd { momentum, .. } | Kind::RmsProp { momentum, .. } => {
+                check::share("the momentum", momentum)
+            }
+            Kind::Adam { betas, .. } => {
+                check::share("the first beta", betas.0)?;
+                check::share("the second beta", betas.1)
+            }
         }
     }
 

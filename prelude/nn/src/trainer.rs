@@ -7,9 +7,12 @@ use candle_core::{DType, Device, Tensor, Var};
 use oxilab_runtime::cancel;
 use oxilab_runtime::training::Outcome;
 
-use crate::checkpoint::{Checkpoint, Position, restore, snapshot};
+use crate::check;
+use crate::checkpoint::{Checkpoint, Position, fits, restore, snapshot};
 use crate::error::{NnError, Result};
-use crate::event::{Consumer, EarlyStopping, Event, Flow, LiveChart, ProgressBar, StopReason};
+use crate::event::{
+    Consumer, EarlyStopping, Event, Flow, LiveChart, ProgressBar, StopReason, no_validation, quoted,
+};
 use crate::history::{EpochRecord, History, StepRecord};
 use crate::loader::{Batch, DataLoader};
 use crate::loss::Loss;
@@ -47,7 +50,11 @@ pub struct Trainer<M> {
     seed: u64,
     validation: Option<DataLoader>,
     checkpoints: Option<PathBuf>,
-    watched: (String, bool),
+    /// Only where it was chosen: without a choice and without validation the training loss counts.
+    watched: Option<(String, bool)>,
+    patience: Option<usize>,
+    min_delta: f64,
+    early: Option<EarlyStopping>,
     consumers: Vec<Box<dyn Consumer>>,
     position: Position,
     average: HashMap<String, Tensor>,
@@ -71,7 +78,10 @@ impl<M: Trainable> Trainer<M> {
             seed: 0,
             validation: None,
             checkpoints: None,
-            watched: ("valid_loss".to_owned(), false),
+            watched: None,
+            patience: None,
+            min_delta: 0.0,
+            early: None,
             consumers: vec![Box::new(ProgressBar::default()), Box::new(LiveChart::default())],
             position: Position::default(),
             average: HashMap::new(),
@@ -97,7 +107,7 @@ impl<M: Trainable> Trainer<M> {
     /// Adds up the gradients of this many batches for one step.
     #[must_use]
     pub fn with_accumulation(mut self, batches: usize) -> Self {
-        self.accumulate = batches.max(1);
+        self.accumulate = batches;
         self
     }
 
@@ -150,14 +160,24 @@ impl<M: Trainable> Trainer<M> {
     /// better.
     #[must_use]
     pub fn with_watched(mut self, metric: impl Into<String>, maximize: bool) -> Self {
-        self.watched = (metric.into(), maximize);
+        self.watched = Some((metric.into(), maximize));
         self
     }
 
-    /// Ends the run when `valid_loss` has not fallen for `patience` epochs.
+    /// Ends the run when the watched metric, `valid_loss` unless set, has not improved for `patience`
+    /// epochs in a row; the model then has the best parameters. Needs
+    /// [`with_validation`](Self::with_validation), unless `train_loss` is watched.
     #[must_use]
-    pub fn with_early_stopping(self, patience: usize) -> Self {
-        self.with_consumer(EarlyStopping::new(patience))
+    pub fn with_early_stopping(mut self, patience: usize) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Counts as an improvement for early stopping only what is better by more than this; 0 unless set.
+    #[must_use]
+    pub fn with_min_delta(mut self, min_delta: f64) -> Self {
+        self.min_delta = min_delta;
+        self
     }
 
     /// Adds a listener.
@@ -167,10 +187,10 @@ impl<M: Trainable> Trainer<M> {
         self
     }
 
-    /// Takes out all listeners so far, the progress bar and the chart included.
+    /// Takes out the progress bar and the chart; early stopping and other listeners stay.
     #[must_use]
     pub fn quiet(mut self) -> Self {
-        self.consumers.clear();
+        self.consumers.retain(|consumer| !consumer.is_display());
         self
     }
 
@@ -197,6 +217,17 @@ impl<M: Trainable> Trainer<M> {
     pub fn resume(&mut self, folder: impl Into<PathBuf>) -> Result<()> {
         let folder = folder.into();
         let checkpoint = Checkpoint::load(&folder)?;
+        fits(&self.state(), &checkpoint.parameters, &folder)?;
+        let (theirs, ours) = (checkpoint.position.optimizer.as_deref(), self.optimizer.name());
+        if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {
+            return Err(NnError::Checkpoint {
+                path: folder,
+                reason: format!(
+                    "it was written by a run with {theirs}, and this trainer has {ours}; make the \
+                     trainer with {theirs}, or load only the weights with `load_tensors` and `assign`"
+                ),
+            });
+        }
         restore(&self.state(), &checkpoint.parameters, &folder)?;
         self.optimizer.load_state(&checkpoint.optimizer)?;
         // What an early stop goes back to.
@@ -217,7 +248,10 @@ impl<M: Trainable> Trainer<M> {
     /// When the folder cannot be written; an older checkpoint there stays.
     pub fn save(&self, folder: impl Into<PathBuf>) -> Result<()> {
         Checkpoint {
-            position: self.position.clone(),
+            position: Position {
+                optimizer: Some(self.optimizer.name().to_owned()),
+                ..self.position.clone()
+            },
             parameters: snapshot(&self.state())?,
             optimizer: self.optimizer.state()?,
             average: self.average.clone(),
@@ -265,7 +299,56 @@ impl<M: Trainable> Trainer<M> {
         params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// The metric that decides what the best parameters are, and whether more is better.
+    fn watch(&self) -> (&str, bool) {
+        let chosen = self.watched.as_ref().map(|(metric, maximize)| (metric.as_str(), *maximize));
+        chosen.unwrap_or(("valid_loss", false))
+    }
+
+    /// Refuses settings that cannot be meant before anything is trained.
+    fn check_settings(&self, loader: &DataLoader) -> Result<()> {
+        check::at_least_one("the number of epochs", self.epochs)?;
+        check::at_least_one("the number of accumulated batches", self.accumulate)?;
+        loader.check()?;
+        self.validation.as_ref().map_or(Ok(()), DataLoader::check)?;
+        self.optimizer.check()?;
+        self.clip_norm.map_or(Ok(()), |norm| check::positive("the clip norm", norm))?;
+        self.average_decay
+            .map_or(Ok(()), |decay| check::share("the decay of the average", decay))?;
+        check::not_negative("the least change of early stopping", self.min_delta)
+    }
+
+    /// Whether the metric watched is one that this run will have, which would otherwise show only as
+    /// a run that never stops and keeps any parameters as the best.
+    fn check_watch(&self) -> Result<()> {
+        if self.watched.is_none() && self.patience.is_none() {
+            return Ok(());
+        }
+        let mut known = vec!["train_loss".to_owned()];
+        if self.validation.is_some() {
+            known.push("valid_loss".to_owned());
+            known.extend(self.loss.metric_name().map(|name| format!("valid_{name}")));
+        }
+        let (metric, _) = self.watch();
+        if known.iter().any(|name| name == metric) {
+            return Ok(());
+        }
+        let names = || known.iter().map(String::as_str);
+        Err(NnError::Watched {
+            metric: metric.to_owned(),
+            known: quoted(names()),
+            hint: no_validation(names()),
+        })
+    }
+
     fn fit_told(&mut self, loader: &DataLoader) -> Result<History> {
+        self.check_settings(loader)?;
+        self.check_watch()?;
+        let (metric, maximize) = self.watch();
+        self.early = self.patience.map(|patience| {
+            let early = EarlyStopping::new(patience).with_metric(metric, maximize);
+            early.with_min_delta(self.min_delta)
+        });
         if loader.batches() == 0 {
             return Err(NnError::NoData);
         }
@@ -484,8 +567,9 @@ impl<M: Trainable> Trainer<M> {
         let train_loss = metrics[0].1;
         self.schedule
             .observe(&mut self.position.schedule, value_of("valid_loss").unwrap_or(train_loss));
-        let sign = if self.watched.1 { -1.0 } else { 1.0 };
-        let watched = value_of(&self.watched.0).unwrap_or(train_loss) * sign;
+        let (metric, maximize) = self.watch();
+        let sign = if maximize { -1.0 } else { 1.0 };
+        let watched = value_of(metric).unwrap_or(train_loss) * sign;
         let improved = self.position.best.is_none_or(|best| watched < best);
         let epoch = self.position.epoch;
         self.position.history.push_epoch(EpochRecord {
@@ -542,7 +626,10 @@ impl<M: Trainable> Trainer<M> {
     fn emit(&mut self, event: &Event) -> Result<Flow> {
         self.observed.event(event);
         let mut flow = Flow::Continue;
-        for consumer in &mut self.consumers {
+        let early = self.early.iter_mut().map(|early| early as &mut dyn Consumer);
+        // The borrow of a boxed listener as that of one that lies in a field.
+        let others = self.consumers.iter_mut().map(|consumer| &mut **consumer as &mut dyn Consumer);
+        for consumer in early.chain(others) {
             if consumer.on_event(event, &self.position.history)? == Flow::Stop {
                 flow = Flow::Stop;
             }

@@ -310,3 +310,84 @@ fn accumulated_batches_step_as_one_large_batch() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn quiet_leaves_early_stopping_and_other_listeners() -> Result<()> {
+    let make = || -> Result<Trainer<Mlp>> {
+        let net = Mlp::new(1, &[4], 1, 1)?;
+        Ok(Trainer::new(net, Optimizer::sgd(0.0), Loss::Mse).with_epochs(9))
+    };
+    let mut run = make()?.with_consumer(StopAfter(1)).quiet();
+    assert_eq!(run.fit(&loader(false)?)?.epochs().len(), 1);
+    let mut run = make()?.with_early_stopping(2).with_validation(loader(false)?).quiet();
+    // A rate of zero: the loss never moves, so it is the best once and waits for two epochs.
+    assert_eq!(run.fit(&loader(false)?)?.epochs().len(), 3);
+    Ok(())
+}
+
+#[test]
+fn early_stopping_follows_the_watched_metric_and_its_least_change() -> Result<()> {
+    // Nothing is learned, so that the accuracy stays; only its direction and name could stop the run.
+    let make = |rate: f64| -> Result<Trainer<Cnn>> {
+        let net = Cnn::new(1, 4, &[4], 3, 1)?;
+        Ok(Trainer::new(net, Optimizer::adam(rate), Loss::CrossEntropy)
+            .with_epochs(6)
+            .with_validation(pictures()?)
+            .quiet())
+    };
+    let mut run = make(0.0)?.with_early_stopping(1).with_watched("valid_accuracy", true);
+    assert!(run.fit(&pictures()?)?.epochs().len() < 6, "it never stopped");
+    let mut run =
+        make(0.01)?.with_early_stopping(1).with_watched("train_loss", false).with_min_delta(1e9);
+    assert_eq!(run.fit(&pictures()?)?.epochs().len(), 2);
+    Ok(())
+}
+
+#[test]
+fn a_metric_that_cannot_be_watched_is_refused_before_training() -> Result<()> {
+    let make = || -> Result<Trainer<Mlp>> {
+        let net = Mlp::new(1, &[4], 1, 1)?;
+        Ok(Trainer::new(net, Optimizer::sgd(0.1), Loss::Mse).with_epochs(2).quiet())
+    };
+    let refused = |mut run: Trainer<Mlp>| -> Result<String> {
+        let error = run.fit(&loader(false)?).expect_err("refused").to_string();
+        assert!(run.history().is_empty(), "it trained: {error}");
+        Ok(error)
+    };
+    let error = refused(make()?.with_early_stopping(2))?;
+    assert!(error.contains("with_validation"), "{error}");
+    let error =
+        refused(make()?.with_watched("valid_acuracy", true).with_validation(loader(false)?))?;
+    assert!(error.contains("valid_acuracy") && error.contains("\"valid_mae\""), "{error}");
+    make()?.with_early_stopping(2).with_watched("train_loss", false).fit(&loader(false)?)?;
+    // A listener of one's own with the same mistake ends the run rather than never.
+    let mut run = make()?.with_consumer(oxilab_nn::EarlyStopping::new(1));
+    let error = run.fit(&loader(false)?).expect_err("refused").to_string();
+    assert!(error.contains("valid_loss"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_of_another_optimizer_is_refused_by_both_names() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let last = folder.path().join("last");
+    trainer(1)?.save(&last)?;
+    let net = Mlp::new(1, &[16, 16], 1, 1)?;
+    let mut other = Trainer::new(net, Optimizer::sgd(0.1), Loss::Mse).quiet();
+    let error = other.resume(&last).expect_err("refused").to_string();
+    assert!(error.contains("AdamW") && error.contains("SGD"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_net_of_a_closure_has_a_type_with_a_name() -> Result<()> {
+    use candle_nn::Module as _;
+    let vars = candle_nn::VarMap::new();
+    let builder = candle_nn::VarBuilder::from_varmap(&vars, candle_core::DType::F32, &Device::Cpu);
+    let layers = candle_nn::seq().add(candle_nn::linear(1, 1, builder)?);
+    let net = oxilab_nn::Net::new(&vars, move |x, _| layers.forward(x));
+    let mut run: Trainer<oxilab_nn::Net> =
+        Trainer::new(net, Optimizer::sgd(0.1), Loss::Mse).with_epochs(1).quiet();
+    run.fit(&loader(false)?)?;
+    Ok(())
+}

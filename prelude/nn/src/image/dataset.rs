@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::pixels::Pixels;
 use super::transform::Transform;
+use crate::check;
 use crate::error::{NnError, Result};
 use crate::loader::{Batch, Dataset, frame_to_tensor};
 
@@ -104,6 +105,7 @@ impl ImageDataset {
                 expected: "it must be height · width",
             });
         }
+        check::positive("the largest pixel value", max)?;
         let rows = frame_to_tensor(df, pixels)?.to_vec2::<f32>()?;
         let scaled = |row: Vec<f32>| row.into_iter().map(|value| value / max as f32).collect();
         let pictures = rows
@@ -177,11 +179,12 @@ impl ImageDataset {
     /// A picture as the net sees it in an epoch, or as in evaluation for `None`.
     ///
     /// # Errors
-    /// When its file cannot be read.
+    /// When there is no such row or its file cannot be read.
     pub fn picture(&self, row: usize, epoch: Option<usize>) -> Result<Pixels> {
+        let missing = || NnError::Row { row, rows: self.labels.len() };
         let mut picture = match &self.source {
-            Source::Files(files) => Pixels::open(&files[row])?,
-            Source::Held(pictures) => pictures[row].clone(),
+            Source::Files(files) => Pixels::open(files.get(row).ok_or_else(missing)?)?,
+            Source::Held(pictures) => pictures.get(row).ok_or_else(missing)?.clone(),
         };
         let place = (epoch.unwrap_or(0) as u64) << 32 | row as u64;
         let seed = self.seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
@@ -298,6 +301,8 @@ mod tests {
         let pictures = ImageDataset::from_folder(folder.path())?;
         assert_eq!(pictures.classes(), ["dark", "light"]);
         assert_eq!(pictures.labels(), [0, 0, 0, 1, 1, 1]);
+        let error = pictures.picture(99_999, None).expect_err("no such row").to_string();
+        assert!(error.contains("99999") && error.contains('6'), "{error}");
         let error = pictures.batch(&[0, 1]).expect_err("two sizes").to_string();
         assert!(error.contains("CenterCrop") && error.contains("1.png"), "{error}");
         let pictures = pictures.with_transforms([Transform::CenterCrop(6)]);

@@ -375,6 +375,12 @@ impl Conv2d {
         padding: usize,
         rng: &mut impl Rng,
     ) -> Result<Self> {
+        if [channels, outputs, kernel, stride].contains(&0) {
+            candle_core::bail!(
+                "a convolution needs channels, outputs, kernel and stride of at least 1, but was \
+                 given {channels}, {outputs}, {kernel} and {stride}"
+            );
+        }
         let std = (2.0 / (outputs * kernel * kernel).max(1) as f64).sqrt();
         let shape = [outputs, channels, kernel, kernel];
         let weight = Var::from_tensor(&init::normal(&shape, std, rng, &Device::Cpu)?)?;

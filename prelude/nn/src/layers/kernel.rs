@@ -6,7 +6,11 @@ use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
 pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let values = storage.as_slice::<f32>()?;
     match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&values[start..end]),
+        // A tensor without values keeps a storage of another length.
+        Some((start, end)) => values.get(start..end).ok_or_else(|| {
+            let (shape, held) = (layout.shape(), values.len());
+            Error::Msg(format!("a tensor {shape:?} has {held} values: is one of its widths 0?"))
+        }),
         None => Err(Error::RequiresContiguous { op: "fused operation" }.bt()),
     }
 }

@@ -199,6 +199,11 @@ impl Linear {
     /// When the weights cannot be allocated.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 inputs")]
     pub fn new(inputs: usize, outputs: usize, rng: &mut impl Rng) -> Result<Self> {
+        if inputs == 0 || outputs == 0 {
+            candle_core::bail!(
+                "a linear layer needs inputs and outputs, but was given {inputs} and {outputs}"
+            );
+        }
         let device = candle_core::Device::Cpu;
         let bound = (inputs.max(1) as f64).sqrt().recip();
         let weight = Var::from_tensor(&init::linear((outputs, inputs), rng, &device)?)?;

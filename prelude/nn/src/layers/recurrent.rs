@@ -38,6 +38,11 @@ impl Recurrent {
         rng: &mut impl Rng,
         device: &Device,
     ) -> Result<Self> {
+        if inputs == 0 || hidden == 0 {
+            candle_core::bail!(
+                "a recurrent layer needs inputs and hidden values, but was given {inputs} and {hidden}"
+            );
+        }
         let gates = hidden * if cell == Cell::Lstm { 4 } else { 3 };
         let bound = (hidden.max(1) as f64).sqrt().recip();
         let mut var =

@@ -1,8 +1,12 @@
 //! A plain convolutional net for small pictures.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result as TensorResult, Tensor, Var};
+use oxilab_display::{MimeBundle, Render};
 use rand::{SeedableRng as _, rngs::StdRng};
 
+use super::summary::summary;
+use crate::check;
+use crate::error::Result;
 use crate::layers::{BatchNorm, Conv2d, Linear, dropout, global_mean, max_pool2d};
 use crate::model::{Mode, Trainable};
 
@@ -22,7 +26,7 @@ impl Cnn {
     /// halved if it has four pixels a side or more.
     ///
     /// # Errors
-    /// When the weights cannot be allocated.
+    /// When a width is 0 or the weights cannot be allocated.
     pub fn new(
         channels: usize,
         side: usize,
@@ -30,6 +34,10 @@ impl Cnn {
         classes: usize,
         seed: u64,
     ) -> Result<Self> {
+        check::at_least_one("the number of channels", channels)?;
+        check::at_least_one("the side of the pictures", side)?;
+        widths.iter().try_for_each(|width| check::at_least_one("the width of a stage", *width))?;
+        check::at_least_one("the number of classes", classes)?;
         let mut rng = StdRng::seed_from_u64(seed);
         let (mut blocks, mut pools) = (Vec::new(), Vec::new());
         let (mut inputs, mut side) = (channels, side);
@@ -56,8 +64,31 @@ impl Cnn {
     }
 }
 
+impl Render for Cnn {
+    fn render(&self) -> MimeBundle {
+        let mut layers = Vec::new();
+        for (number, (conv, pool)) in self.blocks.iter().zip(&self.pools).enumerate() {
+            let block = format!("blocks.{number}.");
+            let convolution = conv.0.vars("").swap_remove(0).1;
+            let dims = convolution.dims();
+            let shape = format!("{} → {}, {} × {}", dims[1], dims[0], dims[2], dims[3]);
+            layers.push(("convolution, batch norm, ReLU", shape, block));
+            if *pool {
+                layers.push(("maximum pool", "2 × 2".to_owned(), String::new()));
+            }
+        }
+        layers.push(("mean of each channel", String::new(), String::new()));
+        if self.dropout > 0.0 {
+            layers.push(("dropout", self.dropout.to_string(), String::new()));
+        }
+        let dims = self.head.weight().dims();
+        layers.push(("linear", format!("{} → {}", dims[1], dims[0]), "head".to_owned()));
+        summary("Cnn", self, &layers)
+    }
+}
+
 impl Trainable for Cnn {
-    fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn forward(&self, input: &Tensor, mode: Mode) -> TensorResult<Tensor> {
         let mut x = input.clone();
         for ((conv, norm), pool) in self.blocks.iter().zip(&self.pools) {
             x = norm.forward_relu(&conv.forward(&x)?, mode)?;

@@ -1,8 +1,12 @@
 //! A stack of linear layers with ReLU and dropout between them.
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Result as TensorResult, Tensor, Var};
+use oxilab_display::{MimeBundle, Render};
 use rand::{SeedableRng as _, rngs::StdRng};
 
+use super::summary::summary;
+use crate::check;
+use crate::error::Result;
 use crate::layers::{Linear, dropout};
 use crate::model::{Mode, Trainable};
 
@@ -18,12 +22,15 @@ impl Mlp {
     /// initial weights from a seed.
     ///
     /// # Errors
-    /// When the weights cannot be allocated.
+    /// When a width is 0 or the weights cannot be allocated.
     pub fn new(inputs: usize, hidden: &[usize], outputs: usize, seed: u64) -> Result<Self> {
+        check::at_least_one("the number of inputs", inputs)?;
+        hidden.iter().try_for_each(|width| check::at_least_one("a hidden width", *width))?;
+        check::at_least_one("the number of outputs", outputs)?;
         let mut rng = StdRng::seed_from_u64(seed);
         let widths: Vec<usize> = [&[inputs], hidden, &[outputs]].concat();
         let layers = widths.windows(2).map(|pair| Linear::new(pair[0], pair[1], &mut rng));
-        Ok(Self { layers: layers.collect::<Result<_>>()?, dropout: 0.0 })
+        Ok(Self { layers: layers.collect::<TensorResult<_>>()?, dropout: 0.0 })
     }
 
     /// Drops hidden values with this probability while training.
@@ -40,8 +47,26 @@ impl Mlp {
     }
 }
 
+impl Render for Mlp {
+    fn render(&self) -> MimeBundle {
+        let mut layers = Vec::new();
+        for (number, layer) in self.layers.iter().enumerate() {
+            let dims = layer.weight().dims();
+            let shape = format!("{} → {}", dims[1], dims[0]);
+            layers.push(("linear", shape, format!("layers.{number}.")));
+            if number + 1 < self.layers.len() {
+                let dropout = self.dropout > 0.0;
+                let after =
+                    if dropout { format!("dropout {}", self.dropout) } else { String::new() };
+                layers.push(("ReLU", after, String::new()));
+            }
+        }
+        summary("Mlp", self, &layers)
+    }
+}
+
 impl Trainable for Mlp {
-    fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn forward(&self, input: &Tensor, mode: Mode) -> TensorResult<Tensor> {
         let mut x = input.flatten_from(1)?;
         if !x.dtype().is_float() {
             x = x.to_dtype(DType::F32)?;

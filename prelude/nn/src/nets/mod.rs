@@ -5,6 +5,7 @@ mod cnn;
 mod mlp;
 mod resnet;
 mod sequence;
+mod summary;
 mod tabular;
 
 pub use cnn::Cnn;

@@ -9,6 +9,7 @@ use polars::prelude::{Column, DataFrame, DataType, NamedFrom as _, Series};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 
+use crate::check;
 use crate::error::{NnError, Result};
 use crate::history::History;
 use crate::layers::{Cell, Linear, Recurrent, dropout};
@@ -32,7 +33,7 @@ impl RecurrentNet {
         let mut rng = StdRng::seed_from_u64(settings.seed);
         let cell = if settings.gru { Cell::Gru } else { Cell::Lstm };
         let mut layers = Vec::new();
-        for number in 0..settings.layers.max(1) {
+        for number in 0..settings.layers {
             let inputs = if number == 0 { channels } else { settings.hidden };
             layers.push(Recurrent::new(cell, inputs, settings.hidden, &mut rng, &Device::Cpu)?);
         }
@@ -94,6 +95,13 @@ impl Settings {
         }
     }
 
+    /// Refuses what no net can be built with; the trainer looks at the rest.
+    fn check(&self) -> Result<()> {
+        check::at_least_one("the number of hidden values", self.hidden)?;
+        check::at_least_one("the number of recurrent layers", self.layers)?;
+        check::share("the dropout", self.dropout)
+    }
+
     fn train(
         &self,
         net: RecurrentNet,
@@ -121,7 +129,7 @@ macro_rules! settings {
             /// Sets the values of the state; 32 unless set.
             #[must_use]
             pub fn with_hidden(mut self, hidden: usize) -> Self {
-                self.settings.hidden = hidden.max(1);
+                self.settings.hidden = hidden;
                 self
             }
 
@@ -289,6 +297,7 @@ impl SequenceClassifier {
     /// When a column holds neither numbers nor lists of numbers, values are missing, or the loss is not
     /// finite.
     pub fn fit(mut self, df: &DataFrame, target: &str) -> Result<Self> {
+        self.settings.check()?;
         let labels = texts(df, target)?;
         let mut classes = labels.clone();
         classes.sort_unstable();
@@ -387,19 +396,19 @@ impl Forecaster {
     /// On long short-term memory over so many rows.
     #[must_use]
     pub fn lstm(window: usize) -> Self {
-        Self { window: window.max(1), ..Self::with_settings(Settings::new(false)) }
+        Self { window, ..Self::with_settings(Settings::new(false)) }
     }
 
     /// On gated recurrent units over so many rows.
     #[must_use]
     pub fn gru(window: usize) -> Self {
-        Self { window: window.max(1), ..Self::with_settings(Settings::new(true)) }
+        Self { window, ..Self::with_settings(Settings::new(true)) }
     }
 
     /// Sets how many rows ahead are predicted; 1 unless set.
     #[must_use]
     pub fn with_horizon(mut self, rows: usize) -> Self {
-        self.horizon = rows.max(1);
+        self.horizon = rows;
         self
     }
 
@@ -418,6 +427,9 @@ impl Forecaster {
     /// When a column holds no numbers, has missing values, or there are fewer than
     /// `window + horizon` rows.
     pub fn fit(mut self, df: &DataFrame, target: &str) -> Result<Self> {
+        self.settings.check()?;
+        check::at_least_one("the window", self.window)?;
+        check::at_least_one("the horizon", self.horizon)?;
         let mut columns = vec![target.to_owned()];
         let names = df.get_column_names().into_iter().map(|name| name.to_string());
         columns.extend(names.filter(|name| name != target));

@@ -9,6 +9,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use serde::Serialize;
 
 use super::mlp::Mlp;
+use crate::check;
 use crate::error::Result;
 use crate::init;
 use crate::loader::{DataLoader, TensorDataset};
@@ -57,12 +58,13 @@ struct TabularNet {
 }
 
 impl TabularNet {
-    fn new(settings: &Settings, problem: &NetProblem, outputs: usize) -> TensorResult<Self> {
+    fn new(settings: &Settings, problem: &NetProblem, outputs: usize) -> Result<Self> {
         let mut rng = StdRng::seed_from_u64(settings.seed ^ 0x00e3_bedd);
         let mut width = problem.numbers_width;
         let mut embeddings = Vec::new();
         for count in &problem.categories {
-            let dim = settings.embedding.unwrap_or_else(|| default_width(*count)).max(1);
+            let dim = settings.embedding.unwrap_or_else(|| default_width(*count));
+            check::at_least_one("the width of a category's vector", dim)?;
             let values = init::normal(&[*count, dim], 0.1, &mut rng, &Device::Cpu)?;
             embeddings.push(Var::from_tensor(&values)?);
             width += dim;
@@ -112,6 +114,7 @@ impl Trainable for TabularNet {
 
 /// Trains a net on a prepared frame.
 fn train(settings: &Settings, problem: &NetProblem) -> Result<NetWeights> {
+    check::share("the dropout", settings.dropout)?;
     let device = &Device::Cpu;
     let numbers = (problem.rows, problem.numbers_width);
     let mut parts = vec![Tensor::from_slice(&problem.numbers, numbers, device)?];
