@@ -335,6 +335,16 @@ macro_rules! plain {
                 MimeBundle::text(format!("{self:?}"))
             }
         }
+
+        // Not for every `T: Shown`: what has a rich display already has it inside a `Result`.
+        impl<E: std::fmt::Debug> Shown<IsPlain> for Result<$plain, E> {
+            fn bundle(self) -> MimeBundle {
+                match self {
+                    Ok(value) => value.bundle(),
+                    Err(error) => MimeBundle::text(format!("Err({error:?})")),
+                }
+            }
+        }
     )*};
 }
 
@@ -346,6 +356,12 @@ plain!(
 impl Shown<IsPlain> for () {
     fn bundle(self) -> MimeBundle {
         MimeBundle::text("")
+    }
+}
+
+impl<E: std::fmt::Debug> Shown<IsPlain> for Result<(), E> {
+    fn bundle(self) -> MimeBundle {
+        MimeBundle::text(self.map_or_else(|error| format!("Err({error:?})"), |()| String::new()))
     }
 }
 
@@ -389,6 +405,16 @@ mod tests {
         assert_eq!(Shown::bundle(3.5).plain(), "3.5");
         assert_eq!(Shown::bundle("text").plain(), "\"text\"");
         assert_eq!(Shown::bundle(()).plain(), "");
+        assert_eq!(Shown::bundle("7".parse::<i64>()).plain(), "7");
+        assert_eq!(
+            Shown::bundle("x".parse::<i64>()).plain(),
+            "Err(ParseIntError { kind: InvalidDigit })"
+        );
+        assert_eq!(Shown::bundle(Ok::<(), String>(())).plain(), "");
+        let rich = Ok::<_, String>(oxilab_display::html("<b>x</b>"));
+        assert!(Shown::bundle(rich).data.contains_key("text/html"));
+        // As a closure's result, where nothing else says which way it is shown.
+        interact(("q", 0..=5), |q: i64| -> Result<i64, Box<dyn std::error::Error>> { Ok(q) });
         let html = oxilab_display::html("<b>x</b>");
         assert!(Shown::bundle(html).data.contains_key("text/html"));
     }

@@ -194,6 +194,9 @@ impl Model {
             let mut state = lock(&self.inner.state);
             values
                 .into_iter()
+                .filter_map(|(key, value)| Some((key, fitting(&state, key, &value)?)))
+                .collect::<Vec<_>>()
+                .into_iter()
                 .filter(|(key, value)| {
                     state.insert((*key).to_owned(), value.clone()).as_ref() != Some(value)
                 })
@@ -268,17 +271,28 @@ impl Model {
         match message.data.get("method").and_then(Value::as_str) {
             Some("update") => {
                 let Some(Value::Object(state)) = message.data.get("state") else { return };
-                let changed: Vec<(&String, &Value)> = {
+                let (mut changed, mut corrected) = (Vec::new(), Map::new());
+                {
                     let mut own = lock(&self.inner.state);
-                    let set = |(key, value): &(&String, &Value)| {
-                        own.insert((*key).clone(), (*value).clone()).as_ref() != Some(*value)
-                    };
                     // Models are named by us alone.
                     let parts = lock(&self.inner.parts);
-                    state.iter().filter(|(key, _)| !parts.contains_key(*key)).filter(set).collect()
-                };
+                    for (key, sent) in state.iter().filter(|(key, _)| !parts.contains_key(*key)) {
+                        let now = own.get(key).cloned().unwrap_or_default();
+                        let value = fitting(&own, key, sent).unwrap_or(now);
+                        if value != *sent {
+                            corrected.insert(key.clone(), value.clone());
+                        }
+                        if own.insert(key.clone(), value.clone()).as_ref() != Some(&value) {
+                            changed.push((key, value));
+                        }
+                    }
+                }
+                if !corrected.is_empty() {
+                    // The view shows what it sent, and that is not the value.
+                    self.send(&corrected);
+                }
                 for (key, value) in changed {
-                    self.changed(key, value);
+                    self.changed(key, &value);
                 }
             }
             Some("request_state") => self.send(&self.full_state()),
@@ -335,6 +349,21 @@ fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a widget takes of a new value: a number stays between `min` and `max`, as in ipywidgets; what is
+/// no number, where one was, is not taken.
+fn fitting(state: &Map<String, Value>, key: &str, value: &Value) -> Option<Value> {
+    if key != "value" || !state.get("value").is_some_and(Value::is_number) {
+        return Some(value.clone());
+    }
+    let number = value.as_f64()?;
+    let end = |key: &str| Some((state.get(key)?, state.get(key)?.as_f64()?));
+    match (end("min"), end("max")) {
+        (Some((min, least)), _) if number < least => Some(min.clone()),
+        (_, Some((max, most))) if number > most => Some(max.clone()),
+        _ => Some(value.clone()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
@@ -374,6 +403,24 @@ mod tests {
         model.set("value", 7);
         assert_eq!(sum.load(Ordering::Relaxed), 12);
         assert!(model.full_state()["layout"].as_str().is_some_and(|name| name != "x"));
+    }
+
+    #[test]
+    fn a_slider_keeps_to_its_range_and_to_numbers() {
+        let slider = crate::IntSlider::new(0..=9).with_value(20);
+        assert_eq!(slider.value(), 9);
+        slider.set_value(-3);
+        assert_eq!(slider.value(), 0);
+        let sent = |value| message(json!({"method": "update", "state": {"value": value}}));
+        slider.model().received(&sent(json!(4)));
+        slider.model().received(&sent(json!("seven")));
+        slider.model().received(&sent(json!(null)));
+        assert_eq!(slider.value(), 4);
+        slider.model().received(&sent(json!(99)));
+        assert_eq!(slider.value(), 9);
+        let text = crate::Text::new("a");
+        text.model().received(&sent(json!("b")));
+        assert_eq!(text.value(), "b");
     }
 
     #[test]
