@@ -64,3 +64,17 @@ fn slow_clients_and_idle_connections_do_not_keep_others_out() {
     assert!(begun.elapsed() < Duration::from_secs(8));
     drop(idle);
 }
+
+#[test]
+fn a_language_model_that_is_asked_with_rows_says_its_route() {
+    let mut setting = Setting::new();
+    let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/../llm/tests/goldens/tiny/llama");
+    let url = setting.start(setting.server_of("lm", tiny));
+    for path in ["/predict", "/predict/lm", "/invocations"] {
+        let (status, _, text) = raw(&url, &format!("POST {path} HTTP/1.1"), b"{}");
+        assert_eq!(status, 404, "{path}");
+        assert!(text.contains("`lm` is a language model: use /v1/chat/completions"), "{text}");
+    }
+    let (_, _, text) = raw(&url, "POST /predict/other HTTP/1.1", b"{}");
+    assert!(text.contains("there is no such model"), "{text}");
+}
