@@ -1,6 +1,6 @@
 //! The project that cargo compiles for a session: its `Cargo.toml` and an empty crate.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use crate::install::{Package, Prelude};
 pub(super) const NAME: &str = "oxilab-session";
 /// Names of crates that stand in the manifest only to fix version and features.
 pub(super) const PIN: &str = "oxilab-pin-";
+
+/// Packages, by name and version, that stand in the manifest under a name of the user's.
+pub(super) type Direct = BTreeMap<(String, String), String>;
 
 /// A project in a folder of its own.
 pub(super) struct Project {
@@ -49,47 +52,63 @@ impl Project {
         &self,
         dependencies: &[Dependency],
         pins: &BTreeSet<Package>,
+        direct: &Direct,
     ) -> Result<(), DepError> {
         let path = self.manifest();
-        let text = compose(dependencies, pins, &self.profiles);
+        let text = compose(dependencies, pins, direct, &self.profiles);
         fs::write(&path, text).map_err(DepError::file("cannot write", path))
     }
 }
 
-fn compose(dependencies: &[Dependency], pins: &BTreeSet<Package>, profiles: &str) -> String {
+fn compose(
+    dependencies: &[Dependency],
+    pins: &BTreeSet<Package>,
+    direct: &Direct,
+    profiles: &str,
+) -> String {
     let mut text = format!(
         "[package]\nname = \"{NAME}\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
          [workspace]\n\n{profiles}\n[dependencies]\n"
     );
+    // Cargo wants one name for a package, whether it is there for the crate or for its build script,
+    // and whether the user names it or not.
+    let named = |pin: &Package| direct.get(&(pin.name.clone(), pin.version.clone()));
     for dependency in dependencies {
+        let pin = pins
+            .iter()
+            .find(|pin| !pin.for_host && named(pin).is_some_and(|name| name == dependency.name()));
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{dependency}");
+        let _ = match pin {
+            Some(pin) => writeln!(text, "{}", dependency.pinned(&pin.version, &pin.features)),
+            None => writeln!(text, "{dependency}"),
+        };
     }
-    // Cargo wants one name for a package, whether it is there for the crate or for its build script.
     let packages: BTreeSet<(&str, &str)> =
         pins.iter().map(|pin| (pin.name.as_str(), pin.version.as_str())).collect();
-    for (index, package) in packages.iter().enumerate() {
-        for pin in pins.iter().filter(|pin| !pin.for_host && of(pin, *package)) {
-            let _ = writeln!(text, "{}", pinned(index, pin));
+    let lines = |for_host: bool| {
+        let mut lines = String::new();
+        for (index, package) in packages.iter().enumerate() {
+            for pin in pins.iter().filter(|pin| pin.for_host == for_host && of(pin, *package)) {
+                match named(pin) {
+                    None => lines += &pinned(&format!("{PIN}{index}"), pin),
+                    Some(name) if for_host => lines += &pinned(name, pin),
+                    Some(_) => {}
+                }
+            }
         }
-    }
-    text += "\n[build-dependencies]\n";
-    for (index, package) in packages.iter().enumerate() {
-        for pin in pins.iter().filter(|pin| pin.for_host && of(pin, *package)) {
-            let _ = writeln!(text, "{}", pinned(index, pin));
-        }
-    }
-    text
+        lines
+    };
+    text + &lines(false) + "\n[build-dependencies]\n" + &lines(true)
 }
 
 fn of(pin: &Package, package: (&str, &str)) -> bool {
     (pin.name.as_str(), pin.version.as_str()) == package
 }
 
-fn pinned(index: usize, pin: &Package) -> String {
+fn pinned(name: &str, pin: &Package) -> String {
     let features: Vec<String> = pin.features.iter().map(|feature| format!("{feature:?}")).collect();
     format!(
-        "{PIN}{index} = {{ package = \"{}\", version = \"={}\", default-features = false, features = [{}] }}",
+        "{name} = {{ package = \"{}\", version = \"={}\", default-features = false, features = [{}] }}\n",
         pin.name,
         pin.version,
         features.join(", ")
@@ -158,7 +177,7 @@ mod tests {
         };
         let pins = [pin("cc", true), pin("serde", true), pin("serde", false)].into();
         let root = "[workspace]\nx = 1\n[profile.release]\ndebug = false\n[profile.release.package.a]\nopt-level = 1\n[lints]\n";
-        let text = compose(&dependencies, &pins, &profiles(root));
+        let text = compose(&dependencies, &pins, &Direct::new(), &profiles(root));
         let (normal, build) = text.split_once("[build-dependencies]").expect("both");
         assert!(normal.contains("heck = \"0.5\"\nmine = { path = \"/m\" }\n"), "{text}");
         let pinned = "{ package = \"serde\", version = \"=1.2.3\", default-features = false, features = [\"std\"] }";
@@ -177,6 +196,33 @@ mod tests {
         );
         assert!(!text.contains("[lints]") && !text.contains("x = 1"), "{text}");
         assert!(is_pin("oxilab_pin_3") && !is_pin("heck"));
+    }
+
+    #[test]
+    fn what_the_user_names_is_pinned_under_that_name() {
+        let line =
+            "json = { package = \"serde_json\", version = \"1\", features = [\"raw_value\"] }";
+        let dependencies =
+            Dependency::parse(&format!("serde = \"1\"\n{line}"), Path::new("/")).expect("read");
+        let pin = |name: &str, for_host| Package {
+            name: name.to_owned(),
+            version: "1.2.3".to_owned(),
+            features: vec!["std".to_owned()],
+            for_host,
+        };
+        let pins = [pin("serde", true), pin("serde", false), pin("serde_json", false)].into();
+        let named = |name: &str| (name.to_owned(), "1.2.3".to_owned());
+        let direct =
+            [(named("serde"), "serde".to_owned()), (named("serde_json"), "json".to_owned())];
+        let text = compose(&dependencies, &pins, &direct.into(), "");
+        let (normal, build) = text.split_once("[build-dependencies]").expect("both");
+        assert!(!text.contains(PIN), "{text}");
+        assert!(
+            normal.contains("serde = { version = \"=1.2.3\", features = [\"std\"] }"),
+            "{text}"
+        );
+        assert!(normal.contains("features = [\"raw_value\", \"std\"]"), "{text}");
+        assert!(build.contains("serde = { package = \"serde\""), "{text}");
     }
 
     #[test]

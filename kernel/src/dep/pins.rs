@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::DepError;
 use super::Dependency;
-use super::manifest::Project;
+use super::manifest::{Direct, Project};
 use super::run::{cargo, run};
 use crate::cargo::{Metadata, registry_package};
 use crate::install::{Package, Prelude};
@@ -41,19 +41,34 @@ pub(super) async fn resolve(
 ) -> Result<Resolved, DepError> {
     let packages = prelude.packages()?;
     let mut pins = BTreeSet::new();
-    project.write(dependencies, &pins)?;
+    project.write(dependencies, &pins, &Direct::new())?;
     let mut metadata = ask(project, prelude).await?;
+    let direct = direct(&metadata, dependencies);
     for _ in 0..ROUNDS {
         let wanted = shared(&packages, &metadata);
         if wanted == pins {
             break;
         }
         pins = wanted;
-        project.write(dependencies, &pins)?;
+        project.write(dependencies, &pins, &direct)?;
         metadata = ask(project, prelude).await?;
     }
     let apart = apart(&pins, &metadata);
     Ok(Resolved { metadata, apart })
+}
+
+/// The registry packages that the user names, and how.
+fn direct(metadata: &Metadata, dependencies: &[Dependency]) -> Direct {
+    let root =
+        metadata.resolve.nodes.iter().find(|n| Some(&n.id) == metadata.resolve.root.as_ref());
+    root.into_iter()
+        .flat_map(|root| &root.deps)
+        .filter_map(|found| {
+            let (name, version) = registry_package(&found.pkg)?;
+            let named = dependencies.iter().find(|named| named.crate_name() == found.name)?;
+            Some(((name.to_owned(), version.to_owned()), named.name().to_owned()))
+        })
+        .collect()
 }
 
 async fn ask(project: &Project, prelude: &Prelude) -> Result<Metadata, DepError> {

@@ -86,6 +86,29 @@ impl Dependency {
         })
     }
 
+    /// The same at exactly this version, with these features besides its own.
+    pub(super) fn pinned(&self, version: &str, features: &[String]) -> Self {
+        let exact = ("version".to_owned(), Value::Text(format!("={version}")));
+        let mut pairs = match &self.value {
+            Value::Table(pairs) => pairs.clone(),
+            _ => Vec::new(),
+        };
+        pairs.retain(|(key, _)| key != "version");
+        pairs.insert(0, exact);
+        let own = pairs.iter().position(|(key, _)| key == "features").map(|at| pairs.remove(at).1);
+        let mut all = match own {
+            Some(Value::List(own)) => own,
+            _ => Vec::new(),
+        };
+        for feature in features.iter().map(|feature| Value::Text(feature.clone())) {
+            if !all.contains(&feature) {
+                all.push(feature);
+            }
+        }
+        pairs.push(("features".to_owned(), Value::List(all)));
+        Self { name: self.name.clone(), value: Value::Table(pairs) }
+    }
+
     fn check(&self) -> Result<(), String> {
         let mut characters = self.name.chars();
         let starts_well = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
