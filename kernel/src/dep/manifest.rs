@@ -115,13 +115,15 @@ fn pinned(name: &str, pin: &Package) -> String {
     )
 }
 
-/// The `[profile.…]` tables of a manifest: crates are shared only if they are compiled alike.
+/// The `[profile.…]` tables of a manifest: crates are shared only if they are compiled alike. Those of
+/// the checkout's own programs are left out: none of them is in a session.
 fn profiles(manifest: &str) -> String {
     let mut inside = false;
     let mut text = String::new();
     for line in manifest.lines() {
         if line.starts_with('[') {
-            inside = line.starts_with("[profile.");
+            let own = [".package.oxilab", ".package.xtask"].iter().any(|own| line.contains(own));
+            inside = line.starts_with("[profile.") && !own;
         }
         if inside {
             text.push_str(line);

@@ -74,7 +74,12 @@ pub(super) async fn explain_syntax(
         search: Vec::new(),
     };
     match compiler.compile(&job).await {
-        Err(CompileError::Rejected { messages, .. }) => {
+        Err(CompileError::Rejected { mut messages, .. }) => {
+            let end = composed.text.rfind('\n').unwrap_or(composed.text.len());
+            let last = composed.text[..end].trim_end().len();
+            for message in &mut messages {
+                end_at_the_cells_end(message, last);
+            }
             let reports = diagnostics::render(&messages, &composed.map, &file_name("oxi_syntax"));
             let errors: Vec<Report> = reports.into_iter().filter(|report| report.error).collect();
             PrepareError::Code(errors)
@@ -88,5 +93,26 @@ pub(super) async fn explain_syntax(
             html: String::new(),
             place: Some((label, error.range.clone())),
         }]),
+    }
+}
+
+/// Errors at the bracket that stands behind the pasted cell are errors at the cell's end, whose last
+/// character is before `last`.
+fn end_at_the_cells_end(message: &mut Message, last: usize) {
+    let mut moved = false;
+    for span in message.spans.iter_mut().filter(|span| span.byte_start >= last) {
+        (span.byte_start, span.byte_end) = (last.saturating_sub(1), last);
+        moved |= span.is_primary;
+    }
+    if moved {
+        for text in std::iter::once(&mut message.message)
+            .chain(message.spans.iter_mut().filter_map(|span| span.label.as_mut()))
+        {
+            *text = text
+                .replace("found `}`", "found the end of the cell")
+                .replace("mismatched closing delimiter: `}`", "a bracket is not closed")
+                .replace("mismatched closing delimiter", "the cell ends here")
+                .replace("this file contains an unclosed delimiter", "a bracket is not closed");
+        }
     }
 }
