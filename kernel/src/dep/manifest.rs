@@ -115,17 +115,17 @@ fn pinned(name: &str, pin: &Package) -> String {
     )
 }
 
-/// The `[profile.…]` tables of a manifest: crates are shared only if they are compiled alike. Those of
-/// the checkout's own programs are left out: none of them is in a session.
+/// The `[profile.…]` tables of a manifest: crates are shared only if they are compiled alike. What is
+/// said of the checkout's own programs is left out: none of them is in a session.
 fn profiles(manifest: &str) -> String {
     let mut inside = false;
     let mut text = String::new();
     for line in manifest.lines() {
         if line.starts_with('[') {
-            let own = [".package.oxilab", ".package.xtask"].iter().any(|own| line.contains(own));
-            inside = line.starts_with("[profile.") && !own;
+            inside = line.starts_with("[profile.");
         }
-        if inside {
+        let own = ["oxilab", "xtask"].iter().any(|own| line.starts_with(own));
+        if inside && !own {
             text.push_str(line);
             text.push('\n');
         }

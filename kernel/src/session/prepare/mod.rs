@@ -8,6 +8,7 @@ mod conclude;
 mod reports;
 mod statements;
 mod units;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -124,6 +125,7 @@ pub async fn prepare(
     };
     if !cell.items.is_empty() {
         preparation.build_fitting_items(label).await?;
+        preparation.check_uses(&cell, &origin).await?;
     }
     if !cell.statements.is_empty() {
         preparation.build_statements(&cell, &origin, show).await?;
