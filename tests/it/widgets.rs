@@ -85,7 +85,9 @@ async fn a_change_during_a_cell_waits_for_its_end() {
     let comm = frontend.send(Channel::Shell, "comm_msg", content).await;
     frontend.reply(Channel::Shell, &cell).await;
     let mut order = Vec::new();
-    while !order.contains(&(comm.clone(), "idle".to_owned())) {
+    // The two run beside each other: either may be idle first.
+    let idle = |id: &str| (id.to_owned(), "idle".to_owned());
+    while !(order.contains(&idle(&comm)) && order.contains(&idle(&cell))) {
         let message = frontend.iopub().await;
         let state = message.content["execution_state"].as_str();
         let said = state.or(message.content["text"].as_str()).unwrap_or_default().to_owned();
