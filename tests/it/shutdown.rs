@@ -17,9 +17,11 @@ async fn a_shutdown_is_answered_before_the_kernel_ends() {
 async fn a_restart_is_announced_to_the_runner_also_while_a_cell_runs() {
     let echo = Echo::new();
     let mut frontend = Frontend::start(echo.clone()).await;
-    let cell = frontend.send_cell("wait forever").await;
+    let cell = frontend.send_cell("print started\nwait forever").await;
     frontend.expect_status(&cell, "busy").await;
     frontend.expect(&cell, "execute_input").await;
+    // A runner that has not started has nothing to shut down.
+    frontend.expect(&cell, "stream").await;
     let id = frontend.send(Channel::Control, "shutdown_request", json!({"restart": true})).await;
     let reply = frontend.reply(Channel::Control, &id).await;
     assert_eq!(reply.content, json!({"status": "ok", "restart": true}));
