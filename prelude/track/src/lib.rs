@@ -2,8 +2,8 @@
 //!
 //! * In a notebook: [`experiment`], [`start_run`] and the [`Run`] it gives, [`log_metric`] and the others
 //!   that log to the active run, [`params!`], [`autolog`], [`runs`], [`compare`], [`best`],
-//!   [`artifacts`](fn@artifacts); [`register`], [`goal!`], [`check`], [`promote`], [`load_path`],
-//!   [`lineage`](fn@lineage); [`set_uri`], [`start_server`], [`ui`], [`sync`](fn@sync).
+//!   [`artifacts`](fn@artifacts); [`register`], [`goal!`], [`check`], [`promote`], [`rollback`],
+//!   [`load_path`], [`lineage`](fn@lineage); [`set_uri`], [`start_server`], [`ui`], [`sync`](fn@sync).
 //! * [`Tracker`] is what a backend can do; [`Journal`] and [`Mlflow`] are the backends. A run is always
 //!   written to the journal first; when there is a server, what the journal has is sent to it, so that a
 //!   server that is down loses nothing.
@@ -30,6 +30,7 @@ mod lineage;
 mod mlflow;
 mod mlmodel;
 mod names;
+mod promotion;
 mod queue;
 mod record;
 mod redact;
@@ -39,6 +40,7 @@ mod runs;
 mod sender;
 mod server;
 mod session;
+mod starting;
 mod surroundings;
 mod sync;
 mod system;
@@ -60,11 +62,12 @@ pub use goal::{Goal, goal, set_goal};
 pub use journal::Journal;
 pub use lineage::{Lineage, lineage};
 pub use mlflow::Mlflow;
+pub use promotion::{check_alias, demote, promote, rollback};
 pub use queue::Queue;
 pub use record::{Artifact, Batch, Input, Metric, ModelVersion, NewRun, RunRecord, Search, Status};
 pub use registry::{
-    Models, check_alias, demote, describe, description, load_path, models, promote, register,
-    register_with, resolve, tag_version, version_tags,
+    Models, describe, description, load_path, models, register, register_with, resolve,
+    tag_version, version_tags,
 };
 pub use run::{Run, Step};
 pub use runs::{artifacts, download, runs, search};

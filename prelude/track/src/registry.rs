@@ -1,5 +1,5 @@
-//! Models by name, version and alias: [`register`], [`promote`], [`load_path`], [`models`],
-//! [`tag_version`], [`describe`].
+//! Models by name, version and alias: [`register`], [`load_path`], [`models`], [`tag_version`],
+//! [`describe`].
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::record::{ModelVersion, check_name};
 use crate::session::{Session, active_run, session, start_run};
-use crate::{Result, TrackError, gates, mlmodel};
+use crate::{Result, TrackError, mlmodel};
 
 /// Registers a model's file or folder as the next version of `name`. The version belongs to the active
 /// run, or to a new one; metrics that the model carries become metrics of the run.
@@ -73,53 +73,6 @@ pub fn register_with<E: std::fmt::Display>(
     register(&path, name)
 }
 
-/// Checks that an alias can be used, for whoever registers first and promotes then.
-///
-/// # Errors
-/// If it cannot.
-pub fn check_alias(alias: &str) -> Result<()> {
-    let numbered = alias.strip_prefix('v').is_some_and(|rest| rest.parse::<u64>().is_ok());
-    let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    if alias.is_empty() || alias == "latest" || numbered || !alias.chars().all(plain) {
-        return Err(TrackError::Name {
-            what: "alias",
-            name: alias.chars().take(60).collect(),
-            reason: "use letters, digits, _ and -, and neither `latest` nor v1, v2, …".to_owned(),
-        });
-    }
-    Ok(())
-}
-
-/// Points an alias at a version, after the version has passed the model's gates: its [`goal`](fn@crate::goal)s,
-/// the goal that its run carries, and its [`check`](crate::check)s.
-///
-/// # Errors
-/// If a gate refuses (all reasons are named), there is no such version, the alias cannot be used, or
-/// the backend fails.
-pub fn promote(name: &str, version: u32, alias: &str) -> Result<()> {
-    check_alias(alias)?;
-    let session = session()?;
-    session.flush()?;
-    let tracker = session.tracker();
-    let known = tracker.versions(name).map_err(|error| error.needed("promoting a model"))?;
-    let found = known.iter().find(|known| known.version == version);
-    let found = found.ok_or_else(|| no_version(name, '/', &version.to_string(), &known))?;
-    let reasons = gates::refusals(&session, found)?;
-    if !reasons.is_empty() {
-        return Err(TrackError::Gate { name: name.to_owned(), version, reasons });
-    }
-    let set = tracker.set_alias(name, alias, version);
-    set.map_err(|error| error.needed("promoting a model"))
-}
-
-/// Takes an alias away from a model.
-///
-/// # Errors
-/// If there is no such model, or the backend fails.
-pub fn demote(name: &str, alias: &str) -> Result<()> {
-    session()?.tracker().delete_alias(name, alias)
-}
-
 /// Sets a tag of a version.
 ///
 /// # Errors
@@ -165,7 +118,12 @@ pub fn resolve(uri: &str) -> Result<ModelVersion> {
 }
 
 /// `mark` is `@` before an alias, `/` before a number.
-fn no_version(name: &str, mark: char, wanted: &str, known: &[ModelVersion]) -> TrackError {
+pub(crate) fn no_version(
+    name: &str,
+    mark: char,
+    wanted: &str,
+    known: &[ModelVersion],
+) -> TrackError {
     let known: Vec<String> = known
         .iter()
         .map(|version| {
@@ -227,8 +185,7 @@ pub(crate) fn files_of(session: &Session, version: &ModelVersion) -> Result<Path
         return mlmodel::entry(Path::new(&version.source));
     }
     let key = format!("{}\n{}\n{}", session.tracker().uri(), version.name, version.source);
-    let digest = Sha256::digest(key);
-    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let name = hex::encode(&Sha256::digest(key)[..16]);
     let folder = session.journal.folder().join("fetched").join(name);
     if !folder.exists() {
         let fetched = session.tracker().fetch_version(version, &folder);

@@ -13,6 +13,7 @@ use oxilab_runtime::cancel;
 
 use crate::chart::escape;
 use crate::session::{self, session};
+use crate::starting::Starting;
 use crate::{Mlflow, Result, TrackError};
 
 /// How long the server may take to answer; on a busy machine its Python takes a minute.
@@ -148,12 +149,17 @@ fn start() -> Result<Running> {
     let mut started = Running { child, uri: format!("http://127.0.0.1:{port}") };
     let server = Mlflow::connect(&started.uri)?;
     let begun = Instant::now();
+    let mut shown = Starting::new(&log);
     loop {
         if server.answers() {
+            shown.end("answers");
             return Ok(started);
         }
         let ended = !matches!(started.child.try_wait(), Ok(None));
         if ended || begun.elapsed() > START || cancel::requested() {
+            shown.end(if ended { "ended" } else { "did not answer" });
+            // A cell that is interrupted ends here, and the server with it.
+            cancel::poll();
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             let lines: Vec<&str> = said.lines().rev().take(3).collect();
             let said: Vec<&str> = lines.into_iter().rev().collect();
@@ -167,6 +173,7 @@ fn start() -> Result<Running> {
                 ),
             });
         }
+        shown.tick();
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -380,7 +380,7 @@ impl Tracker for Journal {
     }
 
     fn set_alias(&self, name: &str, alias: &str, version: u32) -> Result<()> {
-        crate::registry::check_alias(alias)?;
+        crate::promotion::check_alias(alias)?;
         self.point_alias(name, alias, version)
     }
 

@@ -1,5 +1,6 @@
 //! The registry in the journal: versions, aliases.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::params;
@@ -83,6 +84,13 @@ impl Journal {
             "SELECT remote FROM sent_versions WHERE name = ?1 AND version = ?2 AND server = ?3";
         let values = params![name, version, server];
         Ok(self.rows("reading what was sent", sql, values, |row| row.get(0))?.into_iter().next())
+    }
+
+    /// The versions of a model that a server has: the number here, the number there.
+    pub(crate) fn sent_versions(&self, name: &str, server: &str) -> Result<HashMap<u32, u32>> {
+        let sql = "SELECT version, remote FROM sent_versions WHERE name = ?1 AND server = ?2";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        Ok(self.rows("reading what was sent", sql, [name, server], read)?.into_iter().collect())
     }
 
     /// Notes the number that a server gave a version.

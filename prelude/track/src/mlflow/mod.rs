@@ -348,7 +348,7 @@ impl Tracker for Mlflow {
     }
 
     fn set_alias(&self, name: &str, alias: &str, version: u32) -> Result<()> {
-        crate::registry::check_alias(alias)?;
+        crate::promotion::check_alias(alias)?;
         let body = json!({ "name": name, "alias": alias, "version": version.to_string() });
         self.http.post("mlflow/registered-models/alias", &body).map(drop)
     }

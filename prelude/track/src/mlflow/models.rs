@@ -4,13 +4,18 @@
 //! ones it is a folder of the run's artifacts.
 
 use std::path::Path;
+use std::time::Duration;
 
+use oxilab_runtime::cancel;
 use serde_json::{Value, json};
 
 use super::{Mlflow, is, pairs, proxied, read};
 use crate::record::{ModelVersion, NewRun, Status, check_name};
 use crate::tracker::Tracker;
 use crate::{Result, TrackError, artifact, mlmodel};
+
+/// The last pause before a file is given up: four seconds in all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A model that is logged: its identifier, and the path of its files behind the proxy.
 struct Logged {
@@ -118,12 +123,28 @@ impl Mlflow {
                     .map_err(|error| TrackError::file("create", std::env::temp_dir(), error))?;
                 std::fs::write(aside.path(), text)
                     .map_err(|error| TrackError::file("write", aside.path(), error))?;
-                self.put(&to, aside.path())?;
+                self.put_again(&to, aside.path())?;
             } else {
-                self.put(&to, &file)?;
+                self.put_again(&to, &file)?;
             }
         }
         Ok(())
+    }
+
+    /// Sends a file; again where the connection breaks, so that the files before it are sent once.
+    fn put_again(&self, to: &str, file: &Path) -> Result<()> {
+        let mut pause = Duration::from_millis(250);
+        loop {
+            match self.put(to, file) {
+                Err(TrackError::Unreachable { .. })
+                    if pause <= LONGEST_PAUSE && !cancel::requested() =>
+                {
+                    std::thread::sleep(pause);
+                    pause *= 2;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// The path behind the proxy of a version's files.

@@ -9,6 +9,7 @@ use super::{KEY, Report};
 use crate::Result;
 use crate::journal::Journal;
 use crate::mlflow::Mlflow;
+use crate::promotion::{MOVED, renumbered};
 use crate::record::ModelVersion;
 use crate::tracker::Tracker;
 
@@ -50,7 +51,15 @@ pub(super) fn send(
     names.dedup();
     for name in names {
         for (key, value) in journal.model_tags(&name)? {
-            server.set_model_tag(&name, &key, &value)?;
+            // Versions have other numbers there; a move between versions that were refused says nothing.
+            let value = if key.starts_with(MOVED) {
+                renumbered(&value, &journal.sent_versions(&name, uri)?)
+            } else {
+                Some(value)
+            };
+            if let Some(value) = value {
+                server.set_model_tag(&name, &key, &value)?;
+            }
         }
         let text = journal.description(&name, None)?;
         if !text.is_empty() {

@@ -1,11 +1,13 @@
 //! What is sent to an MLflow server, against a small server of the test's own on the loopback.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use oxilab_track::{self as track, Batch, Metric, Mlflow, NewRun, TrackError, Tracker};
 use serde_json::{Value, json};
+
+use crate::setting::{listen, new_journal, nobody, turn};
 
 #[derive(Clone, Debug)]
 struct Seen {
@@ -29,8 +31,7 @@ struct Server {
 
 impl Server {
     fn start(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("port");
-        let uri = format!("http://{}", listener.local_addr().expect("address"));
+        let (listener, uri) = listen();
         let server = self.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -114,6 +115,7 @@ impl Server {
 
 #[test]
 fn requests_have_mlflows_shape() {
+    let _turn = turn();
     let server = Server::default();
     let mlflow = Mlflow::connect(&server.start().replace("//", "//me:secret@")).expect("address");
     assert!(!mlflow.uri().contains("secret") && !format!("{mlflow:?}").contains("secret"));
@@ -158,8 +160,9 @@ fn requests_have_mlflows_shape() {
 
 #[test]
 fn what_a_broken_server_missed_is_sent_later_and_once() {
-    let folder = tempfile::tempdir().expect("folder");
-    track::set_uri(&format!("journal:{}/t.sqlite", folder.path().display())).expect("journal");
+    let turn = turn();
+    let (_folder, path) = new_journal();
+    turn.journal(&path);
     let run = track::start_run("a").expect("started");
     run.log_param("lr", 0.1).expect("logged");
     for step in 0..2500 {
@@ -168,10 +171,7 @@ fn what_a_broken_server_missed_is_sent_later_and_once() {
     run.log_text("hello", "notes.md").expect("written");
     run.end().expect("ended");
 
-    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
-    let nobody = format!("http://{}", listener.local_addr().expect("address"));
-    drop(listener);
-    let error = track::sync(&nobody).expect_err("nobody is there");
+    let error = track::sync(&nobody()).expect_err("nobody is there");
     assert!(matches!(error, TrackError::Unreachable { .. }), "{error}");
 
     let server = Server::default();
@@ -197,4 +197,86 @@ fn what_a_broken_server_missed_is_sent_later_and_once() {
     }
     assert_eq!(kept.len(), 2500);
     assert_eq!(server.seen("runs/update")[0].json()["status"], "FINISHED");
+}
+
+#[test]
+fn a_token_of_the_environment_is_sent_and_kept_nowhere() {
+    let turn = turn();
+    let server = Server::default();
+    let (_folder, path) = new_journal();
+    turn.journal_of_a_server(&path, "2");
+    turn.token(Some("t0ken-of-mine"));
+    track::set_uri(&server.start()).expect("address");
+    let run = track::start_run("a").expect("started");
+    run.log_metric("loss", 1.0, 0).expect("logged");
+    run.end().expect("ended");
+    turn.token(None);
+    track::set_uri("memory:").expect("memory");
+    let made = &server.seen("runs/create")[0];
+    assert_eq!(made.authorization, "Bearer t0ken-of-mine");
+    let all = server.seen("");
+    assert!(all.iter().all(|seen| !String::from_utf8_lossy(&seen.body).contains("t0ken")));
+    let written = std::fs::read(&path).expect("journal");
+    assert!(!written.windows(5).any(|bytes| bytes == b"t0ken"));
+}
+
+/// Takes one file and throws it away; how many bytes there were.
+fn sink() -> (String, std::thread::JoinHandle<u64>) {
+    let (listener, uri) = listen();
+    let taking = std::thread::spawn(move || {
+        loop {
+            let (stream, _) = listener.accept().expect("a client");
+            let mut out = stream.try_clone().expect("a stream");
+            let mut reader = BufReader::with_capacity(1 << 20, stream);
+            let (mut length, mut put) = (0_u64, false);
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).expect("a line");
+                put |= line.starts_with("PUT");
+                if let Some(text) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = text.trim().parse().expect("a number");
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            let taken =
+                std::io::copy(&mut reader.take(length), &mut std::io::sink()).expect("read");
+            let run = json!({ "run": { "info": { "artifact_uri": "mlflow-artifacts:/0/r1" } } });
+            let text = run.to_string();
+            write!(
+                out,
+                "HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}",
+                text.len()
+            )
+            .expect("answered");
+            if put {
+                return taken;
+            }
+        }
+    });
+    (uri, taking)
+}
+
+/// Peak resident bytes of this process.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+#[test]
+fn a_file_of_two_gigabytes_is_streamed() {
+    const SIZE: u64 = (2 << 30) + 1;
+    let file = tempfile::NamedTempFile::new().expect("file");
+    // It takes no room on the disk.
+    file.as_file().set_len(SIZE).expect("as long");
+    let (uri, taking) = sink();
+    let mlflow = Mlflow::connect(&uri).expect("address");
+    let before = peak();
+    mlflow.put_artifact("r1", file.path(), "model/weights.bin").expect("put");
+    assert_eq!(taking.join().expect("taken"), SIZE);
+    let grown = peak() - before;
+    // Other tests of this process need some as well.
+    assert!(grown < 512 << 20, "{grown} bytes of memory");
 }

@@ -9,6 +9,8 @@ use oxilab_track::{
     Tracker,
 };
 
+use crate::setting::turn;
+
 fn new(experiment: &str, name: &str) -> NewRun {
     NewRun { experiment: experiment.to_owned(), name: name.to_owned(), ..NewRun::default() }
 }
@@ -152,6 +154,7 @@ fn a_queue_says_what_was_refused_and_writes_when_it_is_dropped() {
 /// The functions of a notebook share one session, so this is one test.
 #[test]
 fn a_notebooks_day() {
+    let _turn = turn();
     let folder = tempfile::tempdir().expect("folder");
     let journal = folder.path().join("track.sqlite");
     track::set_uri(&format!("journal:{}", journal.display())).expect("journal");

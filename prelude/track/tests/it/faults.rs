@@ -1,26 +1,12 @@
 //! What breaks on the way to a server: nothing is lost, nothing comes twice, nobody waits for long.
 
-mod fake;
-
 use std::process::Command;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use fake::{Fake, Fault};
 use oxilab_track::{self as track, Batch, Journal, Metric, NewRun, TrackError, Tracker};
 
-/// The session is the process's: tests that use it take turns.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> std::sync::MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn new_journal() -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("t.sqlite").display().to_string();
-    (folder, path)
-}
+use crate::fake::{Fake, Fault};
+use crate::setting::{listen, new_journal, nobody, turn};
 
 /// A small generator: the same faults in every run of the test.
 fn random(state: &mut u64) -> u64 {
@@ -30,9 +16,9 @@ fn random(state: &mut u64) -> u64 {
 
 #[test]
 fn connections_that_break_lose_nothing_and_send_nothing_twice() {
-    let _turn = turn();
+    let turn = turn();
     let (_folder, path) = new_journal();
-    track::set_uri(&format!("journal:{path}")).expect("journal");
+    turn.journal(&path);
     for name in ["a", "b", "c"] {
         let run = track::start_run(name).expect("started");
         run.log_param("name", name).expect("logged");
@@ -75,27 +61,14 @@ fn connections_that_break_lose_nothing_and_send_nothing_twice() {
 
 #[test]
 fn what_only_the_server_knows_says_how_to_go_on_without_it() {
-    let _turn = turn();
+    let turn = turn();
     let (folder, path) = new_journal();
     let file = folder.path().join("m.bin");
     std::fs::write(&file, "m").expect("written");
-    track::set_uri(&format!("journal:{path}")).expect("journal");
+    turn.journal(&path);
     assert_eq!(track::server_note().expect("asked"), None);
-    // SAFETY: tests that look at the environment hold the turn.
-    #[expect(
-        unsafe_code,
-        clippy::disallowed_methods,
-        reason = "the environment is how users set it"
-    )]
-    unsafe {
-        std::env::set_var("OXILAB_JOURNAL", &path);
-        std::env::set_var("OXILAB_TRACK_PATIENCE", "0.3");
-    }
-    // Nobody listens where somebody just did.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
-    let uri = format!("http://{}", listener.local_addr().expect("address"));
-    drop(listener);
-    track::set_uri(&uri).expect("set all the same");
+    turn.journal_of_a_server(&path, "0.3");
+    track::set_uri(&nobody()).expect("set all the same");
     let note = track::server_note().expect("asked").expect("a note");
     assert!(note.contains("cannot be reached"), "{note}");
     let said = [
@@ -111,25 +84,15 @@ fn what_only_the_server_knows_says_how_to_go_on_without_it() {
     let fake = Fake::default();
     track::set_uri(&fake.start()).expect("set");
     assert_eq!(track::server_note().expect("asked"), None);
-    track::set_uri(&format!("journal:{path}")).expect("journal");
+    turn.journal(&path);
 }
 
 #[test]
 fn a_server_that_never_answers_keeps_nobody_waiting() {
-    let _turn = turn();
+    let turn = turn();
     let (_folder, path) = new_journal();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
-    let uri = format!("http://{}", listener.local_addr().expect("address"));
-    // SAFETY: tests that look at the environment hold the turn.
-    #[expect(
-        unsafe_code,
-        clippy::disallowed_methods,
-        reason = "the environment is how users set it"
-    )]
-    unsafe {
-        std::env::set_var("OXILAB_JOURNAL", &path);
-        std::env::set_var("OXILAB_TRACK_PATIENCE", "0.3");
-    }
+    let (listener, uri) = listen();
+    turn.journal_of_a_server(&path, "0.3");
     track::set_uri(&uri).expect("address");
     let start = Instant::now();
     let run = track::start_run("stalled").expect("started all the same");
@@ -147,7 +110,7 @@ fn a_server_that_never_answers_keeps_nobody_waiting() {
     // Later, to a server that answers.
     let fake = Fake::default();
     let uri = fake.start();
-    track::set_uri(&format!("journal:{path}")).expect("journal");
+    turn.journal(&path);
     let report = track::sync(&uri).expect("sent");
     assert_eq!((report.runs, report.metrics), (1, 1000), "{report}");
     fake.see(|runs| assert_eq!(runs[0].metrics.len(), 1000));
@@ -155,21 +118,12 @@ fn a_server_that_never_answers_keeps_nobody_waiting() {
 
 #[test]
 fn expired_credentials_cost_nothing_and_are_not_told() {
-    let _turn = turn();
+    let turn = turn();
     let (_folder, path) = new_journal();
     let fake = Fake::default();
     fake.fail_always(Fault::Denied);
     let uri = fake.start();
-    // SAFETY: tests that look at the environment hold the turn.
-    #[expect(
-        unsafe_code,
-        clippy::disallowed_methods,
-        reason = "the environment is how users set it"
-    )]
-    unsafe {
-        std::env::set_var("OXILAB_JOURNAL", &path);
-        std::env::set_var("OXILAB_TRACK_PATIENCE", "2");
-    }
+    turn.journal_of_a_server(&path, "2");
     track::set_uri(&uri.replace("//", "//me:s3cret@")).expect("address");
     assert_eq!(track::uri().expect("uri"), uri);
     let run = track::start_run("a").expect("the journal has it");
@@ -191,9 +145,9 @@ fn expired_credentials_cost_nothing_and_are_not_told() {
 
 #[test]
 fn what_a_server_refuses_is_named_and_holds_up_nothing() {
-    let _turn = turn();
+    let turn = turn();
     let (_folder, path) = new_journal();
-    track::set_uri(&format!("journal:{path}")).expect("journal");
+    turn.journal(&path);
     let run = track::start_run("a").expect("started");
     for step in 0..100 {
         run.log_metric(if step == 42 { "poison" } else { "loss" }, 1.0, step).expect("logged");
@@ -229,7 +183,7 @@ fn a_clock_that_is_set_back_reorders_nothing() {
 #[test]
 fn two_kernels_log_to_one_run() {
     const COUNT: usize = 600;
-    let _turn = turn();
+    let turn = turn();
     if let Ok(name) = std::env::var("TRACK_TEST_KERNEL") {
         let run = track::resume_run(&std::env::var("TRACK_TEST_RUN").expect("run")).expect("run");
         for step in 0..COUNT {
@@ -249,7 +203,9 @@ fn two_kernels_log_to_one_run() {
         .into_iter()
         .map(|name| {
             let mut kernel = Command::new(std::env::current_exe().expect("test"));
-            kernel.args(["--exact", "two_kernels_log_to_one_run"]).env("TRACK_TEST_KERNEL", name);
+            kernel
+                .args(["--exact", "faults::two_kernels_log_to_one_run"])
+                .env("TRACK_TEST_KERNEL", name);
             kernel.env("TRACK_TEST_RUN", &run).env("OXILAB_JOURNAL", &path);
             kernel.env("MLFLOW_TRACKING_URI", &uri).spawn().expect("started")
         })
@@ -259,7 +215,7 @@ fn two_kernels_log_to_one_run() {
     }
     // Equal records of both kernels at one moment are two records.
     assert_eq!(journal.history(&run, "loss").expect("read").len(), 2 * COUNT);
-    track::set_uri(&format!("journal:{path}")).expect("journal");
+    turn.journal(&path);
     track::sync(&uri).expect("the rest is sent");
     fake.see(|runs| {
         assert_eq!(runs.len(), 1, "the run is made once");
