@@ -6,6 +6,7 @@
 //! a `?`, `pub` before an item.
 
 mod edits;
+mod hints;
 mod items;
 mod mentions;
 mod statements;
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 pub use edits::Edit;
+pub use hints::Hint;
 pub use items::{Item, ItemKind, Member};
 pub use statements::{Binding, Statement, StatementKind};
 
@@ -29,10 +31,17 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// All identifiers of the statements: what may name an item of an earlier cell.
+    /// All identifiers of the statements and `use`s: what may name an item of an earlier cell.
     #[must_use]
-    pub fn statement_identifiers(&self) -> BTreeSet<String> {
-        self.statements.iter().flat_map(|statement| statement.identifiers.iter().cloned()).collect()
+    pub fn mentioned(&self) -> BTreeSet<String> {
+        let statements = self.statements.iter().map(|statement| &statement.identifiers);
+        let uses = self.uses().map(|item| &item.identifiers);
+        statements.chain(uses).flatten().cloned().collect()
+    }
+
+    /// Its `use` declarations.
+    pub fn uses(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| matches!(item.kind, ItemKind::Use { .. }))
     }
 }
 

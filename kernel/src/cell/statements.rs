@@ -8,6 +8,7 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 use super::edits::{self, Edit};
+use super::hints::{self, Hint};
 use super::mentions;
 
 /// A statement of a cell.
@@ -28,6 +29,8 @@ pub struct Statement {
     /// Variables it surely uses by value where the type is not `Copy`: bare arguments, operands,
     /// receivers of methods that consume by convention.
     pub consumes: BTreeSet<String>,
+    /// Methods it calls on variables: the variable and the method's name.
+    pub calls: BTreeSet<(String, String)>,
     /// Changes to its text.
     pub edits: Vec<Edit>,
     /// It holds a loop or a closure: worth optimising.
@@ -57,6 +60,8 @@ pub struct Binding {
     pub name: String,
     /// Whether it was declared `mut`.
     pub mutable: bool,
+    /// What the text tells of its type.
+    pub hint: Hint,
 }
 
 pub(super) fn read(statement: &syn::Stmt, last: bool) -> Option<Statement> {
@@ -64,6 +69,9 @@ pub(super) fn read(statement: &syn::Stmt, last: bool) -> Option<Statement> {
     let kind = match statement {
         syn::Stmt::Local(local) => {
             collect_bindings(&local.pat, &mut bindings);
+            if let [binding] = bindings.as_mut_slice() {
+                binding.hint = hints::of_let(local);
+            }
             match &local.init {
                 None => StatementKind::OpenLet,
                 Some(init) if borrows(&init.expr) => StatementKind::OpenLet,
@@ -93,6 +101,7 @@ pub(super) fn read(statement: &syn::Stmt, last: bool) -> Option<Statement> {
     let shadowed = inner_bindings(statement);
     uses.consumes.retain(|name| !shadowed.contains(name));
     uses.assigns.retain(|name| !shadowed.contains(name));
+    uses.calls.retain(|(name, _)| !shadowed.contains(name));
     Some(Statement {
         range: statement.span().byte_range(),
         kind,
@@ -101,6 +110,7 @@ pub(super) fn read(statement: &syn::Stmt, last: bool) -> Option<Statement> {
         identifiers: mentions::identifiers(statement.to_token_stream()),
         assigns: uses.assigns,
         consumes: uses.consumes,
+        calls: uses.calls,
         edits: edits::of_statement(statement),
         loops: uses.loops,
     })
@@ -130,7 +140,8 @@ fn collect_bindings(pattern: &syn::Pat, into: &mut Vec<Binding>) {
                 && node.subpat.is_none()
                 && name.chars().next().is_some_and(char::is_uppercase);
             if !constant && !self.0.iter().any(|known| known.name == name) {
-                self.0.push(Binding { name, mutable: node.mutability.is_some() });
+                let mutable = node.mutability.is_some();
+                self.0.push(Binding { name, mutable, hint: Hint::Unknown });
             }
             visit::visit_pat_ident(self, node);
         }
@@ -190,6 +201,7 @@ const CONSUMING: &[&str] = &[
 struct Uses {
     assigns: BTreeSet<String>,
     consumes: BTreeSet<String>,
+    calls: BTreeSet<(String, String)>,
     loops: bool,
 }
 
@@ -232,6 +244,9 @@ impl<'ast> Visit<'ast> for Uses {
                 let method = call.method.to_string();
                 if CONSUMING.contains(&method.as_str()) {
                     self.consume(&call.receiver);
+                }
+                if let Some(name) = variable(&call.receiver) {
+                    self.calls.insert((name, method));
                 }
             }
             syn::Expr::ForLoop(each) => {
@@ -287,6 +302,7 @@ impl<'ast> Visit<'ast> for Uses {
             inner.visit_expr(&expression);
             self.assigns.append(&mut inner.assigns);
             self.consumes.append(&mut inner.consumes);
+            self.calls.append(&mut inner.calls);
             self.loops |= inner.loops;
         }
     }
@@ -294,7 +310,7 @@ impl<'ast> Visit<'ast> for Uses {
     fn visit_item(&mut self, _: &'ast syn::Item) {}
 }
 
-fn arithmetic(operator: &syn::BinOp) -> bool {
+pub(super) fn arithmetic(operator: &syn::BinOp) -> bool {
     use syn::BinOp::{Add, BitAnd, BitOr, BitXor, Div, Mul, Rem, Shl, Shr, Sub};
     matches!(
         operator,

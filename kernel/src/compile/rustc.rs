@@ -255,7 +255,7 @@ impl Compiler {
             add(&path.to_string_lossy());
         }
         add(job.source);
-        hash.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&hash.finalize()[..10])
     }
 }
 

@@ -83,6 +83,7 @@ pub fn compose(
         composer.close(frame, index, &frames);
     }
     composer.writer.generated("});}");
+    composer.writer.uses(origin, cell);
     composer.writer.finish()
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cell::Edit;
+use crate::cell::{Cell, Edit};
 
 /// A text that a person wrote: a cell of the notebook or a file run by a magic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ struct Segment {
     composed: Range<usize>,
     origin: usize,
     start: usize,
+    /// Generated brackets directly in front of it.
+    brackets: usize,
 }
 
 impl SourceMap {
@@ -58,6 +60,23 @@ impl SourceMap {
     /// cut where the paste ends.
     #[must_use]
     pub fn locate(&self, range: &Range<usize>) -> Option<(&Origin, Range<usize>)> {
+        self.pasted(range).or_else(|| {
+            let skipped = self.brackets_at(range.start)?;
+            let start = range.start + skipped;
+            self.pasted(&(start..range.end.saturating_sub(skipped).max(start + 1)))
+        })
+    }
+
+    /// How many generated brackets stand between a byte and the paste that they wrap: rustc counts
+    /// them to the expression inside.
+    fn brackets_at(&self, at: usize) -> Option<usize> {
+        let next = self.segments.partition_point(|segment| segment.composed.start <= at);
+        let segment = self.segments.get(next)?;
+        let distance = segment.composed.start - at;
+        (distance <= segment.brackets).then_some(distance)
+    }
+
+    fn pasted(&self, range: &Range<usize>) -> Option<(&Origin, Range<usize>)> {
         let segment = self.segment_at(range.start).or_else(|| {
             // An empty range at the end of a paste.
             range
@@ -162,6 +181,22 @@ impl Writer {
         }
     }
 
+    /// Pastes the `use`s of a cell into a module, where they may say again what an earlier cell has
+    /// said: what they name must be there now, not when a later cell needs it.
+    pub fn uses(&mut self, origin: usize, cell: &Cell) {
+        let mut uses = cell.uses().peekable();
+        if uses.peek().is_none() {
+            return;
+        }
+        self.generated("mod oxi_uses{use super::*;");
+        for item in uses {
+            self.align(origin, item.range.start);
+            self.paste(origin, item.range.clone(), &[]);
+        }
+        self.line_break();
+        self.generated("}");
+    }
+
     /// Pastes a range of an origin with its edits.
     pub fn paste(&mut self, origin: usize, range: Range<usize>, edits: &[Edit]) {
         let text = Arc::clone(&self.map.origins[origin].text);
@@ -182,10 +217,14 @@ impl Writer {
             return;
         }
         let start = self.text.len();
+        let generated = self.map.segments.last().map_or(0, |segment| segment.composed.end);
+        let brackets =
+            self.text[generated..].bytes().rev().take_while(|byte| *byte == b'(').count();
         let piece = &text[range.clone()];
         self.text.push_str(piece);
         self.line += piece.matches('\n').count();
-        let segment = Segment { composed: start..self.text.len(), origin, start: range.start };
+        let segment =
+            Segment { composed: start..self.text.len(), origin, start: range.start, brackets };
         self.map.segments.push(segment);
     }
 

@@ -66,10 +66,7 @@ pub(super) fn locate<'a>(
     map: &'a SourceMap,
     file: &str,
 ) -> Option<(&'a Origin, Range<usize>)> {
-    let range = span.in_file(file)?;
-    // rustc counts a generated bracket around an expression to it.
-    map.locate(&range)
-        .or_else(|| map.locate(&(range.start + 1..range.end.max(range.start + 2) - 1)))
+    map.locate(&span.in_file(file)?)
 }
 
 fn report(

@@ -142,9 +142,7 @@ fn build_id(built: &Built, toolchain: &Toolchain, source: &Path) -> Result<Strin
 
 /// The first 64 bits in hexadecimal digits: enough to tell builds of one machine apart.
 pub(crate) fn short(hash: Sha256) -> String {
-    let bytes = hash.finalize();
-    let first = bytes.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    format!("{first:016x}")
+    hex::encode(&hash.finalize()[..8])
 }
 
 fn hash_of(path: &Path) -> Result<Vec<u8>, InstallError> {

@@ -16,11 +16,12 @@ impl Magic for Who {
     }
 
     fn summary(&self) -> &'static str {
-        "lists the variables: name, type, size; %whos shows their values as well"
+        "lists the variables, those of the named types only where some are named: name, type, size; %whos \
+         shows their values as well"
     }
 
     fn usage(&self) -> &'static str {
-        "%who\n%whos"
+        "%who [TYPE…]\n%whos [TYPE…]"
     }
 
     fn run<'a>(
@@ -30,10 +31,16 @@ impl Magic for Who {
     ) -> BoxFuture<'a, MagicResult<Done>> {
         async move {
             let variables = context.variables().await?;
-            if variables.is_empty() {
+            let wanted: Vec<&str> = call.arguments.split_whitespace().collect();
+            let listed: Vec<&VariableInfo> =
+                variables.iter().filter(|variable| is_wanted(variable, &wanted)).collect();
+            if !listed.is_empty() {
+                show(context.output(), table(&listed, call.name == "whos")).await;
+            } else if variables.is_empty() {
                 say(context.output(), "No variables.").await;
             } else {
-                show(context.output(), table(&variables, call.name == "whos")).await;
+                let none = format!("No variable is a {}.", wanted.join(" or a "));
+                say(context.output(), &none).await;
             }
             Ok(Done::default())
         }
@@ -41,7 +48,14 @@ impl Magic for Who {
     }
 }
 
-fn table(variables: &[VariableInfo], values: bool) -> MimeBundle {
+/// Whether its type, as people write it, is one of these: `Vec` is any `Vec<T>`.
+fn is_wanted(variable: &VariableInfo, wanted: &[&str]) -> bool {
+    let name = short(&variable.type_name);
+    let outer = name.split('<').next().unwrap_or(&name);
+    wanted.is_empty() || wanted.contains(&name.as_str()) || wanted.contains(&outer)
+}
+
+fn table(variables: &[&VariableInfo], values: bool) -> MimeBundle {
     let mut head = vec!["name", "type", "size"];
     head.extend(values.then_some("value"));
     let rows: Vec<Vec<String>> = variables
@@ -153,6 +167,18 @@ mod tests {
         assert_eq!(lines[0], "name   type         size");
         assert_eq!(lines[1], "df     DataFrame    3 × 2, 2.5 kB");
         assert_eq!(lines[2], "names  Vec<String>  24 B");
+    }
+
+    #[tokio::test]
+    async fn types_choose_what_is_listed() {
+        for wanted in ["Vec", "Vec<String>", "i32 Vec"] {
+            let mut script = script();
+            run(&call(&format!("%who {wanted}")), &mut script).await.expect("listed");
+            assert!(script.text().contains("names") && !script.text().contains("df"), "{wanted}");
+        }
+        let mut script = script();
+        run(&call("%who Tensor"), &mut script).await.expect("listed");
+        assert_eq!(script.text(), "No variable is a Tensor.\n");
     }
 
     #[tokio::test]

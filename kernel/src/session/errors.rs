@@ -101,13 +101,11 @@ fn excerpt(file: &str, line: u32, column: u32, sources: &[Source]) -> Vec<String
         sources.iter().rev().find(|source| file.ends_with(&source.file)).and_then(|source| {
             let at = source.composed.map.offset(&source.composed.text, line, column)?;
             let map = &source.composed.map;
-            let own =
-                |at: usize| map.locate(&(at..at + 1)).map(|(origin, range)| (origin, range.start));
-            // rustc counts generated brackets around an expression to it. The question asked before a
-            // `?` is generated as well; it belongs to the text in front of it.
-            let brackets = source.composed.text.get(at..)?.bytes().take_while(|b| *b == b'(');
-            let inside = at + brackets.count();
-            let (origin, at) = own(at).or_else(|| own(inside)).or_else(|| map.locate_before(at))?;
+            // The question asked before a `?` is generated; it belongs to the text in front of it.
+            let (origin, at) = map
+                .locate(&(at..at + 1))
+                .map(|(origin, range)| (origin, range.start))
+                .or_else(|| map.locate_before(at))?;
             Some((origin.label.clone(), origin.text.clone(), at))
         });
     let Some((label, text, at)) = found else {

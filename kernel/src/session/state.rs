@@ -62,7 +62,7 @@ impl State {
             .collect();
         let mut next = self.clone();
         next.commit(prepared, &stored, &prepared.consumed);
-        for name in &prepared.expected {
+        for name in prepared.variables.keys() {
             if let Some(variable) = next.variables.get_mut(name) {
                 variable.needs_drop = None;
             }
@@ -91,6 +91,12 @@ impl State {
             } else if let Some(reason) = prepared.unnameable.get(name) {
                 self.variables.remove(name);
                 self.gone.insert(name.clone(), reason.clone());
+            }
+        }
+        for name in &prepared.moved {
+            if !self.variables.contains_key(name) {
+                let reason = format!("{}, which made it, moved it", prepared.label);
+                self.gone.insert(name.clone(), reason);
             }
         }
         for name in &prepared.borrowing {

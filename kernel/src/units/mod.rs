@@ -162,7 +162,7 @@ impl Items {
         let mut seen = BTreeSet::new();
         let mut hash = Sha256::new();
         self.add_identity(id, &mut hash, &mut seen);
-        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&hash.finalize()[..8])
     }
 
     fn add_identity(&self, id: UnitId, hash: &mut Sha256, seen: &mut BTreeSet<UnitId>) {

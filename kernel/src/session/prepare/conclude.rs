@@ -53,9 +53,9 @@ impl Preparation<'_> {
         let moved: BTreeSet<&String> = ownership
             .consumed
             .iter()
-            .flat_map(|(at, names)| {
-                names.iter().filter(|name| !cell.statements[*at].assigns.contains(*name))
-            })
+            .flat_map(|(at, names)| names.iter().map(|name| (*at, name)))
+            .filter(|(at, name)| !comes_back(cell, *at, name))
+            .map(|(_, name)| name)
             .collect();
         let names =
             around.loads.iter().map(|load| &load.name).chain(self.prepared.variables.keys());
@@ -65,13 +65,10 @@ impl Preparation<'_> {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect();
-        self.prepared.consumed = around
-            .loads
-            .iter()
-            .map(|load| &load.name)
-            .filter(|name| moved.contains(name))
+        (self.prepared.consumed, self.prepared.moved) = moved
+            .into_iter()
             .cloned()
-            .collect();
+            .partition(|name| around.loads.iter().any(|load| load.name == *name));
         self.prepared.warnings.extend(diagnostics::render(messages, &composed.map, file));
     }
 
@@ -83,6 +80,15 @@ impl Preparation<'_> {
             .map(|(id, _)| (id, items.identity(id)))
             .collect()
     }
+}
+
+/// Whether a variable that the statement consumes has a value behind the cell all the same.
+fn comes_back(cell: &Cell, at: usize, name: &str) -> bool {
+    cell.statements[at].assigns.contains(name)
+        || cell.statements[at..]
+            .iter()
+            .flat_map(|statement| &statement.bindings)
+            .any(|binding| binding.name == name)
 }
 
 fn described(type_text: &str) -> String {

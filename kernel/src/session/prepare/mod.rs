@@ -40,6 +40,8 @@ pub struct Prepared {
     pub expected: Vec<String>,
     /// Variables of earlier cells that it moves.
     pub consumed: Vec<String>,
+    /// Variables of its own that it moves again.
+    pub moved: Vec<String>,
     /// The type of its tail expression.
     pub result: Option<String>,
     /// Items of earlier cells that no longer fit what this cell defines, each with the reason.

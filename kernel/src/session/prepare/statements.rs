@@ -1,15 +1,16 @@
 //! The statements of a cell: one rustc call, or more where the first shows what the text does not tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Preparation, PrepareError, Runnable, Source};
-use crate::cell::{self, Cell};
+use crate::cell::{self, Cell, Hint};
 use crate::compile::{CompileError, Job, Kind, file_name};
 use crate::compose::cell::{Load, Ownership, Surroundings};
 use crate::compose::{Mark, Origin, SourceMap};
 use crate::diagnostics::{Message, ownership};
+use crate::session::state::Variable;
 use crate::units::UnitId;
 
 /// Crate name of every cell.
@@ -143,20 +144,40 @@ impl Preparation<'_> {
     /// By-value uses that are surely moves: the value is known not to be `Copy`.
     fn predict(&self, cell: &Cell, refused: &BTreeSet<String>) -> Ownership {
         let mut ownership = Ownership::default();
-        let mut bound: BTreeSet<&str> = BTreeSet::new();
+        let mut hints: BTreeMap<&str, Hint> = self
+            .state
+            .variables
+            .iter()
+            .filter(|(name, _)| !refused.contains(*name))
+            .map(|(name, variable)| (name.as_str(), known_hint(variable)))
+            .filter(|(_, hint)| *hint != Hint::Unknown)
+            .collect();
         for (at, statement) in cell.statements.iter().enumerate() {
-            for name in &statement.consumes {
-                let known = self.state.variables.get(name).filter(|_| !refused.contains(name));
-                if !bound.contains(name.as_str())
-                    && known.is_some_and(|variable| variable.needs_drop == Some(true))
-                {
-                    ownership.consumed.entry(at).or_default().insert(name.clone());
-                    if !statement.assigns.contains(name) {
-                        bound.insert(name);
-                    }
+            let called = statement.calls.iter().filter(|(name, method)| {
+                hints.get(name.as_str()).is_some_and(|hint| hint.moves_at(method))
+            });
+            let moved: BTreeSet<String> = statement
+                .consumes
+                .iter()
+                .filter(|name| hints.contains_key(name.as_str()))
+                .chain(called.map(|(name, _)| name))
+                .cloned()
+                .collect();
+            let bound: Vec<(&str, Hint)> = statement
+                .bindings
+                .iter()
+                .map(|binding| (binding.name.as_str(), resolve(&binding.hint, &hints)))
+                .collect();
+            hints.retain(|name, _| !moved.contains(*name) || statement.assigns.contains(*name));
+            for (name, hint) in bound {
+                hints.remove(name);
+                if hint != Hint::Unknown {
+                    hints.insert(name, hint);
                 }
             }
-            bound.extend(statement.bindings.iter().map(|binding| binding.name.as_str()));
+            if !moved.is_empty() {
+                ownership.consumed.insert(at, moved);
+            }
         }
         for statement in &cell.statements {
             if statement.kind == cell::StatementKind::OpenLet && statement.identifiers.len() > 1 {
@@ -200,10 +221,10 @@ impl Preparation<'_> {
         let results = self.state.results.values().filter(|_| recalls);
         let types: Vec<&str> =
             loads.iter().map(|load| &load.type_text).chain(results).map(String::as_str).collect();
-        let needs = self.prepared.items.needs(&cell.statement_identifiers(), &types);
+        let identifiers = cell.mentioned();
+        let needs = self.prepared.items.needs(&identifiers, &types);
         let named = self.compiler.crates_named(&types);
         self.build_units(needs.units.clone()).await?;
-        let identifiers = cell.statement_identifiers();
         let added = self.added_crates(&identifiers.iter().map(String::as_str).collect());
         let macros = needs.macros + &self.results(cell);
         let code = Surroundings { imports: added + &needs.imports, macros, loads };
@@ -247,6 +268,22 @@ impl Preparation<'_> {
         let unknown =
             "($n:expr)=>{::core::compile_error!(\"there is no result of that number to recall\")};";
         format!("macro_rules! out{{{arms}{unknown}}}")
+    }
+}
+
+/// What the type of an earlier cell's variable tells; one with a destructor is at least not `Copy`.
+/// A cell that is compiled ahead knows of no destructors yet.
+fn known_hint(variable: &Variable) -> Hint {
+    match Hint::of_type(&variable.type_text) {
+        Hint::Unknown if variable.needs_drop == Some(true) => Hint::Owned,
+        known => known,
+    }
+}
+
+fn resolve(hint: &Hint, hints: &BTreeMap<&str, Hint>) -> Hint {
+    match hint {
+        Hint::Like(name) => hints.get(name.as_str()).cloned().unwrap_or_default(),
+        known => known.clone(),
     }
 }
 

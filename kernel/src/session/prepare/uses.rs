@@ -1,9 +1,7 @@
 //! A cell of nothing but `use`s: what they name must be there now, not when a later cell needs it.
 
-use std::collections::BTreeSet;
-
 use super::{Preparation, PrepareError};
-use crate::cell::{Cell, ItemKind};
+use crate::cell::Cell;
 use crate::compile::{CompileError, Job, Kind, file_name};
 use crate::compose::{Composed, Origin, Writer};
 
@@ -17,13 +15,11 @@ impl Preparation<'_> {
         cell: &Cell,
         origin: &Origin,
     ) -> Result<(), PrepareError> {
-        let only_uses = cell.statements.is_empty()
-            && cell.items.iter().all(|item| matches!(item.kind, ItemKind::Use { .. }));
-        if !only_uses {
+        // Beside statements they are compiled with them.
+        if !cell.statements.is_empty() || cell.uses().count() < cell.items.len() {
             return Ok(());
         }
-        let identifiers: BTreeSet<String> =
-            cell.items.iter().flat_map(|item| item.identifiers.iter().cloned()).collect();
+        let identifiers = cell.mentioned();
         // Those of earlier cells: this cell's own stand in the text itself.
         let needs = self.state.items.needs(&identifiers, &[]);
         self.build_units(needs.units.clone()).await?;
@@ -52,18 +48,11 @@ impl Preparation<'_> {
     }
 }
 
-/// The `use`s in a module, where they may say again what an earlier cell has said.
 fn compose(cell: &Cell, origin: &Origin, around: &str) -> Composed {
     let mut writer = Writer::default();
     let pasted = writer.origin(origin.clone());
     writer.generated("#![allow(unused)]use ::oxilab::prelude::*;");
     writer.generated(around);
-    writer.generated("mod cell{use super::*;");
-    for item in &cell.items {
-        writer.align(pasted, item.range.start);
-        writer.paste(pasted, item.range.clone(), &[]);
-    }
-    writer.line_break();
-    writer.generated("}");
+    writer.uses(pasted, cell);
     writer.finish()
 }
