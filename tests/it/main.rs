@@ -6,6 +6,7 @@ mod bad_input;
 mod binary;
 mod cells;
 mod comms;
+mod compiles;
 mod concurrency;
 mod dep;
 mod displays;

@@ -11,6 +11,7 @@
 pub mod canvas;
 pub mod containers;
 pub mod error;
+mod fill;
 pub mod frame;
 pub mod image;
 pub mod keep;

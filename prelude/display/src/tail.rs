@@ -1,8 +1,8 @@
 //! Showing the tail expression of a cell in the same compile, whatever its type.
 //!
 //! [`show!`](crate::show!) and [`show_result!`](crate::show_result!) choose, by autoref
-//! specialisation: [`Plain`], [`Render`], else an inherent `evcxr_display()`, else `Debug`, else the
-//! type's name. Method resolution tries the implementation on `&&Tail` first, then `&Tail`, then
+//! specialisation: [`Plain`], [`Render`], else an inherent `evcxr_display()`, else `Debug`, else
+//! `Display`, else the type's name. Method resolution tries the implementation on `&&Tail` first, then `&Tail`, then
 //! [`Tail`]; it prefers an inherent `evcxr_display` to the blanket one of [`Foreign`], whose return
 //! type says that nothing ran.
 //!
@@ -18,6 +18,7 @@ use std::fmt::{self, Debug, Write as _};
 use oxilab_runtime::MimeBundle;
 use oxilab_runtime::display::Display;
 
+use crate::fill::fill;
 use crate::render::Render;
 use crate::table::thousands;
 
@@ -80,13 +81,13 @@ macro_rules! __show {
             value => {
                 #[allow(unused_imports)]
                 use $crate::tail::{
-                    Foreign as _, HasDebug as _, HasPlain as _, HasRender as _, Neither as _,
-                    NoDebug as _, Ran as _,
+                    Foreign as _, HasDebug as _, HasDisplay as _, HasPlain as _, HasRender as _,
+                    Nameless as _, Neither as _, Ran as _,
                 };
                 let tail = $crate::tail::Tail(value);
                 let rest = (&&&tail).oxilab_first($send);
                 if rest.oxilab_goes_on() && (*value).evcxr_display().oxilab_missing() {
-                    (&rest).oxilab_rest($send)
+                    (&&rest).oxilab_rest($send)
                 }
             }
         }
@@ -253,7 +254,7 @@ pub trait HasDebug {
     fn oxilab_rest(&self, send: Sink);
 }
 
-impl<T: Debug + ?Sized> HasDebug for Rest<'_, T> {
+impl<T: Debug + ?Sized> HasDebug for &Rest<'_, T> {
     #[inline]
     fn oxilab_rest(&self, send: Sink) {
         plain(&self.0, std::any::type_name::<T>(), send);
@@ -261,11 +262,23 @@ impl<T: Debug + ?Sized> HasDebug for Rest<'_, T> {
 }
 
 #[doc(hidden)]
-pub trait NoDebug {
+pub trait HasDisplay {
     fn oxilab_rest(&self, send: Sink);
 }
 
-impl<T: ?Sized> NoDebug for &Rest<'_, T> {
+impl<T: fmt::Display + ?Sized> HasDisplay for &&Rest<'_, T> {
+    #[inline]
+    fn oxilab_rest(&self, send: Sink) {
+        displayed(&self.0, send);
+    }
+}
+
+#[doc(hidden)]
+pub trait Nameless {
+    fn oxilab_rest(&self, send: Sink);
+}
+
+impl<T: ?Sized> Nameless for Rest<'_, T> {
     #[inline]
     fn oxilab_rest(&self, send: Sink) {
         nameless(std::any::type_name::<T>(), send);
@@ -283,6 +296,12 @@ fn plain(value: &dyn Debug, type_name: &str, send: Sink) {
     }
 }
 
+fn displayed(value: &dyn fmt::Display, send: Sink) {
+    let mut text = Bounded { text: String::new(), column: 0, columns: usize::MAX };
+    let whole = write!(text, "{value}").is_ok();
+    send(MimeBundle::text(if whole { text.text } else { text.cut("{}") }));
+}
+
 fn nameless(type_name: &str, send: Sink) {
     // The crate that an item of a cell was compiled in says nothing to its author.
     let own = type_name.split_once("::").filter(|(first, _)| first.starts_with("oxi_u"));
@@ -290,7 +309,8 @@ fn nameless(type_name: &str, send: Sink) {
     send(MimeBundle::text(format!("<{type_name}>")));
 }
 
-/// A value as text: `{:?}` while its lines have at most 100 columns, `{:#?}` beyond; cut at 64 KiB.
+/// A value as text: `{:?}` while its lines have at most 100 columns; beyond that as `{:#?}`, with as
+/// many elements in a line as go into one; cut at 64 KiB.
 ///
 /// ```
 /// assert_eq!(oxilab_display::debug_text(&"a\nb"), r#""a\nb""#);
@@ -303,10 +323,9 @@ pub fn debug_text(value: &dyn Debug) -> String {
     }
     let mut long = Bounded { text: String::new(), column: 0, columns: usize::MAX };
     if write!(long, "{value:#?}").is_err() {
-        let note = "\n… cut after {} bytes; `println!(\"{:?}\", …)` prints all of it";
-        long.text.push_str(&note.replacen("{}", &thousands(LIMIT), 1));
+        return Bounded { text: fill(&long.text, COLUMNS), ..long }.cut("{:?}");
     }
-    long.text
+    fill(&long.text, COLUMNS)
 }
 
 /// Text that refuses what goes beyond a number of columns or [`LIMIT`] bytes.
@@ -314,6 +333,17 @@ struct Bounded {
     text: String,
     column: usize,
     columns: usize,
+}
+
+impl Bounded {
+    /// The text with a note of how to see all of the value.
+    fn cut(mut self, format: &str) -> String {
+        let limit = thousands(LIMIT);
+        let note =
+            format!("\n… cut after {limit} bytes; `println!(\"{format}\", …)` prints all of it");
+        self.text.push_str(&note);
+        self.text
+    }
 }
 
 impl fmt::Write for Bounded {
@@ -365,6 +395,12 @@ mod tests {
             catch(MimeBundle::text("evcxr"));
         }
     }
+    struct Spoken;
+    impl fmt::Display for Spoken {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("spoken")
+        }
+    }
     struct Nothing;
 
     #[test]
@@ -380,6 +416,7 @@ mod tests {
         assert_eq!(caught!([1u8; 3]), "[1, 1, 1]");
         assert_eq!(caught!(&ForEvcxr), "evcxr");
         assert_eq!(caught!(vec![1.5, 2.0]), "[1.5, 2.0]");
+        assert_eq!(caught!(Spoken), "spoken");
         assert!(caught!(Nothing).ends_with("Nothing>"));
         assert!(caught!(|x: i32| x + 1).contains("{{closure}}"));
         let () = ();
@@ -413,7 +450,8 @@ mod tests {
     #[test]
     fn wide_values_are_written_on_several_lines_and_huge_ones_cut() {
         assert_eq!(debug_text(&vec![1; 30]), format!("{:?}", vec![1; 30]));
-        assert_eq!(debug_text(&vec![1; 40]), format!("{:#?}", vec![1; 40]));
+        let filled = debug_text(&vec![1; 40]);
+        assert_eq!(filled.lines().map(str::len).collect::<Vec<_>>(), [1, 99, 27, 1], "{filled}");
         let huge = debug_text(&vec![7u64; 10_000_000]);
         assert!(huge.len() < LIMIT + 200 && huge.contains("cut after 65,536 bytes"));
         struct Lines;

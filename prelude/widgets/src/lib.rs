@@ -30,8 +30,9 @@ pub use callback::Ended;
 pub use callback::Returns;
 pub use containers::{Accordion, Children, HBox, Tab, VBox};
 pub use controls::{
-    Button, Checkbox, Dropdown, FloatSlider, FloatText, Html, IntSlider, IntText, Label,
-    RadioButtons, Select, Text, Textarea, ToggleButton,
+    Button, Checkbox, ColorPicker, DatePicker, Dropdown, FloatProgress, FloatRangeSlider,
+    FloatSlider, FloatText, Html, IntSlider, IntText, Label, Password, RadioButtons, Select,
+    SelectMultiple, Text, Textarea, ToggleButton,
 };
 pub use interact::{Control, Controls, Number, Shown, interact};
 pub use model::{Model, Widget};
