@@ -92,6 +92,15 @@ impl Report {
         serde_json::to_string_pretty(self)
             .map_err(|e| DataError::invalid("saving a report", e.to_string()))
     }
+
+    /// A report of [`to_json`](Self::to_json).
+    ///
+    /// # Errors
+    /// When the text is not that of a report; the message names the line.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text)
+            .map_err(|e| DataError::invalid("loading a report", e.to_string()))
+    }
 }
 
 /// What was seen, with examples.

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use calamine::{Data, DataType as _, Reader as _};
+use calamine::{Data, DataType as _, ExcelDateTime, Reader as _};
 use polars::prelude::*;
 
 use super::{ReadOptions, infer};
@@ -77,6 +77,9 @@ fn column(name: &str, cells: &[&Data]) -> Column {
         return Column::new(name.into(), values);
     }
     if present().all(|cell| matches!(cell, Data::DateTime(_))) {
+        if let Some(column) = without_date(name, cells) {
+            return column;
+        }
         let times: Vec<_> = cells.iter().map(|cell| cell.as_datetime()).collect();
         let midnight = |time: &chrono::NaiveDateTime| time.time() == chrono::NaiveTime::MIN;
         if times.iter().flatten().all(midnight) {
@@ -101,4 +104,25 @@ fn column(name: &str, cells: &[&Data]) -> Column {
         return infer::column(name, &texts);
     }
     Column::new(name.into(), texts)
+}
+
+/// Times of day, or spans of time: cells of a time format that stand for no day.
+fn without_date(name: &str, cells: &[&Data]) -> Option<Column> {
+    const DAY: i64 = 86_400_000;
+    let times: Vec<Option<&ExcelDateTime>> = cells
+        .iter()
+        .map(|cell| if let Data::DateTime(time) = cell { Some(time) } else { None })
+        .collect();
+    let all = |test: &dyn Fn(&ExcelDateTime) -> bool| times.iter().flatten().all(|time| test(time));
+    let millis =
+        || times.iter().map(|time| time.and_then(|t| Some(t.as_duration()?.num_milliseconds())));
+    let (values, dtype): (Vec<Option<i64>>, DataType) = if all(&|time| time.is_duration()) {
+        (millis().collect(), DataType::Duration(TimeUnit::Milliseconds))
+    } else if all(&|time| time.is_datetime() && (0.0..1.0).contains(&time.as_f64())) {
+        let nanos = |millis: i64| millis.min(DAY - 1) * 1_000_000;
+        (millis().map(|value| value.map(nanos)).collect(), DataType::Time)
+    } else {
+        return None;
+    };
+    Column::new(name.into(), values).cast(&dtype).ok()
 }

@@ -32,6 +32,7 @@ mod sniff;
 mod source;
 mod sql;
 pub(crate) mod write;
+mod write_excel;
 
 use std::io::Cursor;
 use std::num::NonZeroUsize;

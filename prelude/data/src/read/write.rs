@@ -4,10 +4,25 @@ use std::path::Path;
 
 use polars::prelude::*;
 
+use super::write_excel;
 use crate::error::{DataError, Result, While};
 
 /// Writes a frame by the extension of the path: `csv`, `tsv`, `json`, `ndjson`/`jsonl`, `parquet`,
-/// `arrow`/`ipc`/`feather`. The file is written aside and renamed.
+/// `arrow`/`ipc`/`feather`, `xlsx`. The file is written aside and renamed.
+///
+/// In `xlsx`, NaN and empty text are empty cells, times are kept to the millisecond and those of a
+/// time zone as its clocks show them. What a cell cannot hold is an error: infinite values, whole
+/// numbers beyond 2^53, dates before 1900, lists, and more than 1,048,575 rows or 16,384 columns.
+///
+/// ```
+/// use polars::prelude::*;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("scores.xlsx");
+/// let df = df!("name" => ["Ada", "Bo"], "score" => [Some(1.5), None], "passed" => [true, false])?;
+/// oxilab_data::write(&df, &path)?;
+/// assert!(oxilab_data::read(&path)?.equals_missing(&df));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// For another extension, a type the format cannot hold, or a folder that cannot be written.
@@ -33,11 +48,13 @@ fn write_path(df: &DataFrame, path: &Path) -> Result<()> {
             }
             "parquet" => ParquetWriter::new(file).finish(&mut df).map(|_| ()),
             "arrow" | "ipc" | "feather" => IpcWriter::new(file).finish(&mut df),
+            "xlsx" => return write_excel::write(&df, file, &doing()),
             other => {
                 return Err(DataError::invalid(
                     doing(),
                     format!(
-                        "unknown extension {other:?}; use csv, tsv, json, ndjson, parquet or arrow"
+                        "unknown extension {other:?}; use csv, tsv, json, ndjson, parquet, \
+                         arrow or xlsx"
                     ),
                 ));
             }

@@ -8,7 +8,7 @@ use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Custom, Fitted};
+use super::{Custom, Fitted, conform};
 use crate::error::{DataError, Result};
 use crate::html::escape;
 
@@ -58,6 +58,31 @@ impl FittedPipeline {
         Ok(df)
     }
 
+    /// A frame as [`transform`](Self::transform) takes it: without the columns that fitting did not
+    /// have, and cast to the types of fitting where that changes no value (`3` and `3.0`, text of a
+    /// date and the date), as what was read from JSON or typed in needs.
+    ///
+    /// ```
+    /// use oxilab_data::{Pipeline, StandardScaler};
+    /// use polars::prelude::*;
+    /// let fitted = Pipeline::new().with(StandardScaler::new("x")).fit(&df!("x" => [1.0, 3.0])?)?;
+    /// let typed_in = df!("x" => [5], "note" => ["new"])?;
+    /// let out = fitted.transform(&fitted.conform(&typed_in)?)?;
+    /// assert_eq!(out.column("x")?.f64()?.get(0), Some(3.0));
+    /// # Ok::<(), oxilab_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a column is missing, or of a type whose values would change.
+    pub fn conform(&self, df: &DataFrame) -> Result<DataFrame> {
+        let known =
+            self.schema.iter().filter_map(|field| Some((field, df.column(&field.name).ok()?)));
+        let columns = known.map(|(field, column)| conform::column(column, &field.dtype)).collect();
+        let df = DataFrame::new(df.height(), columns)?;
+        self.check(&df)?;
+        Ok(df)
+    }
+
     /// The columns and types that [`transform`](Self::transform) expects.
     #[must_use]
     pub fn schema(&self) -> Vec<(String, String)> {
@@ -75,11 +100,7 @@ impl FittedPipeline {
     /// # Errors
     /// When something learnt cannot be written as JSON.
     pub fn hash(&self) -> Result<String> {
-        let mut hash = String::new();
-        for byte in Sha256::digest(self.json()?.as_bytes()) {
-            let _ = write!(hash, "{byte:02x}");
-        }
-        Ok(hash)
+        Ok(hex::encode(Sha256::digest(self.json()?.as_bytes())))
     }
 
     fn json(&self) -> Result<String> {
@@ -87,12 +108,28 @@ impl FittedPipeline {
             .map_err(|e| DataError::invalid("saving a pipeline", e.to_string()))
     }
 
+    /// The pipeline as JSON with its hash, as [`save`](Self::save) writes it.
+    ///
+    /// # Errors
+    /// When something learnt cannot be written as JSON.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(format!("{{\"hash\":\"{}\",\"pipeline\":{}}}\n", self.hash()?, self.json()?))
+    }
+
+    /// Reads what [`to_json`](Self::to_json) gave.
+    ///
+    /// # Errors
+    /// When the text is no pipeline of this version, or does not match its hash.
+    pub fn from_json(text: &str) -> Result<Self> {
+        parse(text).map_err(|problem| DataError::invalid("reading a pipeline", problem))
+    }
+
     /// Writes the pipeline as JSON with its hash; the file appears whole or not at all.
     ///
     /// # Errors
     /// When the folder cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let text = format!("{{\"hash\":\"{}\",\"pipeline\":{}}}\n", self.hash()?, self.json()?);
+        let text = self.to_json()?;
         crate::read::write::replace(path.as_ref(), |file| {
             std::io::Write::write_all(file, text.as_bytes())
                 .map_err(|e| DataError::io("writing", path.as_ref().to_string_lossy(), e))
@@ -105,30 +142,10 @@ impl FittedPipeline {
     /// # Errors
     /// When the file is not there, is no pipeline, or its content does not match its hash.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Saved {
-            hash: String,
-            pipeline: FittedPipeline,
-        }
         let name = path.as_ref().to_string_lossy();
         let text =
             std::fs::read_to_string(&path).map_err(|e| DataError::io("reading", &*name, e))?;
-        let saved: Saved = serde_json::from_str(&text).map_err(|e| {
-            DataError::read(&*name, format!("line {}: not a pipeline: {e}", e.line()))
-        })?;
-        if saved.pipeline.version != VERSION {
-            return Err(DataError::read(
-                &*name,
-                format!("pipeline format {}, this version reads {VERSION}", saved.pipeline.version),
-            ));
-        }
-        if saved.pipeline.hash()? != saved.hash {
-            return Err(DataError::read(
-                &*name,
-                "the content does not match its hash; the file was changed",
-            ));
-        }
-        Ok(saved.pipeline)
+        parse(&text).map_err(|problem| DataError::read(&*name, problem))
     }
 
     /// Gives the function of a custom step of a loaded pipeline; steps are matched by name.
@@ -172,6 +189,25 @@ impl FittedPipeline {
             Err(DataError::Schema { problems: problems.join("; ") })
         }
     }
+}
+
+/// The pipeline in a text, or why there is none.
+fn parse(text: &str) -> std::result::Result<FittedPipeline, String> {
+    #[derive(Deserialize)]
+    struct Saved {
+        hash: String,
+        pipeline: FittedPipeline,
+    }
+    let saved: Saved = serde_json::from_str(text)
+        .map_err(|e| format!("line {}: not a pipeline: {e}", e.line()))?;
+    if saved.pipeline.version != VERSION {
+        let version = saved.pipeline.version;
+        return Err(format!("pipeline format {version}, this version reads {VERSION}"));
+    }
+    if saved.pipeline.hash().map_err(|e| e.to_string())? != saved.hash {
+        return Err("the content does not match its hash; the file was changed".to_owned());
+    }
+    Ok(saved.pipeline)
 }
 
 impl Render for FittedPipeline {

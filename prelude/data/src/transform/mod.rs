@@ -29,9 +29,10 @@
 //! | [`Custom`] | `FunctionTransformer` | nothing |
 //!
 //! A fitted pipeline knows the schema it was fitted on and refuses frames that differ; it is saved
-//! as JSON and named by the hash of its content.
+//! as JSON and named by the hash of its content. A learner as its last step: `oxilab_model::PipelineExt`.
 
 mod bin;
+mod conform;
 mod custom;
 mod dates;
 mod encode;
@@ -61,14 +62,17 @@ pub use step::{Fitted, Step};
 pub use target::TargetEncoder;
 pub use text::{HashingVectorizer, TfidfVectorizer};
 
+use std::fmt;
+use std::sync::Arc;
+
 use polars::prelude::*;
 
 use crate::error::Result;
 
 /// Steps to be fitted one after another.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Pipeline {
-    steps: Vec<Box<dyn Step>>,
+    steps: Vec<Arc<dyn Step>>,
     target: Option<String>,
 }
 
@@ -82,7 +86,7 @@ impl Pipeline {
     /// Adds a step.
     #[must_use]
     pub fn with(mut self, step: impl Step + 'static) -> Self {
-        self.steps.push(Box::new(step));
+        self.steps.push(Arc::new(step));
         self
     }
 
@@ -92,6 +96,12 @@ impl Pipeline {
     pub fn with_target(mut self, column: impl Into<String>) -> Self {
         self.target = Some(column.into());
         self
+    }
+
+    /// The names of the steps, for example `StandardScaler`.
+    #[must_use]
+    pub fn step_names(&self) -> Vec<&str> {
+        self.steps.iter().map(|step| step.name()).collect()
     }
 
     /// Learns from `train` alone.
@@ -128,5 +138,11 @@ impl Pipeline {
             df = transformed;
         }
         Ok((FittedPipeline::new(train, steps, &optional), df))
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pipeline({})", self.step_names().join(", "))
     }
 }

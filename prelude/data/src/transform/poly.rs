@@ -51,9 +51,7 @@ impl Step for PolynomialFeatures {
     fn fit(&self, train: &DataFrame) -> Result<step::Fitted> {
         let columns = self.select.resolve(train)?;
         let fitted = Fitted { columns, degree: self.degree, interactions: self.interactions };
-        if !(2..=5).contains(&self.degree) {
-            return Err(DataError::invalid(DOING, format!("degree {}; give 2 to 5", self.degree)));
-        }
+        fitted.check()?;
         let terms = fitted.terms().len();
         if terms > 10_000 {
             return Err(DataError::invalid(
@@ -71,6 +69,14 @@ impl Step for PolynomialFeatures {
 impl Fitted {
     pub(super) fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// Checks the degree, which a file may say as well as a person.
+    fn check(&self) -> Result<()> {
+        if (2..=5).contains(&self.degree) {
+            return Ok(());
+        }
+        Err(DataError::invalid(DOING, format!("degree {}; give 2 to 5", self.degree)))
     }
 
     /// Products as lists of column numbers, by degree.
@@ -100,6 +106,7 @@ impl Fitted {
     }
 
     pub(super) fn transform(&self, df: &DataFrame) -> Result<DataFrame> {
+        self.check()?;
         let values = self
             .columns
             .iter()

@@ -28,6 +28,12 @@ pub trait Step: Send + Sync {
     fn target(&self) -> Option<&str> {
         None
     }
+
+    /// The step's name, as in code.
+    fn name(&self) -> &str {
+        let path = std::any::type_name::<Self>();
+        path.rsplit("::").next().unwrap_or(path)
+    }
 }
 
 /// What a step learnt. The list of steps: a new one is a file, a line here and one in `transform`.

@@ -62,17 +62,19 @@ impl HashingVectorizer {
         let pattern = pattern("HashingVectorizer")?;
         let texts = columns::texts(columns::column(df, &self.column)?, "HashingVectorizer")?;
         let mut rows = Vec::with_capacity(texts.len());
+        // A file may say 0.
+        let size = self.size.max(1);
         for text in texts.iter() {
-            let mut row = vec![0.0; self.size];
+            let mut row = vec![0.0; size];
             for word in words(text.unwrap_or_default(), &pattern) {
                 let hash = murmur3(word.as_bytes()).cast_signed();
-                row[hash.unsigned_abs() as usize % self.size] += if hash < 0 { -1.0 } else { 1.0 };
+                row[hash.unsigned_abs() as usize % size] += if hash < 0 { -1.0 } else { 1.0 };
             }
             normalise(&mut row);
             rows.push(row);
         }
         let names: Vec<String> =
-            (0..self.size).map(|index| format!("{}_{index}", self.column)).collect();
+            (0..size).map(|index| format!("{}_{index}", self.column)).collect();
         replace(df, &self.column, &names, &rows)
     }
 }

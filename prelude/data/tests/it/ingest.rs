@@ -89,6 +89,18 @@ fn dialects_encodings_and_compressions_are_detected() {
     let df = read(folder.file("z.csv.gz", gzip.finish().unwrap())).unwrap();
     assert_eq!((df.shape(), df.get_column_names()[1].as_str()), ((1, 2), "b"));
 
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    zlib.write_all(b"a\tb\n1\t2\n").unwrap();
+    let df = read(folder.file("z.tsv.zz", zlib.finish().unwrap())).unwrap();
+    assert_eq!((df.shape(), df.get_column_names()[1].as_str()), ((1, 2), "b"));
+    // Two lines, as the program `zstd` writes them.
+    let zstd = [
+        0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x58, 0x41, 0x00, 0x00, 0x61, 0x3b, 0x62, 0x0a, 0x31, 0x3b,
+        0x32, 0x0a, 0xe5, 0x4b, 0xc5, 0x85,
+    ];
+    let df = read(folder.file("z.csv.zst", zstd)).unwrap();
+    assert_eq!((df.shape(), df.get_column_names()[1].as_str()), ((1, 2), "b"));
+
     let df = read(folder.file("plain.csv", "1,2\n3,4\n")).unwrap();
     assert_eq!(df.shape(), (2, 2));
     let df =
@@ -179,6 +191,41 @@ fn what_is_odd_within_a_file_is_kept_or_named() {
     for (name, text) in types {
         let df = read(folder.file(name, text)).unwrap();
         assert_eq!(df.column("a").unwrap().dtype(), &DataType::String);
+    }
+}
+
+#[test]
+fn a_million_columns_are_read_or_refused_within_a_minute() {
+    let folder = Folder::new();
+    let names: Vec<String> = (0..1_000_000).map(|column| format!("c{column}")).collect();
+    let values = "1.5,".repeat(999_999) + "x";
+    let path = folder.file("wide.csv", format!("{}\n{values}\n{values}\n", names.join(",")));
+    let started = std::time::Instant::now();
+    let df = read(&path).unwrap();
+    assert_eq!(df.shape(), (2, 1_000_000));
+    assert_eq!(df.column("c999998").unwrap().f64().unwrap().get(1), Some(1.5));
+    assert_eq!(df.column("c999999").unwrap().str().unwrap().get(0), Some("x"));
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    // A field too many is found in the line, whatever its length.
+    let path = folder.file("ragged.csv", format!("{}\n{values}\n{values},1\n", names.join(",")));
+    let error = read(path).unwrap_err().to_string();
+    assert!(error.contains("line 3: 1000001 fields") && error.len() < 1000, "{error}");
+}
+
+#[test]
+fn times_out_of_range_stay_text() {
+    let folder = Folder::new();
+    for (name, value) in [
+        ("year", "300000-01-01"),
+        ("month", "2024-13-01"),
+        ("hour", "2024-01-01 25:00:00"),
+        ("early", "0000-00-00"),
+    ] {
+        let text = format!("when,x\n2024-01-31,1\n{value},2\n2024-02-01,3\n");
+        let df = read(folder.file(&format!("{name}.csv"), text)).unwrap();
+        let when = df.column("when").unwrap();
+        assert_eq!(when.dtype(), &DataType::String, "{name}");
+        assert_eq!(when.str().unwrap().get(1), Some(value), "nothing is lost");
     }
 }
 

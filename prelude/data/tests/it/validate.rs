@@ -1,7 +1,7 @@
 //! Validation: every expectation held and broken.
 
 use oxilab_data::datasets;
-use oxilab_data::expect::{Statistic, Suite, expect};
+use oxilab_data::expect::{Report, Statistic, Suite, expect};
 use oxilab_display::Render;
 use polars::prelude::*;
 
@@ -141,7 +141,11 @@ fn a_suite_is_inferred_saved_and_loaded() {
     let bad = iris.lazy().with_column(lit("rose").alias("species")).collect().unwrap();
     let report = suite.run(&bad).unwrap();
     assert_eq!(report.failed(), 1, "{report}");
-    assert!(report.to_json().unwrap().contains("rose"));
+    let text = report.to_json().unwrap();
+    assert!(text.contains("rose"));
+    assert_eq!(Report::from_json(&text).unwrap(), report);
+    let cut = Report::from_json(&text[..text.len() / 2]).unwrap_err().to_string();
+    assert!(cut.contains("loading a report") && cut.contains("line"), "{cut}");
     assert!(Suite::from_json("{").unwrap_err().to_string().contains("line 1"));
 }
 
