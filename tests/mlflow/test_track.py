@@ -381,3 +381,36 @@ def test_cells_that_fail_are_failed_runs(client, server, tmp_path):
     folder = client.download_artifacts(runs["errs"].info.run_id, "cell", str(tmp_path))
     told = "".join(path.read_text() for path in pathlib.Path(folder).iterdir())
     assert "pa55word" not in told and "token https://***@host/x" in told
+
+
+def test_a_notebook_starts_its_own_server(tmp_path):
+    """`%track start` says how long it takes; what is logged then is on the server, which `%track stop` ends."""
+    sources = [
+        "%track start",
+        'let run = track::start_run("own")?;\nrun.log_metric("loss", 0.5, 0)?;\nrun.end()?;\ntrack::uri()?',
+        "%track ui",
+        "%track stop",
+        "track::uri()?",
+    ]
+    path = notebook(tmp_path / "own.ipynb", *sources)
+    out = tmp_path / "out.ipynb"
+    program = pathlib.Path(sys.executable).parent / "mlflow"
+    arguments = ["run", str(path), "--output", str(out)]
+    run_oxilab(arguments, OXILAB_MLFLOW=str(program), OXILAB_JOURNAL=str(tmp_path / "own.sqlite"), CWD=tmp_path)
+    cells = json.loads(out.read_text())["cells"]
+
+    def shown(at):
+        parts = []
+        for output in cells[at]["outputs"]:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            parts += ["".join(text) for text in data.values() if not isinstance(text, dict)]
+        return "\n".join(parts)
+
+    assert "MLflow's server answers after" in shown(0), shown(0)
+    assert "MLflow at http://127.0.0.1:" in shown(0) and "<iframe" in shown(2)
+    uri = shown(1)
+    assert "http://127.0.0.1:" in uri and "journal:" in shown(4)
+    port = int("".join(c for c in uri.split("127.0.0.1:")[1].split()[0] if c.isdigit()))
+    with socket.socket() as free:
+        assert free.connect_ex(("127.0.0.1", port)) != 0, "it ended"
+    assert (tmp_path / ".oxilab" / "mlflow" / "mlflow.db").exists()

@@ -210,6 +210,22 @@ def test_completions_and_embeddings(language):
     assert said.choices[0].text.startswith("The sea is")
     assert said.choices[0].finish_reason == "length"
     assert len(said.choices[0].logprobs.tokens) == 5
+    prompts = ["The sea is", "Rome is the capital of"]
+    ask = dict(model="smollm2", max_tokens=5, temperature=0)
+    alone = [language.completions.create(prompt=prompt, **ask) for prompt in prompts]
+    both = language.completions.create(prompt=prompts, **ask)
+    assert [(c.index, c.text) for c in both.choices] == [(at, one.choices[0].text) for at, one in enumerate(alone)]
+    assert both.usage.prompt_tokens == sum(one.usage.prompt_tokens for one in alone)
+    grown = ["", ""]
+    for chunk in language.completions.create(prompt=prompts, stream=True, **ask):
+        for choice in chunk.choices:
+            grown[choice.index] += choice.text
+    assert grown == [choice.text for choice in both.choices]
+    tokens = language.completions.create(prompt=[[504, 1000], [504]], **ask)
+    assert [choice.index for choice in tokens.choices] == [0, 1] and tokens.usage.prompt_tokens == 3
+    with pytest.raises(openai.BadRequestError) as mixed:
+        language.completions.create(prompt=["The sea is", 5], **ask)
+    assert mixed.value.param == "prompt"
     texts = ["a cat on the sofa", "a kitten lies on a couch", "the stock market fell"]
     vectors = np.array([e.embedding for e in language.embeddings.create(model="minilm", input=texts).data])
     assert vectors.shape == (3, 384)

@@ -114,13 +114,18 @@ pub(crate) fn nn(paths: &Paths, options: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The server against `FastAPI` with uvicorn and `mlflow models serve`, under `wrk`.
+/// The server against `FastAPI` with uvicorn and `mlflow models serve`, under `wrk`; with `--llm` a language
+/// model against llama.cpp's server, with `--soak` ten minutes through swaps, a crash and an outage.
 pub(crate) fn serve(paths: &Paths, options: &[&str]) -> Result<()> {
+    match options {
+        ["--llm", rest @ ..] => return serve_llm(paths, rest),
+        ["--soak"] => return soak(paths, "600"),
+        ["--soak", seconds] => return soak(paths, seconds),
+        _ => {}
+    }
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = paths.cache.join("peers/serve");
-    let requirements = paths.root.join("benches/requirements-serve.txt");
-    steps.step("python", || python::environment(&peers, &requirements))?;
+    let peers = serve_peers(paths, &mut steps)?;
     if !process::answers("wrk") && !std::path::Path::new("/usr/bin/wrk").is_file() {
         steps.step("wrk", || python::apt_install(&["wrk"]))?;
     }
@@ -136,6 +141,64 @@ pub(crate) fn serve(paths: &Paths, options: &[&str]) -> Result<()> {
     Ok(())
 }
 
+fn serve_peers(paths: &Paths, steps: &mut Steps) -> Result<std::path::PathBuf> {
+    let peers = paths.cache.join("peers/serve");
+    let requirements = paths.root.join("benches/requirements-serve.txt");
+    steps.step("python", || python::environment(&peers, &requirements))?;
+    Ok(peers)
+}
+
+/// A server that is built with llama.cpp, which stands aside so that the plain one is what is installed.
+fn serve_llm(paths: &Paths, options: &[&str]) -> Result<()> {
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    let peers = paths.cache.join("peers/llm");
+    let requirements = paths.root.join("benches/requirements-llm.txt");
+    steps.step("python", || python::environment(&peers, &requirements))?;
+    let folder = paths.cache.join("bench-serve");
+    let server = folder.join("oxilab-server-llama-cpp");
+    steps.step("server", || {
+        let plain = ["build", "--release", "-p", "oxilab-server"];
+        cargo::run(paths, &[&plain[..], &["--features", "llama-cpp"]].concat())?;
+        std::fs::create_dir_all(&folder)?;
+        std::fs::copy(paths.target.join("release/oxilab-server"), &server)?;
+        cargo::run(paths, &plain)
+    })?;
+    steps.step("llm", || {
+        let mut script = process::command(peers.join("bin/python"));
+        script.current_dir(&paths.root).arg("benches/serve_llm.py").args(options);
+        script.arg("--server").arg(&server);
+        let model = "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+        script.arg("--model").arg(paths.cache.join(model));
+        run(&mut script, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
+/// Outside CI.
+fn soak(paths: &Paths, seconds: &str) -> Result<()> {
+    if seconds.parse::<u32>().is_err() {
+        bail!("bench serve --soak [SECONDS]: {seconds:?} is no number of seconds");
+    }
+    let mut steps = Steps::default();
+    setup::into(paths, None, &mut steps)?;
+    let peers = serve_peers(paths, &mut steps)?;
+    steps.step("server", || {
+        let build = ["build", "--release", "-p", "oxilab-server"];
+        cargo::run(paths, &build)?;
+        cargo::run(paths, &[&build[..], &["--example", "soak"]].concat())
+    })?;
+    steps.step("soak", || {
+        let mut soak = process::command(paths.target.join("release/examples/soak"));
+        soak.current_dir(&paths.root).arg(paths.target.join("release/oxilab-server"));
+        soak.arg(seconds).arg(peers.join("bin/python")).arg("benches/results/soak.md");
+        run(&mut soak, LIMIT)
+    })?;
+    steps.summary();
+    Ok(())
+}
+
 /// Metrics until they are on an MLflow server, against MLflow's own client.
 pub(crate) fn track(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
@@ -143,12 +206,14 @@ pub(crate) fn track(paths: &Paths, options: &[&str]) -> Result<()> {
     let peers = python::mlflow(paths);
     steps.step("python", || python::mlflow_setup(paths))?;
     steps.step("log", || {
-        cargo::run(paths, &["build", "--release", "-p", "oxilab-track", "--example", "log"])
+        cargo::run(paths, &["build", "--release", "-p", "oxilab-track", "--example", "log"])?;
+        cargo::run(paths, &["build", "--release", "-p", "oxilab", "--example", "autolog"])
     })?;
     steps.step("track", || {
         let mut script = process::command(peers.join("bin/python"));
         script.current_dir(&paths.root).arg("benches/track.py").args(options);
         script.arg("--program").arg(paths.target.join("release/examples/log"));
+        script.arg("--autolog").arg(paths.target.join("release/examples/autolog"));
         run(&mut script, LIMIT)
     })?;
     steps.summary();

@@ -45,6 +45,10 @@ cargo xtask <chore>
   bench nn [--rounds N]  training steps and sentence vectors against PyTorch
   bench serve [--runs N] [--seconds N]
                         requests a second and latency against FastAPI and `mlflow models serve`
+  bench serve --llm [--runs N] [--tokens N]
+                        one stream of a language model against llama.cpp's server
+  bench serve --soak [SECONDS]
+                        ten minutes at 80 % load through two swaps, a crash and an outage of the registry
   bench track [--count N] [--runs N] [--loop N]
                         metrics until they are on an MLflow server, against its own client
   bench interrupt [--runs N]

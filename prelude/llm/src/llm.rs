@@ -189,7 +189,15 @@ impl Llm {
     /// # Errors
     /// As [`Llm::generate`], and when an id is not in the vocabulary.
     pub fn generate_tokens(&mut self, prompt: &[u32], sampling: &Sampling) -> Result<Generation> {
-        Pieces::new(self, prompt, sampling)?.generation()
+        self.token_pieces(prompt, sampling)?.generation()
+    }
+
+    /// As [`Llm::generate_tokens`], piece by piece as the text grows.
+    ///
+    /// # Errors
+    /// As [`Llm::generate_tokens`].
+    pub fn token_pieces(&mut self, prompt: &[u32], sampling: &Sampling) -> Result<Pieces<'_>> {
+        Pieces::new(self, prompt, sampling)
     }
 
     /// Answers one message.

@@ -256,12 +256,8 @@ const CHUNK: usize = 256;
 impl Llm {
     /// The logits after a prompt, of which the part that is still in the cache is not read again.
     pub(crate) fn read(&mut self, prompt: &[u32]) -> Result<(Vec<f32>, usize)> {
-        let Some(last) = prompt.len().checked_sub(1) else { return Err(LlmError::EmptyPrompt) };
-        let context = self.model.config().context;
-        if prompt.len() >= context {
-            return Err(LlmError::PromptTooLong { tokens: prompt.len(), context });
-        }
-        self.check_tokens(prompt)?;
+        self.check_prompt(prompt)?;
+        let last = prompt.len() - 1;
         let same = self.cached.iter().zip(prompt).take_while(|(a, b)| a == b).count().min(last);
         self.cache.truncate(same);
         self.cached.truncate(same);
@@ -293,6 +289,21 @@ impl Llm {
         })?;
         self.cached.extend_from_slice(tokens);
         Ok(logits)
+    }
+
+    /// Whether a prompt can be read, for who has several and wants to know before the first is answered.
+    ///
+    /// # Errors
+    /// When it is empty or leaves no room in the context, or an id is not in the vocabulary.
+    pub fn check_prompt(&self, prompt: &[u32]) -> Result<()> {
+        if prompt.is_empty() {
+            return Err(LlmError::EmptyPrompt);
+        }
+        let context = self.model.config().context;
+        if prompt.len() >= context {
+            return Err(LlmError::PromptTooLong { tokens: prompt.len(), context });
+        }
+        self.check_tokens(prompt)
     }
 
     pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {

@@ -46,6 +46,13 @@ impl Aside {
     }
 }
 
+/// Takes a model and its reference away again.
+pub(crate) fn remove(path: &Path) {
+    // What is left of them harms nobody.
+    let _ = fs::remove_file(path);
+    let _ = fs::remove_file(reference_path(path));
+}
+
 /// Copies beside the place, then renames: nobody reads half a file.
 fn replace(from: &Path, to: &Path) -> Result<()> {
     let mut new = to.as_os_str().to_owned();

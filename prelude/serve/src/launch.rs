@@ -1,4 +1,4 @@
-//! Starting the server process from a cell: [`Server`], [`ServerHandle`].
+//! Starting the server process from a cell: [`Server`].
 
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -7,18 +7,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use oxilab_display::Render;
 use oxilab_model::FittedModel;
-use oxilab_runtime::MimeBundle;
 use polars::prelude::DataFrame;
 
-use crate::aside::Aside;
+use crate::aside::{Aside, remove};
 use crate::error::{Result, ServeError};
+use crate::handle::ServerHandle;
 use crate::locate::address;
+use crate::program::find_program;
+use crate::replace::{self, Replaced, Replacement};
 use crate::state::{self, State};
 
 /// How long a server may take to load its models.
 const START: Duration = Duration::from_secs(60);
+
+/// What tells a server where the registry is.
+const REGISTRY: &str = "MLFLOW_TRACKING_URI";
 
 /// A server to start: its name, its models, its limits.
 ///
@@ -156,8 +160,9 @@ impl Server {
         self
     }
 
-    /// Stops the server of this name that runs, if one does, and starts this one in its place, on its
-    /// port unless [`with_port`](Server::with_port) says another.
+    /// Takes the place of the server of this name that runs, if one does, on its port unless
+    /// [`with_port`](Server::with_port) says another. The old models answer until the new ones do; when
+    /// those cannot be loaded, the old ones answer on.
     pub fn with_replace(mut self, replace: bool) -> Self {
         self.replace = replace;
         self
@@ -208,16 +213,13 @@ impl Server {
             return Err(ServeError::server(&self.name, problem));
         }
         self.check_files()?;
-        let program = self.program.clone().map_or_else(|| find_program(&self.name), Ok)?;
+        let registry = self.registry()?;
         if let Some(running) = running {
-            state::stop_in(&folder, &self.name)?;
-            if self.port == 0 {
-                let port = running.url.rsplit(':').next().and_then(|port| port.parse().ok());
-                self.port = port.unwrap_or(0);
-            }
+            return self.replace_in(&folder, &running, registry);
         }
+        let program = self.program.clone().map_or_else(|| find_program(&self.name), Ok)?;
         if let Some(aside) = &self.aside {
-            let path = folder.join(format!("{}.oxm", self.name));
+            let path = self.place_of_aside(&folder);
             aside.place(&path)?;
             self.models.insert(0, (self.name.clone(), path.display().to_string()));
         }
@@ -228,23 +230,8 @@ impl Server {
         let output = open.map_err(ServeError::io("writing the log", &log))?;
         let errors = output.try_clone().map_err(ServeError::io("writing the log", &log))?;
         let mut command = Command::new(&program);
-        command.arg("--name").arg(&self.name).arg("--port").arg(self.port.to_string());
-        for (name, uri) in &self.models {
-            command.arg("--model").arg(format!("{name}={}", address(uri)));
-        }
-        command.args(&self.options);
-        command.arg("--state").arg(&file).env("OXILAB_ADMIN_TOKEN", token()?);
-        match registry(&self.models) {
-            Some(uri) if uri == "memory:" => {
-                let problem = "a registry in memory is this session's own, the server cannot read it; \
-                    use a journal or a server (`track::set_uri`)";
-                return Err(ServeError::server(&self.name, problem));
-            }
-            Some(uri) => {
-                command.env("MLFLOW_TRACKING_URI", uri);
-            }
-            None => {}
-        }
+        command.args(self.arguments(&file)).env("OXILAB_ADMIN_TOKEN", token()?);
+        command.envs(registry.map(|uri| (REGISTRY, uri)));
         // A group of its own: an interrupt or the end of the worker does not reach it.
         command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
         let mut child =
@@ -275,6 +262,78 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The command line.
+    fn arguments(&self, state: &Path) -> Vec<String> {
+        let mut line = vec!["--name".to_owned(), self.name.clone()];
+        line.extend(["--port".to_owned(), self.port.to_string()]);
+        for (name, uri) in &self.models {
+            line.extend(["--model".to_owned(), format!("{name}={}", address(uri))]);
+        }
+        line.extend(self.options.iter().cloned());
+        line.extend(["--state".to_owned(), state.display().to_string()]);
+        line
+    }
+
+    /// The registry's address for the server; `None` if it needs none or its environment has it.
+    fn registry(&self) -> Result<Option<String>> {
+        let uri = registry(&self.models);
+        if uri.as_deref() == Some("memory:") {
+            let problem = "a registry in memory is this session's own, the server cannot read it; \
+                use a journal or a server (`track::set_uri`)";
+            return Err(ServeError::server(&self.name, problem));
+        }
+        Ok(uri)
+    }
+
+    /// Where a model in memory is kept for the server.
+    fn place_of_aside(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.oxm", self.name))
+    }
+
+    /// Has the running server load these models beside its own and change over when they answer.
+    fn replace_in(
+        mut self,
+        folder: &Path,
+        running: &State,
+        registry: Option<String>,
+    ) -> Result<ServerHandle> {
+        let file = state::state_file(folder, &self.name)?;
+        let (mut new, mut old) = (None, None);
+        if let Some(aside) = &self.aside {
+            // The running server watches its model's file: the new model gets another. A name has no `~`.
+            let first = self.place_of_aside(folder);
+            let second = folder.join(format!("{}~.oxm", self.name));
+            let taken = |path: &Path| running.models.iter().any(|(_, at)| Path::new(at) == path);
+            let (place, other) = if taken(&first) { (second, first) } else { (first, second) };
+            aside.place(&place)?;
+            self.models.insert(0, (self.name.clone(), place.display().to_string()));
+            (new, old) = (Some(place), Some(other));
+        }
+        let answer = Replacement::new(running, self.arguments(&file)).and_then(|mut wanted| {
+            wanted.environment.extend(registry.map(|uri| (REGISTRY.to_owned(), uri)));
+            replace::ask(running, &wanted, START)
+        });
+        let outcome = match answer {
+            Ok(Replaced::Done) => Ok(()),
+            Ok(Replaced::Refused(why)) => {
+                let problem = format!("{}; the old models answer on", last_words(&why));
+                Err(ServeError::server(&self.name, problem))
+            }
+            Err(error) => Err(error),
+        };
+        // Whichever file nobody reads any more.
+        let unread = if outcome.is_ok() { old } else { new };
+        if let Some(path) = unread {
+            remove(&path);
+        }
+        outcome?;
+        let gone = || ServeError::server(&self.name, "it ended right after it took the new models");
+        let state = state::find(folder, &self.name)?.ok_or_else(gone)?;
+        Ok(ServerHandle { state, folder: folder.to_owned() })
+    }
+}
+
 /// What a server said last before it ended; of a usage error what is wrong, which stands first.
 fn last_words(log: &str) -> String {
     let usage = log.lines().skip_while(|line| !line.starts_with("error: "));
@@ -299,38 +358,6 @@ fn token() -> Result<String> {
     Ok(hex::encode(bytes))
 }
 
-/// `$OXILAB_SERVER`, or where [`beside`] looks.
-pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
-    let given = std::env::var_os("OXILAB_SERVER").map(PathBuf::from);
-    let mut places = given.into_iter().chain(beside("oxilab-server"));
-    places.find(|place| place.is_file()).ok_or_else(|| {
-        ServeError::server(
-            name,
-            "oxilab-server is not installed; `oxilab install` puts it into place, or set \
-             OXILAB_SERVER to its path",
-        )
-    })
-}
-
-/// Where a program of this installation may be: beside this one, else in cargo's folder of release
-/// builds.
-pub(crate) fn beside(program: &str) -> impl Iterator<Item = PathBuf> {
-    let mut places = Vec::new();
-    if let Ok(own) = std::env::current_exe()
-        && let Some(folder) = own.parent()
-    {
-        places.push(folder.join(program));
-        // A test binary stands in `deps`.
-        places.extend(folder.parent().map(|above| above.join(program)));
-    }
-    let of = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    places.extend(of("CARGO_TARGET_DIR").map(|target| target.join("release").join(program)));
-    let cached = |home: PathBuf| home.join(".cache/oxilab/target/release").join(program);
-    places.extend(of("HOME").map(cached));
-    places.push(PathBuf::from("target/release").join(program));
-    places.into_iter()
-}
-
 /// The environment that makes the server read the registry that this process reads.
 fn registry(models: &[(String, String)]) -> Option<String> {
     if !models
@@ -341,71 +368,8 @@ fn registry(models: &[(String, String)]) -> Option<String> {
     }
     let uri = oxilab_track::uri().ok()?;
     // A server's address is here without its credentials, which the environment has.
-    let known = std::env::var("MLFLOW_TRACKING_URI").is_ok_and(|set| !set.is_empty());
+    let known = std::env::var(REGISTRY).is_ok_and(|set| !set.is_empty());
     (!uri.starts_with("http") || !known).then_some(uri)
-}
-
-/// A server that runs. Dropping it leaves the server running.
-#[derive(Clone, Debug)]
-pub struct ServerHandle {
-    state: State,
-    folder: PathBuf,
-}
-
-impl ServerHandle {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.state.name
-    }
-
-    /// Its address, without a slash at the end.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.state.url
-    }
-
-    /// The process.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.state.pid
-    }
-
-    /// Whether it answers.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        state::alive(&self.state)
-    }
-
-    /// Its log.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn logs(&self) -> Result<String> {
-        state::logs_in(&self.folder, &self.state.name)
-    }
-
-    /// Stops it: it answers what it has begun, then ends.
-    ///
-    /// # Errors
-    /// If it does not run, or not end within 20 seconds.
-    pub fn stop(&self) -> Result<()> {
-        state::stop_in(&self.folder, &self.state.name)
-    }
-}
-
-impl Render for ServerHandle {
-    fn render(&self) -> MimeBundle {
-        let url = &self.state.url;
-        let name = &self.state.name;
-        let link = |path: &str| format!("<a href=\"{url}{path}\">{path}</a>");
-        let links: Vec<String> =
-            ["/docs", "/openapi.json", "/monitor", "/metrics"].map(link).to_vec();
-        MimeBundle::text(format!("server {name} at {url}")).with_html(format!(
-            "<div><b>{name}</b> serves at <a href=\"{url}\">{url}</a>: {}</div>",
-            links.join(" · ")
-        ))
-    }
 }
 
 #[cfg(test)]

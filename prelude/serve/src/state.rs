@@ -31,6 +31,9 @@ pub struct State {
     pub models: Vec<(String, String)>,
     /// What its owner shows to stop it. The file is readable by its owner only.
     pub token: String,
+    /// The socket on which it is told of other models.
+    #[serde(default)]
+    pub control: Option<PathBuf>,
 }
 
 /// The folder of the state files: `$OXILAB_SERVE_STATE`, or `oxilab/serve` in the user's cache.

@@ -46,7 +46,7 @@ impl App {
         let pushed = pushed::known(&args)?;
         for (name, uri) in args.models().into_iter().chain(pushed) {
             if let Ok(place) = locate(&uri)
-                && let Some(llm) = LlmSlot::load(&name, &place.path)?
+                && let Some(llm) = LlmSlot::load(&name, &place.path, args.engine)?
             {
                 tracing::info!(model = %name, "loaded, a language model");
                 llms.push(Arc::new(llm));

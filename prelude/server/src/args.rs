@@ -8,7 +8,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use oxilab_serve::{address, check_name, default_name};
 
+use crate::llm::Engine;
 use crate::monitoring::redact::Rule;
+
+/// The environment variable of an API key.
+pub(crate) const KEY: &str = "OXILAB_API_KEY";
 
 /// Serves models over HTTP.
 #[derive(Clone, Debug, Parser)]
@@ -53,6 +57,10 @@ pub(crate) struct Args {
     /// Most rows of a request.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) row_limit: usize,
+    /// What language models compute with: `candle` is built in, `llama-cpp` reads GGUF files and needs a
+    /// server with the cargo feature of that name.
+    #[arg(long, value_enum, default_value_t = Engine::Candle)]
+    pub(crate) engine: Engine,
     /// Most tokens of an answer of a language model.
     #[arg(long, default_value_t = 2_048)]
     pub(crate) token_limit: usize,
@@ -141,8 +149,14 @@ impl Args {
     }
 
     /// What can be known to be wrong before anything is started; reads the key of the environment.
-    pub(crate) fn checked(mut self) -> Result<Self> {
-        if let Some(key) = std::env::var("OXILAB_API_KEY").ok().filter(|key| !key.is_empty()) {
+    pub(crate) fn checked(self) -> Result<Self> {
+        let key = std::env::var(KEY).ok();
+        self.checked_with(key.as_deref())
+    }
+
+    /// As [`Args::checked`] with the key of another environment.
+    pub(crate) fn checked_with(mut self, key: Option<&str>) -> Result<Self> {
+        if let Some(key) = key.filter(|key| !key.is_empty()) {
             self.api_key_hash.push(crate::limits::sha256(key.as_bytes()));
         }
         ensure!(

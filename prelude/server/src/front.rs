@@ -5,31 +5,30 @@
 //! pair: it says `ready` there, and learns there (by a word or by the end) that it is to stop.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdStream;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
+use oxilab_serve::{Replaced, Replacement};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, UnixStream};
-use tokio::process::{Child, Command};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::args::Args;
+use crate::control::{self, Control, Owner, Request};
 use crate::limits::{allowed, sha256};
+use crate::part::{End, Part, next};
+use crate::recipe::Recipe;
 use crate::routes::problem;
-use crate::{PART, listen, tls};
+use crate::{descriptors, listen, tls};
 
 /// Words on the control socket.
 pub(crate) const READY: &str = "ready";
@@ -63,23 +62,44 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 async fn serve(args: Args, tls: Option<TlsAcceptor>) -> Result<()> {
     let wanted = SocketAddr::new(args.host, args.port);
-    let listener = std::net::TcpListener::bind(wanted)
-        .with_context(|| format!("cannot listen on {wanted}; another --port may be free"))?;
-    listener.set_nonblocking(true).context("cannot listen")?;
+    let listener = bind(wanted)?;
     let address = listener.local_addr().context("cannot learn the port")?;
-    let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+    let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).unwrap_or_default();
+    let (control, requests) = match &args.state {
+        Some(state) if !token.is_empty() => match control::open(state, &token) {
+            Ok((control, requests)) => (Some(control), Some(requests)),
+            Err(error) => {
+                tracing::warn!("{error:#}; this server takes no other models while it runs");
+                (None, None)
+            }
+        },
+        _ => (None, None),
+    };
     let front = Front {
         url: listen::url(address, tls.is_some()),
-        token: token.unwrap_or_default(),
+        program: std::env::current_exe().context("cannot find this program")?,
+        state: args.state.clone(),
+        recipe: Recipe::own(args),
+        token,
         stop: Arc::new(Notify::new()),
         listener,
         tls,
-        args,
+        control,
+        requests,
+        retired: JoinSet::new(),
     };
     tokio::spawn(watch_signals(Arc::clone(&front.stop))?);
     front.keep_running().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn bind(wanted: SocketAddr) -> Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(wanted)
+        .with_context(|| format!("cannot listen on {wanted}; another --port may be free"))?;
+    listener.set_nonblocking(true).context("cannot listen")?;
+    descriptors::widen(&listener);
+    Ok(listener)
 }
 
 /// Tells of SIGTERM and SIGINT.
@@ -98,32 +118,33 @@ fn watch_signals(stop: Arc<Notify>) -> Result<impl Future<Output = ()>> {
 }
 
 struct Front {
-    args: Args,
+    recipe: Recipe,
+    /// As it was at the start: a new version that is installed over it has the same path.
+    program: PathBuf,
+    state: Option<PathBuf>,
     url: String,
     token: String,
     listener: std::net::TcpListener,
     tls: Option<TlsAcceptor>,
     stop: Arc<Notify>,
+    control: Option<Control>,
+    requests: Option<mpsc::Receiver<Request>>,
+    /// Model processes that finish what they have begun.
+    retired: JoinSet<()>,
 }
 
-/// A model process, and how to talk with it.
-struct Part {
-    child: Child,
-    words: tokio::io::Lines<BufReader<OwnedReadHalf>>,
-    control: OwnedWriteHalf,
-}
-
-/// How a model process went.
-enum End {
-    /// Somebody wanted it.
-    Stopped,
-    /// Nobody wanted it.
-    Crashed(String),
+/// A model process that was asked for and is ready, and what belongs to it.
+struct Successor {
+    part: Part,
+    recipe: Recipe,
+    listener: std::net::TcpListener,
+    tls: Option<TlsAcceptor>,
+    url: String,
 }
 
 impl Front {
-    async fn keep_running(self) -> Result<()> {
-        let mut part = self.start()?;
+    async fn keep_running(mut self) -> Result<()> {
+        let mut part = self.start(&self.recipe, &self.listener)?;
         if !part.until_ready(&self.stop).await? {
             return Ok(());
         }
@@ -132,8 +153,21 @@ impl Front {
         let mut pause = SHORTEST;
         loop {
             let begun = Instant::now();
-            match part.until_end(&self.stop, self.args.timeout()).await {
-                End::Stopped => return Ok(()),
+            let patience = self.recipe.args.timeout();
+            match part.until_end(&self.stop, patience, &mut self.requests).await {
+                End::Stopped => {
+                    while self.retired.join_next().await.is_some() {}
+                    return Ok(());
+                }
+                End::Asked(request) => {
+                    if let Some((new, owner)) = self.succeed(request).await {
+                        let old = std::mem::replace(&mut part, new);
+                        old.retire(patience, &mut self.retired).await;
+                        owner.answer(Replaced::Done).await;
+                        pause = SHORTEST;
+                    }
+                    continue;
+                }
                 End::Crashed(how) => {
                     tracing::error!("the model process {how}; another one is started");
                 }
@@ -147,46 +181,93 @@ impl Front {
             over.notify_one();
             excuse.await.context("the front failed")??;
             match restarted? {
-                Some(new) => part = new,
+                Some((new, owner)) => {
+                    part = new;
+                    if let Some(owner) = owner {
+                        owner.answer(Replaced::Done).await;
+                    }
+                }
                 None => return Ok(()),
             }
             tracing::info!("the model process is back");
         }
     }
 
-    fn start(&self) -> Result<Part> {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let (ours, theirs) = StdStream::pair().context("cannot make a pair of sockets")?;
-        ours.set_nonblocking(true).context("cannot make a pair of sockets")?;
-        let listener = self.listener.try_clone().context("cannot share the socket")?;
-        let child = Command::new(&program)
-            .args(std::env::args_os().skip(1))
-            .env(PART, "model")
-            .env(FRONT, std::process::id().to_string())
-            .stdin(Stdio::from(OwnedFd::from(listener)))
-            .stdout(Stdio::from(OwnedFd::from(theirs)))
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let (read, control) = UnixStream::from_std(ours).context("cannot talk")?.into_split();
-        Ok(Part { child, words: BufReader::new(read).lines(), control })
+    fn start(&self, recipe: &Recipe, listener: &std::net::TcpListener) -> Result<Part> {
+        Part::start(recipe, &self.program, listener, &self.token)
     }
 
-    /// Starts model processes until one is ready; `None` when it is to stop.
-    async fn restart(&self, pause: &mut Duration) -> Result<Option<Part>> {
+    /// Starts model processes until one is ready; `None` when it is to stop. Other models may be asked for
+    /// meanwhile: those that are there may never load again.
+    async fn restart(&mut self, pause: &mut Duration) -> Result<Option<(Part, Option<Owner>)>> {
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(*pause) => {}
+            let asked = tokio::select! {
+                () = tokio::time::sleep(*pause) => None,
                 () = self.stop.notified() => return Ok(None),
+                request = next(&mut self.requests) => Some(request),
+            };
+            if let Some(request) = asked {
+                if let Some((new, owner)) = self.succeed(request).await {
+                    return Ok(Some((new, Some(owner))));
+                }
+                continue;
             }
             *pause = (*pause * 2).min(LONGEST);
-            let mut part = self.start()?;
+            let mut part = self.start(&self.recipe, &self.listener)?;
             match part.until_ready(&self.stop).await {
-                Ok(true) => return Ok(Some(part)),
+                Ok(true) => return Ok(Some((part, None))),
                 Ok(false) => return Ok(None),
                 Err(reason) => tracing::error!("{reason:#}; another try follows"),
             }
         }
+    }
+
+    /// Starts the models that are asked for. Where they are ready they are this server's from now on; where
+    /// not, the owner is told why and everything is as it was.
+    async fn succeed(&mut self, request: Request) -> Option<(Part, Owner)> {
+        let Request { wanted, mut owner } = request;
+        match self.successor(wanted, &mut owner).await {
+            Ok(Some(Successor { part, recipe, listener, tls, url })) => {
+                let names: Vec<String> =
+                    recipe.args.models().into_iter().map(|(name, _)| name).collect();
+                tracing::info!("other models answer at {url}: {}", names.join(", "));
+                (self.recipe, self.listener, self.tls, self.url) = (recipe, listener, tls, url);
+                if let Err(error) = self.write_state() {
+                    tracing::error!("{error:#}");
+                }
+                Some((part, owner))
+            }
+            // It is to stop, or nobody waits any more.
+            Ok(None) => None,
+            Err(error) => {
+                tracing::error!("other models were asked for and do not answer: {error:#}");
+                owner.answer(Replaced::Refused(format!("{error:#}"))).await;
+                None
+            }
+        }
+    }
+
+    async fn successor(&self, wanted: Replacement, owner: &mut Owner) -> Result<Option<Successor>> {
+        let recipe = Recipe::of(wanted)?;
+        let (args, own) = (&recipe.args, self.recipe.args.server_name());
+        ensure!(args.server_name() == own, "this server is {own:?}, not {:?}", args.server_name());
+        let tls = tls::acceptor(args)?;
+        let address = self.listener.local_addr().context("cannot learn the port")?;
+        let same = args.host == address.ip() && (args.port == 0 || args.port == address.port());
+        let listener = if same {
+            self.listener.try_clone().context("cannot share the socket")?
+        } else {
+            bind(SocketAddr::new(args.host, args.port))?
+        };
+        let address = listener.local_addr().context("cannot learn the port")?;
+        let url = listen::url(address, tls.is_some());
+        let mut part = self.start(&recipe, &listener)?;
+        let ready = tokio::select! {
+            ready = part.until_ready(&self.stop) => ready?,
+            () = owner.gone() => false,
+        };
+        // A process that is not ready ends with `part`.
+        Ok(ready.then_some(Successor { part, recipe, listener, tls, url }))
     }
 
     /// Answers 503 until `over`.
@@ -194,7 +275,8 @@ impl Front {
         let listener = self.listener.try_clone().context("cannot share the socket")?;
         let listener = TcpListener::from_std(listener).context("cannot listen")?;
         let admin = (!self.token.is_empty()).then(|| sha256(self.token.as_bytes()));
-        let state = Arc::new((admin, Arc::clone(&self.stop), self.args.server_name()));
+        let name = self.recipe.args.server_name();
+        let state = Arc::new((admin, Arc::clone(&self.stop), name));
         let router = Router::new().fallback(restarting).with_state(state);
         let tls = self.tls.clone();
         Ok(tokio::spawn(async move {
@@ -205,13 +287,15 @@ impl Front {
 
     /// Aside, readable by its owner only, then renamed.
     fn write_state(&self) -> Result<()> {
-        let Some(path) = &self.args.state else { return Ok(()) };
+        let Some(path) = &self.state else { return Ok(()) };
+        let args = &self.recipe.args;
         let state = oxilab_serve::State {
-            name: self.args.server_name(),
+            name: args.server_name(),
             url: self.url.clone(),
             pid: std::process::id(),
-            models: self.args.models(),
+            models: args.models(),
             token: self.token.clone(),
+            control: self.control.as_ref().map(|control| control.path().to_owned()),
         };
         let doing = || format!("cannot write {}", path.display());
         let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -222,66 +306,9 @@ impl Front {
     }
 }
 
-impl Part {
-    /// Whether it is ready; not if it was stopped before. An error if it ended.
-    async fn until_ready(&mut self, stop: &Notify) -> Result<bool> {
-        loop {
-            tokio::select! {
-                word = self.words.next_line() => match word {
-                    Ok(Some(word)) if word == READY => return Ok(true),
-                    Ok(Some(word)) if word.starts_with(FAILED) => {
-                        bail!("{}", word.trim_start_matches(FAILED));
-                    }
-                    // What C libraries print.
-                    Ok(Some(other)) => tracing::info!("{other}"),
-                    Ok(None) | Err(_) => {
-                        let status = self.child.wait().await.context("cannot wait")?;
-                        bail!("the model process did not start ({status})");
-                    }
-                },
-                () = stop.notified() => {
-                    let _ = self.child.kill().await;
-                    // Who waits for the end in `until_end` is told as well.
-                    stop.notify_one();
-                    return Ok(false);
-                }
-            }
-        }
-    }
-
-    async fn until_end(&mut self, stop: &Notify, patience: Duration) -> End {
-        let mut wanted = false;
-        loop {
-            tokio::select! {
-                word = self.words.next_line(), if !wanted => match word {
-                    Ok(Some(word)) if word == STOPPING => wanted = true,
-                    Ok(Some(other)) => tracing::info!("{other}"),
-                    Ok(None) | Err(_) => {
-                        let status = self.child.wait().await;
-                        return End::Crashed(status.map_or_else(|e| e.to_string(), |s| format!("ended ({s})")));
-                    }
-                },
-                () = stop.notified(), if !wanted => {
-                    wanted = true;
-                    // It may have ended already.
-                    let _ = self.control.write_all(format!("{STOP}\n").as_bytes()).await;
-                }
-                () = std::future::ready(()), if wanted => {
-                    let patience = patience + Duration::from_secs(5);
-                    if tokio::time::timeout(patience, self.child.wait()).await.is_err() {
-                        tracing::warn!("the model process did not end in time and is killed");
-                        let _ = self.child.kill().await;
-                    }
-                    return End::Stopped;
-                }
-            }
-        }
-    }
-}
-
 type Excuse = Arc<(Option<[u8; 32]>, Arc<Notify>, String)>;
 
-async fn restarting(State(state): State<Excuse>, request: Request) -> Response {
+async fn restarting(State(state): State<Excuse>, request: HttpRequest) -> Response {
     let (admin, stop, name) = &*state;
     match request.uri().path() {
         "/admin/stop" if admin.is_some_and(|admin| allowed(request.headers(), &[admin])) => {

@@ -6,25 +6,31 @@
 //!
 //! Two processes: the [`front`] holds the socket and starts the model process ([`serving`]), which
 //! accepts connections on the same socket. When a model takes its process down, the front answers 503
-//! until another one is ready.
+//! until another one is ready. Told of other models ([`control`], [`recipe`]) it starts their process beside
+//! the one that answers, which ends when they do.
 //!
 //! * [`args`]: the command line; [`chores`]: `list`, `stop`, `push`, `retrain` and their like.
 //! * [`app`], [`slot`]: models and their state; [`batch`]: predictions of several requests at once;
 //!   [`reload`]: hot swap; [`pushed`]: models that others send; [`llm`]: language models.
-//! * [`routes`]: what is answered; [`listen`], [`tls`], [`limits`]: connections and who may come.
+//! * [`routes`]: what is answered; [`listen`], [`descriptors`], [`tls`], [`limits`]: connections and who
+//!   may come.
 //! * [`monitoring`]: metrics, the window for drift, capture, labels, alerts; [`log`]: structured logs.
 
 mod app;
 mod args;
 mod batch;
 mod chores;
+mod control;
+mod descriptors;
 mod front;
 mod limits;
 mod listen;
 mod llm;
 mod log;
 mod monitoring;
+mod part;
 mod pushed;
+mod recipe;
 mod reload;
 mod routes;
 mod serving;
@@ -62,6 +68,7 @@ fn run() -> Result<()> {
     }
     let args = Args::parse();
     log::start(args.log_json);
+    descriptors::raise();
     if std::env::var_os(PART).is_none() {
         return front::run(args);
     }
@@ -71,4 +78,14 @@ fn run() -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// Reads a body as `/v1/chat/completions` or `/v1/completions` does: how many answers it asks for, or the
+/// status and the message of the refusal. For `examples/fuzz_openai.rs`.
+///
+/// # Errors
+/// If the body cannot be read.
+#[doc(hidden)]
+pub fn read_openai(body: &[u8], chat: bool) -> Result<usize, (u16, String)> {
+    routes::openai::read(body, chat)
 }

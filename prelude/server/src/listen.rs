@@ -15,14 +15,16 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::descriptors;
+
 /// A client must have sent its headers by then; an idle connection is closed after as long.
 const HEADERS: Duration = Duration::from_secs(15);
 
 /// A client must have said hello by then.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Open connections; more are closed at once.
-const CONNECTIONS: usize = 16_384;
+/// Who has just connected says something within this time.
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` is done. Connections under way then have `drain` to finish.
 pub(crate) async fn serve(
@@ -36,7 +38,8 @@ pub(crate) async fn serve(
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
     let builder = Arc::new(builder);
     let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let most = descriptors::connections();
+    let room = Arc::new(Semaphore::new(most));
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -54,7 +57,7 @@ pub(crate) async fn serve(
             }
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            tracing::warn!("{CONNECTIONS} connections are open: one more was closed");
+            tracing::warn!("{most} connections are open: one more was closed");
             continue;
         };
         // Answers are small and whole; waiting to fill a packet would cost 40 ms.
@@ -75,6 +78,8 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
+    // A connection of which no byte was read yet would be closed: its request is on its way.
+    tokio::time::sleep(SETTLE).await;
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(drain) => tracing::warn!("some did not finish in time"),

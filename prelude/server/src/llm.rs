@@ -24,9 +24,31 @@ pub(crate) enum Model {
     Embed(Arc<Embedder>),
 }
 
+/// What computes the next token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Engine {
+    Candle,
+    LlamaCpp,
+}
+
+impl Engine {
+    fn take(self, llm: Llm) -> Result<Llm> {
+        match self {
+            Self::Candle => Ok(llm),
+            #[cfg(feature = "llama-cpp")]
+            Self::LlamaCpp => Ok(llm.with_llama_cpp()?),
+            #[cfg(not(feature = "llama-cpp"))]
+            Self::LlamaCpp => anyhow::bail!(
+                "this oxilab-server was built without llama.cpp; leave `--engine` away, or build it with \
+                 `cargo build --release -p oxilab-server --features llama-cpp`"
+            ),
+        }
+    }
+}
+
 impl LlmSlot {
     /// Loads a model; `None` if the path holds no language model.
-    pub(crate) fn load(name: &str, path: &Path) -> Result<Option<Self>> {
+    pub(crate) fn load(name: &str, path: &Path, engine: Engine) -> Result<Option<Self>> {
         let config = path.join("config.json");
         let is_gguf = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"));
         if !is_gguf && !config.is_file() {
@@ -38,7 +60,8 @@ impl LlmSlot {
         let model = if kind["model_type"] == "bert" {
             Model::Embed(Arc::new(Embedder::load(path).with_context(doing)?))
         } else {
-            Model::Text(Arc::new(tokio::sync::Mutex::new(Llm::load(path).with_context(doing)?)))
+            let llm = engine.take(Llm::load(path).with_context(doing)?).with_context(doing)?;
+            Model::Text(Arc::new(tokio::sync::Mutex::new(llm)))
         };
         Ok(Some(Self { name: name.to_owned(), model, metrics: Mutex::default() }))
     }

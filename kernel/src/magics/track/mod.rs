@@ -1,12 +1,14 @@
-//! Tracking and registry, one file per family: here what concerns runs, in [`registry`] what concerns
-//! models, in [`cell`] `%%run`.
+//! Tracking and registry, one file per family: here what concerns runs, in [`best`] `%best`, in
+//! [`registry`] what concerns models, in [`cell`] `%%run`.
 //!
 //! Each is a line that stands for a line of Rust, which calls a function of `oxilab::track` that does the
 //! same without a magic.
 
+mod best;
 mod cell;
 mod registry;
 
+pub(super) use best::BEST;
 pub(super) use cell::run_cell;
 pub(super) use registry::{LINEAGE, LOAD, MODELS, PROMOTE, REGISTER};
 
@@ -125,29 +127,6 @@ pub(super) static RUNS: Face = Face {
     summary: "shows the runs of the experiment as a frame, with MLflow's filter syntax",
     usage: "%runs\n%runs metrics.accuracy > 0.9 and params.depth = '6'",
     compose: |query, _| Ok(show(&format!("oxilab::track::runs({})?", literal(query)))),
-};
-
-pub(super) static BEST: Face = Face {
-    names: &["best"],
-    summary: "shows the run that is best by a metric: the lowest of losses and errors, else the highest",
-    usage: "%best METRIC [min|max]",
-    compose: |arguments, _| {
-        let words = words(arguments)?;
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let (metric, which) = match words.as_slice() {
-            [metric @ .., "min"] => (metric.join(" "), "Lowest"),
-            [metric @ .., "max"] => (metric.join(" "), "Highest"),
-            [] | [_] => (words.concat(), "of"),
-            [.., last] => {
-                return Err(format!(
-                    "`{last}` is neither `min` nor `max` (a name with blanks stands in quotes)"
-                ));
-            }
-        };
-        let metric = literal(required(&metric, "the metric's name")?);
-        let which = if which == "of" { format!("of({metric})") } else { which.to_owned() };
-        Ok(show(&format!("oxilab::track::best({metric}, oxilab::track::Best::{which})?")))
-    },
 };
 
 pub(super) static COMPARE: Face = Face {
@@ -287,6 +266,14 @@ mod tests {
                 "oxilab::display::display(&oxilab::track::best(\"val_loss\", oxilab::track::Best::of(\"val_loss\"))?);",
             ),
             (
+                "%best of max",
+                "oxilab::display::display(&oxilab::track::best(\"of\", oxilab::track::Best::Highest)?);",
+            ),
+            (
+                "%best \"of a kind\"",
+                "oxilab::display::display(&oxilab::track::best(\"of a kind\", oxilab::track::Best::of(\"of a kind\"))?);",
+            ),
+            (
                 "%load fraud into best",
                 "let best = oxilab::model::load(oxilab::track::load_path(\"fraud/latest\")?)?;",
             ),
@@ -365,6 +352,7 @@ mod tests {
             "%promote fraud/1",
             "%promote fraud 1",
             "%best loss sideways",
+            "%best max",
             "%register nonvar as m",
             "%load a@b into 1x",
             "%track no",

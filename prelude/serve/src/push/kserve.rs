@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Parcel, yaml};
 use crate::error::{Result, ServeError};
-use crate::launch;
 use crate::locate::{address, default_name};
+use crate::program;
 use crate::reference::reference_path;
 
 /// The container file. LightGBM needs OpenMP's library.
@@ -42,7 +42,7 @@ pub fn kserve(
     let name = default_name(&uri);
     let parcel = Parcel::read(&uri, name)?;
     let file = folder.join("model").join(format!("{}.oxm", parcel.name));
-    let program = launch::find_program("kserve")?;
+    let program = program::find_program("kserve")?;
     let (manifest, container, server) = (
         folder.join("inferenceservice.yaml"),
         folder.join("Containerfile"),

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::Retrain;
 use crate::error::{Result, ServeError};
-use crate::launch::beside;
 use crate::locate::locate;
+use crate::program::beside;
 use crate::reference::{load_reference, reference_path, save_reference};
 use crate::registry::promote;
 
@@ -287,5 +287,27 @@ impl Retrained {
             "candidate_value": self.candidate_value, "champion_value": self.champion_value,
             "promoted": self.promoted, "verdict": self.verdict, "run": self.run,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retraining_of_a_name_runs_once_at_a_time() {
+        let folder = tempfile::tempdir().expect("folder");
+        let retrain = Retrain::new("churn", "no.ipynb", "no.csv").with_state_folder(folder.path());
+        let other = File::create(retrain.file("retraining").expect("a path")).expect("a file");
+        other.lock().expect("another process holds it");
+        let error = retrain.run("drift").expect_err("refused").to_string();
+        assert!(error.contains("another one runs already"), "{error}");
+        drop(other);
+        oxilab_track::set_uri("memory:").expect("a tracker");
+        let error = retrain.run("drift").expect_err("no rows").to_string();
+        assert!(error.contains("the holdout rows cannot be read"), "{error}");
+        let runs = oxilab_track::search("").expect("read");
+        assert_eq!(runs[0].status, Status::Failed, "what failed is a run that says so");
+        assert!(runs[0].tags["oxilab.retrain.error"].contains("holdout"));
     }
 }

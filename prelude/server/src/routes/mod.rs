@@ -6,7 +6,7 @@
 
 mod admin;
 mod answer;
-mod openai;
+pub(crate) mod openai;
 mod pages;
 mod predict;
 mod v2;

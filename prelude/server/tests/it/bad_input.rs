@@ -65,6 +65,55 @@ fn slow_clients_and_idle_connections_do_not_keep_others_out() {
     drop(idle);
 }
 
+/// As many as this process may hold open, up to 10,000.
+fn idle_connections(address: &str) -> Vec<TcpStream> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: plain calls with valid pointers; no more is asked for than is allowed.
+    #[expect(unsafe_code, reason = "std cannot set limits")]
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+    }
+    let allowed = usize::try_from(limit.rlim_max).unwrap_or(usize::MAX);
+    let count = allowed.saturating_sub(600).min(10_000);
+    (0..count).map(|_| TcpStream::connect(address).unwrap()).collect()
+}
+
+#[test]
+fn ten_thousand_idle_connections_keep_nobody_out() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server());
+    let idle = idle_connections(url.trim_start_matches("http://"));
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(post_json(format!("{url}/predict"), &old()).unwrap()["prediction"], "old");
+    }
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(10), "{waited:?} with {} idle", idle.len());
+    drop(idle);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_costs_no_answer() {
+    let mut setting = Setting::new();
+    let captured = setting.path("captured");
+    let server = setting.server().with_capture(&captured, 1.0).with_row_limit(10_000);
+    let url = setting.start(server);
+    // What a full or a vanished disk looks like: nothing can be written there any more.
+    let _ = std::fs::remove_dir_all(&captured);
+    std::fs::write(&captured, "no folder").unwrap();
+    let rows = json!({"instances": vec![json!([90, "Oslo"]); 10_000]});
+    let answer = post_json(format!("{url}/invocations"), &rows).unwrap();
+    assert_eq!(answer["predictions"].as_array().unwrap().len(), 10_000);
+    crate::setting::until("the failure is counted", || {
+        let metrics = oxilab_serve::get_text(format!("{url}/metrics")).unwrap();
+        metrics.contains("oxilab_capture_failures_total{model=\"m\"} 1\n")
+    });
+    assert_eq!(post_json(format!("{url}/predict"), &old()).unwrap()["prediction"], "old");
+    assert!(setting.started[0].logs().unwrap().contains("cannot write captured requests"));
+}
+
 #[test]
 fn a_language_model_that_is_asked_with_rows_says_its_route() {
     let mut setting = Setting::new();

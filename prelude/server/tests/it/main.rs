@@ -1,11 +1,13 @@
 //! The server as clients see it, over loopback. Every test starts its own on a free port.
 
 mod bad_input;
+mod completions;
 mod limits;
 mod monitoring;
 mod process;
 mod protocols;
 mod push;
+mod replace;
 mod setting;
 mod swap;
 mod tls;

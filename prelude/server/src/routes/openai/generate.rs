@@ -122,7 +122,7 @@ impl Work {
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.generate(&mut llm)));
         match made {
             Ok(Ok(tokens)) => self.slot.metrics().generated(tokens, begun.elapsed()),
-            Ok(Err(error)) => self.send(Event::Fault(error.into())),
+            Ok(Err(error)) => self.send(Event::Fault(Fault::of(&error, self.reply.place()))),
             Err(_) => {
                 llm.reset();
                 tracing::error!("a language model panicked");
@@ -136,62 +136,117 @@ impl Work {
         let _ = self.sender.blocking_send(event);
     }
 
+    /// The choices one after the other: a model has one cache, and a prompt's further answers find it
+    /// there. Gives the number of tokens that were drawn.
     fn generate(&self, llm: &mut Llm) -> Result<usize, LlmError> {
-        let sampling = &self.ask.sampling;
-        let mut pieces = match &self.ask.prompt {
-            Prompt::Chat(messages) => llm.answer_pieces(messages, sampling)?,
-            Prompt::Text(text) => llm.pieces(text, sampling)?,
-        };
-        let before = match &self.ask.prompt {
-            Prompt::Text(text) if self.ask.echo => text.as_str(),
-            _ => "",
-        };
-        if self.ask.stream {
-            self.streamed(&mut pieces, before)
-        } else {
-            self.whole(&mut pieces, before)
+        // What is wrong with any prompt is known before the first is answered.
+        let prompts = &self.ask.prompts;
+        for prompt in prompts.iter().filter(|_| prompts.len() > 1) {
+            match prompt {
+                Prompt::Text(text) => llm.check_prompt(&llm.tokenizer().encode(text, true)?)?,
+                Prompt::Tokens(tokens) => llm.check_prompt(tokens)?,
+                Prompt::Chat(_) => {}
+            }
+        }
+        let mut made = Made::default();
+        for (at, prompt) in prompts.iter().enumerate() {
+            for answer in 0..self.ask.answers {
+                let seed = self.ask.seed.wrapping_add(answer as u64);
+                let sampling = self.ask.sampling.clone().with_seed(seed);
+                let before = self.before(llm, prompt)?;
+                let mut pieces = match prompt {
+                    Prompt::Chat(messages) => llm.answer_pieces(messages, &sampling)?,
+                    Prompt::Text(text) => llm.pieces(text, &sampling)?,
+                    Prompt::Tokens(tokens) => llm.token_pieces(tokens, &sampling)?,
+                };
+                if answer == 0 {
+                    made.prompt += pieces.prompt_tokens();
+                }
+                let index = at * self.ask.answers + answer;
+                let heard = if self.ask.stream {
+                    self.streamed(index, &mut pieces, &before)?
+                } else {
+                    self.whole(index, &mut pieces, &before, &mut made.choices)?
+                };
+                made.tokens += pieces.completion_tokens();
+                if !heard {
+                    return Ok(made.tokens);
+                }
+            }
+        }
+        let counts = usage(made.prompt, made.tokens);
+        if !self.ask.stream {
+            self.send(Event::Value(self.reply.whole(made.choices, counts)));
+        } else if self.ask.usage {
+            self.send(Event::Value(self.reply.counts(counts)));
+        }
+        Ok(made.tokens)
+    }
+
+    /// The prompt, if it is to be repeated.
+    fn before(&self, llm: &Llm, prompt: &Prompt) -> Result<String, LlmError> {
+        match prompt {
+            Prompt::Text(text) if self.ask.echo => Ok(text.clone()),
+            Prompt::Tokens(tokens) if self.ask.echo => llm.tokenizer().decode(tokens),
+            _ => Ok(String::new()),
         }
     }
 
-    fn whole(&self, pieces: &mut Pieces<'_>, before: &str) -> Result<usize, LlmError> {
+    /// Whether somebody still waits.
+    fn whole(
+        &self,
+        index: usize,
+        pieces: &mut Pieces<'_>,
+        before: &str,
+        choices: &mut Vec<Value>,
+    ) -> Result<bool, LlmError> {
         let (mut text, mut tokens) = (before.to_owned(), Vec::<Token>::new());
         while let Some(piece) = pieces.next() {
             let piece = piece?;
             text.push_str(&piece.text);
             tokens.extend(piece.tokens);
             if self.sender.is_closed() {
-                return Ok(pieces.completion_tokens());
+                return Ok(false);
             }
         }
         let logprobs = self.reply.logprobs(&tokens, pieces.tokenizer(), before.chars().count());
-        let made = pieces.completion_tokens();
-        let counts = usage(pieces.prompt_tokens(), made);
-        self.send(Event::Value(self.reply.whole(&text, &logprobs, pieces.finish(), counts)));
-        Ok(made)
+        choices.push(self.reply.choice(index, &text, &logprobs, pieces.finish()));
+        Ok(true)
     }
 
-    fn streamed(&self, pieces: &mut Pieces<'_>, before: &str) -> Result<usize, LlmError> {
-        if let Some(opening) = self.reply.opening() {
+    /// Whether somebody still reads.
+    fn streamed(
+        &self,
+        index: usize,
+        pieces: &mut Pieces<'_>,
+        before: &str,
+    ) -> Result<bool, LlmError> {
+        if let Some(opening) = self.reply.opening(index) {
             self.send(Event::Value(opening));
         }
         if !before.is_empty() {
-            self.send(Event::Value(self.reply.chunk(before, &Value::Null)));
+            self.send(Event::Value(self.reply.chunk(index, before, &Value::Null)));
         }
         let mut offset = before.chars().count();
         while let Some(piece) = pieces.next() {
             let piece = piece?;
             let logprobs = self.reply.logprobs(&piece.tokens, pieces.tokenizer(), offset);
             offset += piece.text.chars().count();
-            let chunk = Event::Value(self.reply.chunk(&piece.text, &logprobs));
+            let chunk = Event::Value(self.reply.chunk(index, &piece.text, &logprobs));
             if self.sender.blocking_send(chunk).is_err() {
-                return Ok(pieces.completion_tokens());
+                return Ok(false);
             }
         }
-        self.send(Event::Value(self.reply.closing(pieces.finish())));
-        let made = pieces.completion_tokens();
-        if self.ask.usage {
-            self.send(Event::Value(self.reply.counts(usage(pieces.prompt_tokens(), made))));
-        }
-        Ok(made)
+        self.send(Event::Value(self.reply.closing(index, pieces.finish())));
+        Ok(true)
     }
+}
+
+/// What was made so far.
+#[derive(Default)]
+struct Made {
+    choices: Vec<Value>,
+    /// Tokens of the prompts, and of the answers.
+    prompt: usize,
+    tokens: usize,
 }

@@ -76,6 +76,28 @@ impl Fault {
         Self { status, message, param: None, code: None }
     }
 
+    /// What a model says of a request whose text stands in the field `place`.
+    fn of(error: &LlmError, place: &'static str) -> Self {
+        let param = match error {
+            LlmError::PromptTooLong { .. }
+            | LlmError::EmptyPrompt
+            | LlmError::TokenOutOfRange { .. }
+            | LlmError::Template(_)
+            | LlmError::NoTemplate => place,
+            LlmError::Setting { setting, .. } => *setting,
+            LlmError::Schema { .. } => "response_format",
+            _ => {
+                tracing::error!(%error, "a language model failed");
+                return Self::internal();
+            }
+        };
+        let mut fault = Self::new(param, error.to_string());
+        if matches!(error, LlmError::PromptTooLong { .. }) {
+            fault.code = Some("context_length_exceeded");
+        }
+        fault
+    }
+
     fn body(&self) -> Value {
         let kind =
             if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
@@ -96,33 +118,36 @@ impl IntoResponse for Fault {
     }
 }
 
-impl From<LlmError> for Fault {
-    fn from(error: LlmError) -> Self {
-        let param = match &error {
-            LlmError::PromptTooLong { .. }
-            | LlmError::EmptyPrompt
-            | LlmError::Template(_)
-            | LlmError::NoTemplate => "messages",
-            LlmError::Setting { setting, .. } => *setting,
-            LlmError::Schema { .. } => "response_format",
-            _ => {
-                tracing::error!(%error, "a language model failed");
-                return Self::internal();
-            }
-        };
-        let mut fault = Self::new(param, error.to_string());
-        if matches!(error, LlmError::PromptTooLong { .. }) {
-            fault.code = Some("context_length_exceeded");
+/// How many answers a body asks for; or the status and the message of the refusal.
+pub(crate) fn read(body: &[u8], chat: bool) -> Result<usize, (u16, String)> {
+    const LIMIT: usize = 2_048;
+    let ask = parse(body).and_then(|value| {
+        if chat {
+            request::Ask::chat(&value, LIMIT, 0)
+        } else {
+            request::Ask::completion(&value, LIMIT, 0)
         }
-        fault
+    });
+    match ask {
+        Ok(ask) => Ok(ask.prompts.len() * ask.answers),
+        Err(fault) => Err((fault.status.as_u16(), fault.message)),
     }
 }
 
 /// The JSON object of a body.
 fn object(body: Body) -> Result<Value, Fault> {
+    let bytes = body.map_err(|rejection| Fault {
+        status: rejection.status(),
+        message: rejection.body_text(),
+        param: None,
+        code: None,
+    })?;
+    parse(&bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, Fault> {
     let unread = |status, message| Fault { status, message, param: None, code: None };
-    let bytes = body.map_err(|rejection| unread(rejection.status(), rejection.body_text()))?;
-    let value = oxilab_serve::body::json(&bytes)
+    let value = oxilab_serve::body::json(bytes)
         .map_err(|error| unread(StatusCode::BAD_REQUEST, error.public()))?;
     if value.is_object() {
         Ok(value)
@@ -194,7 +219,7 @@ async fn embed(app: &App, slot: &LlmSlot, value: Value) -> Result<(usize, Value)
         let tensor = embedder.embed(&texts)?;
         Ok::<Vec<Vec<f32>>, LlmError>(tensor.to_vec2::<f32>()?)
     });
-    let vectors = vectors.await?.map_err(|error| fault(error.into()))?;
+    let vectors = vectors.await?.map_err(|error| fault(Fault::of(&error, "input")))?;
     let data: Vec<Value> = vectors
         .iter()
         .enumerate()

@@ -23,6 +23,11 @@ impl Reply {
         }
     }
 
+    /// The field of a request that holds what the model reads.
+    pub(super) fn place(&self) -> &'static str {
+        if self.chat { "messages" } else { "prompt" }
+    }
+
     fn envelope(&self, stream: bool, choices: &Value) -> Value {
         json!({
             "id": self.id, "object": self.object(stream), "created": self.created,
@@ -30,35 +35,42 @@ impl Reply {
         })
     }
 
-    /// A whole answer.
-    pub(super) fn whole(
+    /// One of the choices of a whole answer.
+    pub(super) fn choice(
         &self,
+        index: usize,
         text: &str,
         logprobs: &Value,
         finish: Option<Finish>,
-        usage: Value,
     ) -> Value {
-        let mut choice = json!({"index": 0, "finish_reason": reason(finish), "logprobs": logprobs});
+        let mut choice =
+            json!({"index": index, "finish_reason": reason(finish), "logprobs": logprobs});
         if self.chat {
             choice["message"] = json!({"role": "assistant", "content": text, "refusal": null});
         } else {
             choice["text"] = json!(text);
         }
-        let mut answer = self.envelope(false, &json!([choice]));
+        choice
+    }
+
+    /// A whole answer.
+    pub(super) fn whole(&self, choices: Vec<Value>, usage: Value) -> Value {
+        let mut answer = self.envelope(false, &Value::Array(choices));
         answer["usage"] = usage;
         answer
     }
 
-    /// The first chunk of a streamed chat.
-    pub(super) fn opening(&self) -> Option<Value> {
+    /// The first chunk of a choice of a streamed chat.
+    pub(super) fn opening(&self, index: usize) -> Option<Value> {
         let delta = json!({"role": "assistant", "content": ""});
-        let choice = json!({"index": 0, "delta": delta, "finish_reason": null, "logprobs": null});
+        let choice =
+            json!({"index": index, "delta": delta, "finish_reason": null, "logprobs": null});
         self.chat.then(|| self.envelope(true, &json!([choice])))
     }
 
     /// A piece of a streamed answer.
-    pub(super) fn chunk(&self, text: &str, logprobs: &Value) -> Value {
-        let mut choice = json!({"index": 0, "finish_reason": null, "logprobs": logprobs});
+    pub(super) fn chunk(&self, index: usize, text: &str, logprobs: &Value) -> Value {
+        let mut choice = json!({"index": index, "finish_reason": null, "logprobs": logprobs});
         if self.chat {
             choice["delta"] = json!({"content": text});
         } else {
@@ -67,9 +79,9 @@ impl Reply {
         self.envelope(true, &json!([choice]))
     }
 
-    /// The chunk that says why a streamed answer ended.
-    pub(super) fn closing(&self, finish: Option<Finish>) -> Value {
-        let mut choice = json!({"index": 0, "finish_reason": reason(finish), "logprobs": null});
+    /// The chunk that says why a choice of a streamed answer ended.
+    pub(super) fn closing(&self, index: usize, finish: Option<Finish>) -> Value {
+        let mut choice = json!({"index": index, "finish_reason": reason(finish), "logprobs": null});
         if self.chat {
             choice["delta"] = json!({});
         } else {

@@ -5,11 +5,18 @@ use serde_json::{Value, json};
 
 use super::Fault;
 
+/// Answers of one request, over all its prompts.
+const CHOICES: usize = 128;
+
 /// A request, checked.
 #[expect(clippy::struct_excessive_bools, reason = "the protocol's own switches")]
 pub(super) struct Ask {
-    pub(super) prompt: Prompt,
+    pub(super) prompts: Vec<Prompt>,
+    /// Answers to each prompt.
+    pub(super) answers: usize,
+    /// With the seed of a prompt's first answer; each further one has the next.
     pub(super) sampling: Sampling,
+    pub(super) seed: u64,
     pub(super) stream: bool,
     /// Whether a stream ends with the counts of tokens.
     pub(super) usage: bool,
@@ -19,9 +26,11 @@ pub(super) struct Ask {
 }
 
 /// What a text goes on from.
+#[derive(Debug, PartialEq)]
 pub(super) enum Prompt {
     Chat(Vec<Message>),
     Text(String),
+    Tokens(Vec<u32>),
 }
 
 /// Settings that change the answer and that these models do not have.
@@ -50,7 +59,8 @@ impl Ask {
         };
         let messages = messages.iter().map(message).collect::<Result<_, _>>()?;
         let most = count(value, "max_completion_tokens")?.or(count(value, "max_tokens")?);
-        let mut ask = Self::new(value, Prompt::Chat(messages), most.unwrap_or(limit), limit, seed)?;
+        let prompts = vec![Prompt::Chat(messages)];
+        let mut ask = Self::new(value, prompts, most.unwrap_or(limit), limit, seed)?;
         ask.logprobs = flag(value, "logprobs")?;
         let top = count(value, "top_logprobs")?.unwrap_or(0);
         if top > 20 || (top > 0 && !ask.logprobs) {
@@ -62,16 +72,8 @@ impl Ask {
 
     /// A request to `/v1/completions`.
     pub(super) fn completion(value: &Value, limit: usize, seed: u64) -> Result<Self, Fault> {
-        let wrong = || Fault::new("prompt", "`prompt` must be a text");
-        let prompt = match value.get("prompt") {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Array(items)) if items.len() == 1 => {
-                items[0].as_str().ok_or_else(wrong)?.to_owned()
-            }
-            _ => return Err(wrong()),
-        };
         let most = count(value, "max_tokens")?.unwrap_or(16);
-        let mut ask = Self::new(value, Prompt::Text(prompt), most, limit, seed)?;
+        let mut ask = Self::new(value, prompts(value)?, most, limit, seed)?;
         ask.echo = flag(value, "echo")?;
         if let Some(top) = count(value, "logprobs")? {
             if top > 5 {
@@ -85,7 +87,7 @@ impl Ask {
 
     fn new(
         value: &Value,
-        prompt: Prompt,
+        prompts: Vec<Prompt>,
         most: usize,
         limit: usize,
         seed: u64,
@@ -100,9 +102,17 @@ impl Ask {
                 return Err(Fault::new(name, format!("`{name}` is not supported here")));
             }
         }
-        if count(value, "n")?.is_some_and(|n| n != 1) {
-            return Err(Fault::new("n", "one answer is given; ask again for another"));
+        let answers = count(value, "n")?.unwrap_or(1);
+        if answers == 0 || answers.saturating_mul(prompts.len()) > CHOICES {
+            let (name, given) = if prompts.len() > CHOICES {
+                ("prompt", format!("{} prompts were given", prompts.len()))
+            } else {
+                ("n", format!("`n` is {answers} for each of {} prompts", prompts.len()))
+            };
+            let rule = format!("a request has 1 to {CHOICES} answers over all prompts; {given}");
+            return Err(Fault::new(name, rule));
         }
+        let seed = count(value, "seed")?.map_or(seed, |seed| seed as u64);
         if most == 0 {
             return Err(Fault::new("max_tokens", "it must be 1 at least"));
         }
@@ -118,7 +128,7 @@ impl Ask {
             .with_max_tokens(most.min(limit))
             .with_temperature(within("temperature", 0.0, 2.0, 1.0)?)
             .with_top_p(within("top_p", 0.0, 1.0, 1.0)?)
-            .with_seed(count(value, "seed")?.map_or(seed, |seed| seed as u64));
+            .with_seed(seed);
         for stop in stops(value)? {
             sampling = sampling.with_stop(stop);
         }
@@ -127,8 +137,49 @@ impl Ask {
         }
         let usage = value.pointer("/stream_options/include_usage") == Some(&json!(true));
         let stream = flag(value, "stream")?;
-        Ok(Self { prompt, sampling, stream, usage, logprobs: false, echo: false })
+        Ok(Self { prompts, answers, sampling, seed, stream, usage, logprobs: false, echo: false })
     }
+}
+
+/// A text, a list of texts, a list of token ids, or a list of such lists.
+fn prompts(value: &Value) -> Result<Vec<Prompt>, Fault> {
+    let wrong = |found: &str| {
+        let rule = "`prompt` must be a text, a list of texts, a list of token ids, or a list of lists \
+                    of token ids";
+        Fault::new("prompt", format!("{rule}; {found}"))
+    };
+    let items = match value.get("prompt") {
+        Some(Value::String(text)) => return Ok(vec![Prompt::Text(text.clone())]),
+        Some(Value::Array(items)) => items,
+        None | Some(Value::Null) => return Err(wrong("it is missing")),
+        Some(_) => return Err(wrong("it is none of these")),
+    };
+    let ids = |items: &[Value]| -> Result<Prompt, Fault> {
+        let id = |item: &Value| item.as_u64().and_then(|id| u32::try_from(id).ok());
+        let ids = items.iter().map(|item| id(item).ok_or_else(|| wrong(&stranger(item))));
+        Ok(Prompt::Tokens(ids.collect::<Result<_, _>>()?))
+    };
+    match items.first() {
+        None => Err(wrong("the list is empty")),
+        Some(Value::String(_)) => items
+            .iter()
+            .map(|item| item.as_str().map(|text| Prompt::Text(text.to_owned())))
+            .zip(items)
+            .map(|(prompt, item)| prompt.ok_or_else(|| wrong(&stranger(item))))
+            .collect(),
+        Some(Value::Number(_)) => Ok(vec![ids(items)?]),
+        Some(Value::Array(_)) => items
+            .iter()
+            .map(|item| ids(item.as_array().ok_or_else(|| wrong(&stranger(item)))?))
+            .collect(),
+        Some(other) => Err(wrong(&stranger(other))),
+    }
+}
+
+/// What does not belong into a list of prompts, short.
+fn stranger(value: &Value) -> String {
+    let short: String = value.to_string().chars().take(40).collect();
+    format!("{short} does not belong into this list")
 }
 
 /// Content is a text or a list of parts of type `text`.
@@ -236,7 +287,9 @@ mod tests {
         assert_eq!(with("user", json!("me")), None);
         assert_eq!(with("temperature", json!(3)), Some("temperature"));
         assert_eq!(with("top_p", json!("x")), Some("top_p"));
-        assert_eq!(with("n", json!(2)), Some("n"));
+        assert_eq!(with("n", json!(2)), None);
+        assert_eq!(with("n", json!(0)), Some("n"));
+        assert_eq!(with("n", json!(129)), Some("n"));
         assert_eq!(with("max_tokens", json!(0)), Some("max_tokens"));
         assert_eq!(with("max_tokens", json!(-1)), Some("max_tokens"));
         assert_eq!(with("stop", json!([1])), Some("stop"));
@@ -250,5 +303,38 @@ mod tests {
         assert_eq!(with("messages", parts), None);
         let image = json!([{"role": "user", "content": [{"type": "image_url"}]}]);
         assert_eq!(with("messages", image), Some("messages"));
+    }
+
+    #[test]
+    fn prompts_are_texts_or_tokens_one_or_many() {
+        let read = |prompt: Value| {
+            let ask = Ask::completion(&json!({ "prompt": prompt }), 100, 0);
+            ask.map(|ask| ask.prompts).map_err(|fault| (fault.param, fault.message))
+        };
+        let text = |text: &str| Prompt::Text(text.to_owned());
+        assert_eq!(read(json!("a")), Ok(vec![text("a")]));
+        assert_eq!(read(json!(["a", "b"])), Ok(vec![text("a"), text("b")]));
+        assert_eq!(read(json!([5, 7])), Ok(vec![Prompt::Tokens(vec![5, 7])]));
+        let two = vec![Prompt::Tokens(vec![5]), Prompt::Tokens(vec![7, 8])];
+        assert_eq!(read(json!([[5], [7, 8]])), Ok(two));
+        for (wrong, said) in [
+            (Value::Null, "it is missing"),
+            (json!(7), "none of these"),
+            (json!([]), "empty"),
+            (json!(["a", 5]), "5 does not belong"),
+            (json!([5, "a"]), "\"a\" does not belong"),
+            (json!([[5], "a"]), "\"a\" does not belong"),
+            (json!([[5, -1]]), "-1 does not belong"),
+            (json!([1.5]), "1.5 does not belong"),
+            (json!([4_294_967_296_u64]), "does not belong"),
+            (json!([{"text": "a"}]), "does not belong"),
+            (json!(vec!["a"; 129]), "129 prompts were given"),
+        ] {
+            let (param, message) = read(wrong.clone()).expect_err("refused");
+            assert_eq!(param, Some("prompt"), "{wrong}");
+            assert!(message.contains(said), "{wrong}: {message}");
+        }
+        let many = json!({ "prompt": ["a", "b"], "n": 65 });
+        assert_eq!(Ask::completion(&many, 100, 0).err().and_then(|fault| fault.param), Some("n"));
     }
 }

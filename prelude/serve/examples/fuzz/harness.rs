@@ -1,9 +1,9 @@
-//! Throws broken requests at every parser of request bodies: `fuzz SECONDS [PARSER]`.
+//! A small fuzzer of parsers: [`main`].
 //!
-//! Inputs come from `fuzz/corpus/PARSER/` and are cut, doubled, spliced with each other and salted with
-//! words that parsers trip over. What panics, takes longer than a second, or is refused with a status
-//! that is not the client's fault is written to `fuzz/crashes/PARSER/` and ends the run with status 1.
-//! Inputs that gave a new kind of answer join the corpus.
+//! Inputs come from `corpus/PARSER/` of a folder and are cut, doubled, spliced with each other and salted
+//! with words that parsers trip over. What panics, takes longer than a second, or is an error by the
+//! parser's own judgement is written to `crashes/PARSER/` and ends the run with status 1. Inputs that gave a
+//! new kind of answer join the corpus.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,116 +11,53 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use oxilab_model::LogisticRegression;
-use oxilab_model::schema::Schema;
-use oxilab_serve::{ServeError, body, infer_request, with_binary};
-use polars::prelude::{DataFrame, df};
-
-const LIMIT: usize = 1_000;
-
-type Parser = fn(&[u8], &Schema) -> Result<DataFrame, ServeError>;
-
-const PARSERS: [(&str, Parser); 6] = [
-    ("invocations", |bytes, schema| body::invocations(body::json(bytes)?, schema, LIMIT)),
-    ("predict", |bytes, schema| Ok(body::predict(body::json(bytes)?, schema, LIMIT)?.0)),
-    ("rows", |bytes, schema| body::rows(body::json(bytes)?, schema, LIMIT)),
-    ("csv", |bytes, schema| body::csv(bytes, schema, LIMIT)),
-    ("infer", |bytes, schema| infer_request(&body::json(bytes)?, schema, LIMIT)),
-    ("binary", |bytes, schema| {
-        // A line of JSON, then the tensors.
-        let length = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-        let rest = bytes.get(length + 1..).unwrap_or_default();
-        let request = [&bytes[..length], rest].concat();
-        infer_request(&with_binary(&request, length)?, schema, LIMIT)
-    }),
-];
-
-const WORDS: [&str; 40] = [
-    "{",
-    "}",
-    "[",
-    "]",
-    "\"",
-    ",",
-    ":",
-    "null",
-    "true",
-    "false",
-    "NaN",
-    "1e999",
-    "-0",
-    "0.1",
-    "18446744073709551616",
-    "\\u0000",
-    "\\ud800",
-    "é",
-    "\n",
-    "\r\n",
-    "age",
-    "plan",
-    "member",
-    "income",
-    "columns",
-    "data",
-    "index",
-    "inputs",
-    "instances",
-    "dataframe_split",
-    "dataframe_records",
-    "features",
-    "shape",
-    "datatype",
-    "name",
-    "FP64",
-    "BYTES",
-    "parameters",
-    "binary_data_size",
-    "[[[[[[[[",
-];
-
-fn main() {
+/// Runs each parser, or the one that the command line names, for as many seconds as it says (10). A parser
+/// gives a short text of its answer; an error is a fault of ours.
+pub(crate) fn main<const N: usize>(
+    folder: &Path,
+    salt: &[&str],
+    parsers: [(&str, impl Fn(&[u8]) -> Result<String, String>); N],
+) -> ! {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let seconds = words.first().and_then(|word| word.parse().ok()).unwrap_or(10);
-    let schema = schema();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let mut failed = false;
-    for (name, parser) in PARSERS {
+    for (name, parser) in parsers {
         if words.get(1).is_none_or(|only| only == name) {
-            failed |= !run(name, parser, &schema, &folder, Duration::from_secs(seconds));
+            failed |= !run(name, parser, salt, folder, Duration::from_secs(seconds));
         }
     }
     std::process::exit(i32::from(failed));
 }
 
-fn schema() -> Schema {
-    let rows = 0..100_i32;
-    let train = df!(
-        "age" => rows.clone().map(f64::from).collect::<Vec<_>>(),
-        "income" => rows.clone().map(|i| (i % 10 != 0).then(|| f64::from(i * 7 % 90))).collect::<Vec<_>>(),
-        "plan" => rows.clone().map(|i| if i % 3 == 0 { "basic" } else { "pro" }).collect::<Vec<_>>(),
-        "member" => rows.clone().map(|i| i % 4 == 0).collect::<Vec<_>>(),
-        "churn" => rows.map(|i| i % 5 < 2).collect::<Vec<_>>(),
-    );
-    let model = LogisticRegression::new().fit(&train.expect("a frame"), "churn");
-    model.expect("a model").schema().clone()
+fn outcome(
+    parser: &impl Fn(&[u8]) -> Result<String, String>,
+    input: &[u8],
+) -> Result<String, String> {
+    catch_unwind(AssertUnwindSafe(|| parser(input))).unwrap_or_else(|_| Err("a panic".to_owned()))
 }
 
-fn run(name: &str, parser: Parser, schema: &Schema, folder: &Path, time: Duration) -> bool {
+fn run(
+    name: &str,
+    parser: impl Fn(&[u8]) -> Result<String, String>,
+    salt: &[&str],
+    folder: &Path,
+    time: Duration,
+) -> bool {
     let home = folder.join("corpus").join(name);
     let mut corpus: Vec<Vec<u8>> = read(&home);
     assert!(!corpus.is_empty(), "{} has no inputs", home.display());
     let mut random = Random(0x5eed ^ corpus.len() as u64);
     let mut kinds = BTreeSet::new();
     for input in &corpus {
-        kinds.insert(kind(&outcome(parser, input, schema)));
+        kinds.insert(kind(&outcome(&parser, input)));
     }
     let quiet = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let (begun, mut count, mut bad) = (Instant::now(), 0_u64, Vec::new());
     while begun.elapsed() < time && bad.len() < 5 {
-        let input = mutated(&corpus, &mut random);
+        let input = mutated(&corpus, salt, &mut random);
         let started = Instant::now();
-        let found = outcome(parser, &input, schema);
+        let found = outcome(&parser, &input);
         count += 1;
         let slow = started.elapsed() > Duration::from_secs(1);
         if slow || found.is_err() {
@@ -144,19 +81,6 @@ fn run(name: &str, parser: Parser, schema: &Schema, folder: &Path, time: Duratio
     bad.is_empty()
 }
 
-/// A short text of the answer; an error is a fault of ours.
-fn outcome(parser: Parser, input: &[u8], schema: &Schema) -> Result<String, String> {
-    match catch_unwind(AssertUnwindSafe(|| parser(input, schema))) {
-        Err(_) => Err("a panic".to_owned()),
-        Ok(Ok(frame)) if frame.height() > LIMIT || frame.width() != schema.columns.len() => {
-            Err(format!("a frame of shape {:?}", frame.shape()))
-        }
-        Ok(Ok(frame)) => Ok(format!("frame {}", frame.height().min(4))),
-        Ok(Err(error)) if (400..500).contains(&error.status()) => Ok(error.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-    }
-}
-
 /// Messages without their numbers and values.
 fn kind(found: &Result<String, String>) -> String {
     let text = match found {
@@ -169,7 +93,7 @@ fn kind(found: &Result<String, String>) -> String {
         .join(" ")
 }
 
-fn mutated(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+fn mutated(corpus: &[Vec<u8>], salt: &[&str], random: &mut Random) -> Vec<u8> {
     let mut out = corpus[random.below(corpus.len())].clone();
     for _ in 0..1 + random.below(6) {
         let at = random.below(out.len() + 1);
@@ -180,7 +104,7 @@ fn mutated(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
                 out.drain(at.min(end)..end);
             }
             2 => {
-                let word = WORDS[random.below(WORDS.len())].as_bytes();
+                let word = salt[random.below(salt.len())].as_bytes();
                 out.splice(at..at, word.iter().copied());
             }
             3 if at < out.len() => out[at] = u8::try_from(random.below(256)).unwrap_or(0),
