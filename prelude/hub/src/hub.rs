@@ -9,6 +9,11 @@ use crate::fetch::{Remote, Wanted};
 /// The file of a model on the hub, loaded unless it is in the cache. See [`Hub`] for revisions, tokens
 /// and mirrors.
 ///
+/// ```no_run
+/// let weights = oxilab_hub::get("HuggingFaceTB/SmolLM2-135M-Instruct", "model.safetensors")?;
+/// # Ok::<(), oxilab_hub::HubError>(())
+/// ```
+///
 /// # Errors
 /// When the hub has no such file, cannot be reached, or the content is not what it promised.
 pub fn get(repo: &str, file: &str) -> Result<PathBuf> {
@@ -16,6 +21,12 @@ pub fn get(repo: &str, file: &str) -> Result<PathBuf> {
 }
 
 /// The folder with all files of a model, loaded unless they are in the cache.
+///
+/// ```no_run
+/// let folder = oxilab_hub::snapshot("sentence-transformers/all-MiniLM-L6-v2")?;
+/// assert!(folder.join("config.json").is_file());
+/// # Ok::<(), oxilab_hub::HubError>(())
+/// ```
 ///
 /// # Errors
 /// As [`get`].

@@ -3,7 +3,10 @@
 use crate::error::{NnError, Result};
 
 /// Counts and widths.
-pub(crate) fn at_least_one(setting: &'static str, value: usize) -> Result<()> {
+///
+/// # Errors
+/// When it is not.
+pub fn at_least_one(setting: &'static str, value: usize) -> Result<()> {
     if value > 0 {
         return Ok(());
     }
@@ -11,18 +14,27 @@ pub(crate) fn at_least_one(setting: &'static str, value: usize) -> Result<()> {
 }
 
 /// Rates and decays.
-pub(crate) fn not_negative(setting: &'static str, value: f64) -> Result<()> {
+///
+/// # Errors
+/// When it is not.
+pub fn not_negative(setting: &'static str, value: f64) -> Result<()> {
     let expected = "it must be a finite number that is not negative";
     holds(setting, value, value.is_finite() && value >= 0.0, expected)
 }
 
 /// Limits and divisors.
-pub(crate) fn positive(setting: &'static str, value: f64) -> Result<()> {
+///
+/// # Errors
+/// When it is not.
+pub fn positive(setting: &'static str, value: f64) -> Result<()> {
     holds(setting, value, value.is_finite() && value > 0.0, "it must be a finite number above 0")
 }
 
 /// Momenta, betas and the probability of dropout.
-pub(crate) fn share(setting: &'static str, value: f64) -> Result<()> {
+///
+/// # Errors
+/// When it is not.
+pub fn share(setting: &'static str, value: f64) -> Result<()> {
     holds(setting, value, (0.0..1.0).contains(&value), "it must be at least 0 and less than 1")
 }
 

@@ -55,7 +55,9 @@ impl Checkpoint {
             .map_err(|e| file("create a folder in", parent, e))?;
         for (name, tensors) in FILES.iter().zip([&self.parameters, &self.optimizer, &self.average])
         {
-            candle_core::safetensors::save(tensors, aside.path().join(name))?;
+            let path = aside.path().join(name);
+            candle_core::safetensors::save(tensors, &path)
+                .map_err(|e| file("write", &path, std::io::Error::other(plain(e))))?;
         }
         let path = aside.path().join("state.json");
         let json =

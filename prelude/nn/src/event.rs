@@ -94,6 +94,23 @@ pub enum Flow {
 }
 
 /// Listens to a run.
+///
+/// ```
+/// use oxilab_nn::{Consumer, Event, Flow, History, error::Result};
+///
+/// /// Ends a run that is good enough.
+/// struct GoodEnough(f64);
+///
+/// impl Consumer for GoodEnough {
+///     fn on_event(&mut self, event: &Event, history: &History) -> Result<Flow> {
+///         let done = history.last("train_loss").is_some_and(|loss| loss < self.0);
+///         Ok(match event {
+///             Event::EpochEnded { .. } if done => Flow::Stop,
+///             _ => Flow::Continue,
+///         })
+///     }
+/// }
+/// ```
 pub trait Consumer: Send {
     /// Called for every event in order, with the history up to it.
     ///
@@ -175,6 +192,12 @@ impl Consumer for LiveChart {
 
 /// Ends a run when a metric has not improved for some epochs in a row, as Keras and Lightning count them:
 /// with a patience of 2 a loss that never moves ends the run after three epochs.
+///
+/// ```
+/// use oxilab_nn::EarlyStopping;
+/// let stopping = EarlyStopping::new(3).with_metric("valid_accuracy", true).with_min_delta(0.001);
+/// # drop(stopping);
+/// ```
 #[derive(Clone, Debug)]
 pub struct EarlyStopping {
     metric: String,

@@ -10,6 +10,18 @@ use serde_json::json;
 use crate::error::Result;
 
 /// Losses by step and metrics by epoch.
+///
+/// ```
+/// use oxilab_nn::{EpochRecord, History};
+/// let mut history = History::default();
+/// for (epoch, loss) in [(1, 0.9), (2, 0.5)] {
+///     let metrics = [("valid_loss".to_owned(), loss)].into();
+///     history.push_epoch(EpochRecord { epoch, step: 10 * epoch, metrics });
+/// }
+/// assert_eq!((history.last("valid_loss"), history.metric("valid_loss")), (Some(0.5), vec![0.9, 0.5]));
+/// assert_eq!(history.to_frame()?.shape(), (2, 2));
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     steps: Vec<StepRecord>,

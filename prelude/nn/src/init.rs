@@ -5,6 +5,14 @@ use rand::{Rng, RngExt as _};
 
 /// Normally distributed values with mean zero.
 ///
+/// ```
+/// use oxilab_nn::init::normal;
+/// use rand::{SeedableRng as _, rngs::StdRng};
+/// let weights = |seed| normal(&[2, 3], 0.02, &mut StdRng::seed_from_u64(seed), &candle_core::Device::Cpu);
+/// assert_eq!(weights(1)?.to_vec2::<f32>()?, weights(1)?.to_vec2::<f32>()?);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shape cannot be allocated.
 #[expect(clippy::cast_possible_truncation, reason = "values are kept as f32")]

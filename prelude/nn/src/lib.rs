@@ -17,8 +17,10 @@
     reason = "names of papers and products stand in the prose as they are written; the rest is style, to be worked off file by file"
 )]
 
+pub mod aside;
 mod chart;
-mod check;
+#[doc(hidden)]
+pub mod check;
 mod checkpoint;
 mod device;
 pub mod error;

@@ -22,6 +22,29 @@ pub struct Batch {
 }
 
 /// Rows that can be put into batches, from any thread.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::{Batch, DataLoader, Dataset, error::Result};
+///
+/// /// Numbers and their squares, made when they are asked for.
+/// struct Squares;
+///
+/// impl Dataset for Squares {
+///     fn len(&self) -> usize {
+///         100
+///     }
+///
+///     fn batch(&self, rows: &[usize]) -> Result<Batch> {
+///         let x: Vec<f32> = rows.iter().map(|row| *row as f32).collect();
+///         let input = Tensor::from_vec(x, (rows.len(), 1), &Device::Cpu)?;
+///         Ok(Batch { target: input.sqr()?, input, rows: rows.to_vec() })
+///     }
+/// }
+///
+/// let loader = DataLoader::new(Squares, 32).with_shuffle(7);
+/// assert_eq!((loader.rows(), loader.batches()), (100, 4));
+/// ```
 pub trait Dataset: Send + Sync {
     /// The number of rows.
     fn len(&self) -> usize;
@@ -50,6 +73,15 @@ pub trait Dataset: Send + Sync {
 }
 
 /// Rows held as two tensors.
+///
+/// ```
+/// use oxilab_nn::{Dataset as _, TensorDataset};
+/// use polars::prelude::df;
+/// let df = df!("a" => [0.5, 1.5], "b" => [1.0, 2.0], "class" => [0i64, 1])?;
+/// let data = TensorDataset::from_frame(&df, &["a", "b"], "class")?;
+/// assert_eq!((data.len(), data.input().dims(), data.target().dims()), (2, &[2, 2][..], &[2][..]));
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TensorDataset {
     input: Tensor,
@@ -130,6 +162,14 @@ impl Dataset for TensorDataset {
 
 /// Numeric columns of a frame as an `f32` tensor `(rows, columns)`.
 ///
+/// ```
+/// use polars::prelude::df;
+/// let df = df!("a" => [1i32, 2], "b" => [0.5, 1.5])?;
+/// let tensor = oxilab_nn::frame_to_tensor(&df, &["b", "a"])?;
+/// assert_eq!(tensor.to_vec2::<f32>()?, [[0.5, 1.0], [1.5, 2.0]]);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
+///
 /// # Errors
 /// When a column is missing, not numeric, or has missing values.
 pub fn frame_to_tensor(df: &DataFrame, columns: &[&str]) -> Result<Tensor> {
@@ -169,6 +209,16 @@ fn numbers(df: &DataFrame, name: &str) -> Result<Vec<f32>> {
 /// Batches of a data set, shuffled anew in every epoch, made ahead on a thread.
 ///
 /// The order depends only on seed and epoch, so that a resumed run sees the same batches.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::{DataLoader, TensorDataset};
+/// let x = Tensor::arange(0f32, 10.0, &Device::Cpu)?.reshape((10, 1))?;
+/// let loader = DataLoader::new(TensorDataset::new(x.clone(), x)?, 4).with_shuffle(7);
+/// let sizes: Vec<usize> = loader.epoch(0, 0).map(|batch| Ok(batch?.rows.len())).collect::<Result<_, oxilab_nn::NnError>>()?;
+/// assert_eq!(sizes, [4, 4, 2]);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone)]
 pub struct DataLoader {
     dataset: Arc<dyn Dataset>,

@@ -7,6 +7,17 @@ use crate::layers::cross_entropy;
 type Custom = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync>;
 
 /// What a run minimises: the mean over a batch.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::Loss;
+/// let output = Tensor::new(&[[1f32], [2.0]], &Device::Cpu)?;
+/// let target = Tensor::new(&[[0f32], [4.0]], &Device::Cpu)?;
+/// assert_eq!(Loss::Mse.of(&output, &target)?.to_scalar::<f32>()?, 2.5);
+/// let mean_absolute = Loss::custom(|output, target| (output - target)?.abs()?.mean_all());
+/// assert_eq!(mean_absolute.of(&output, &target)?.to_scalar::<f32>()?, 1.5);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[non_exhaustive]
 pub enum Loss {
     /// Logits `(rows, classes)` against `u32` classes `(rows)`. Metric: accuracy.

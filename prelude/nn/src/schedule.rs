@@ -3,6 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate changes; `warmup` is in steps.
+///
+/// ```
+/// use oxilab_nn::{Schedule, ScheduleState};
+/// let schedule = Schedule::Cosine { warmup: 10 };
+/// let factor = |step| schedule.factor(&ScheduleState::default(), step, 110, 0);
+/// assert!(factor(0) < 0.1 && factor(10) == 1.0 && (factor(60) - 0.5).abs() < 1e-9);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Schedule {

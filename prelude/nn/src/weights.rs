@@ -6,10 +6,22 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 use oxilab_hub::torch::{Dtype, TorchFile};
 
-use crate::error::{NnError, Result};
+use crate::aside;
+use crate::error::{NnError, Result, plain};
 use crate::model::Trainable;
 
 /// All tensors of a file by name. The ending decides: `.safetensors`, else PyTorch.
+///
+/// ```
+/// use oxilab_nn::{Mlp, assign, load_tensors, save_weights};
+/// let folder = tempfile::tempdir().expect("a folder");
+/// let path = folder.path().join("net.safetensors");
+/// save_weights(&Mlp::new(2, &[3], 1, 7)?, &path)?;
+/// let tensors = load_tensors(&path)?;
+/// assert_eq!(tensors["layers.0.weight"].dims(), [3, 2]);
+/// assign(&Mlp::new(2, &[3], 1, 8)?, &tensors, &[])?;
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 ///
 /// # Errors
 /// When the file cannot be read or is damaged; sizes are checked before anything is allocated.
@@ -18,7 +30,7 @@ pub fn load_tensors(path: impl AsRef<Path>) -> Result<HashMap<String, Tensor>> {
     if path.extension().is_some_and(|ending| ending == "safetensors") {
         return candle_core::safetensors::load(path, &Device::Cpu).map_err(|e| NnError::Weights {
             path: path.to_owned(),
-            reason: format!("it is no usable safetensors file: {e}"),
+            reason: format!("it is no usable safetensors file: {}", plain(e)),
         });
     }
     let mut file = TorchFile::open(path)?;
@@ -110,14 +122,9 @@ pub fn save_weights(model: &impl Trainable, path: impl AsRef<Path>) -> Result<()
     vars.extend(model.buffers());
     let tensors: HashMap<String, Tensor> =
         vars.into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let failed = |source| NnError::File { action: "write", path: path.to_owned(), source };
-    let aside = tempfile::Builder::new()
-        .prefix(".weights")
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(failed)?;
-    candle_core::safetensors::save(&tensors, aside.path())
-        .map_err(|e| failed(std::io::Error::other(e)))?;
-    aside.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+    aside::replace(path, failed, |_, aside| {
+        candle_core::safetensors::save(&tensors, aside)
+            .map_err(|e| failed(std::io::Error::other(plain(e))))
+    })
 }

@@ -89,6 +89,25 @@ pub(crate) fn reset() {
     }
 }
 
+/// For tests of crates whose loops poll: the button is pressed until this is dropped. The flag is one for
+/// the process, so such tests have a process of their own.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Pressed(());
+
+#[doc(hidden)]
+#[must_use]
+pub fn press() -> Pressed {
+    set();
+    Pressed(())
+}
+
+impl Drop for Pressed {
+    fn drop(&mut self) {
+        reset();
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn unwind_cell() {

@@ -10,7 +10,7 @@ use oxilab_display::{MimeBundle, Render};
 
 use super::dataset::ImageDataset;
 use super::transform::Transform;
-use crate::error::{NnError, Result};
+use crate::error::{NnError, Result, plain};
 use crate::history::History;
 use crate::layers::Linear;
 use crate::loader::{DataLoader, TensorDataset};
@@ -50,7 +50,7 @@ impl Backbone {
             "resnet152" => (resnet::resnet152_no_final_layer, 2048),
             _ => return Err(unknown(name, "resnet18, resnet34, resnet50, resnet101 or resnet152")),
         };
-        let net = build(weights(path.as_ref(), |_| {})?).map_err(|e| unfit(path.as_ref(), &e))?;
+        let net = build(weights(path.as_ref(), |_| {})?).map_err(|e| unfit(path.as_ref(), e))?;
         Ok(Self::new(name, width, 224, move |x| net.forward(x)))
     }
 
@@ -77,7 +77,7 @@ impl Backbone {
             width = without_head(tensors, "classifier.1");
         })?;
         let net = efficientnet::EfficientNet::new(weights, configs, width)
-            .map_err(|e| unfit(path.as_ref(), &e))?;
+            .map_err(|e| unfit(path.as_ref(), e))?;
         let name = format!("efficientnet-{name}");
         Ok(Self::new(&name, width, size, move |x| net.forward(x)))
     }
@@ -111,7 +111,7 @@ impl Backbone {
         let weights = weights(file, |tensors| {
             identity(tensors, "classifier", width);
         })?;
-        let net = vit::Model::new(&config, width, weights).map_err(|e| unfit(file, &e))?;
+        let net = vit::Model::new(&config, width, weights).map_err(|e| unfit(file, e))?;
         let mut backbone = Self::new("vit", width, size, move |x| net.forward(x));
         backbone.normal = ([0.5; 3], [0.5; 3]);
         Ok(backbone)
@@ -190,8 +190,8 @@ fn unknown(name: &str, expected: &'static str) -> NnError {
     NnError::Setting { setting: "the name of the net", value: format!("{name:?}"), expected }
 }
 
-fn unfit(path: &Path, error: &candle_core::Error) -> NnError {
-    NnError::Weights { path: path.to_owned(), reason: error.to_string() }
+fn unfit(path: &Path, error: candle_core::Error) -> NnError {
+    NnError::Weights { path: path.to_owned(), reason: plain(error).to_string() }
 }
 
 fn weights(

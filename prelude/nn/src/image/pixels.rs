@@ -10,6 +10,13 @@ use oxilab_display::{MimeBundle, Render};
 use crate::error::{NnError, Result};
 
 /// A picture: values from 0 to 1, channel after channel, row after row.
+///
+/// ```
+/// use oxilab_nn::image::Pixels;
+/// let picture = Pixels::new(1, 2, 2, vec![0.0, 1.0, 1.0, 0.0])?;
+/// assert_eq!(picture.resize(4, 4).to_tensor()?.dims(), [1, 4, 4]);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pixels {
     /// 1 for grey, 3 for colour.

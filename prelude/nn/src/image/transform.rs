@@ -10,6 +10,13 @@ pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// A step. Those that are random happen only while training.
+///
+/// ```
+/// use oxilab_nn::image::Transform;
+/// let augmentation = [Transform::HorizontalFlip, Transform::Shift(2), Transform::Rotate(10.0)];
+/// assert!(augmentation.iter().all(Transform::is_random));
+/// assert_eq!(Transform::imagenet(224)[0], Transform::CenterCrop(224));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Transform {

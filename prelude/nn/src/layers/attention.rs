@@ -8,6 +8,16 @@ use super::softmax::masked_softmax;
 /// `heads` is a multiple of `groups`. `mask` is `(length, total)` and is added to the scores.
 /// Returns `(batch, heads, length, dim)`.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::layers::{attention, causal_mask};
+/// let q = Tensor::ones((1, 4, 3, 8), candle_core::DType::F32, &Device::Cpu)?; // four heads
+/// let kv = Tensor::ones((1, 2, 3, 8), candle_core::DType::F32, &Device::Cpu)?; // two groups
+/// let mask = causal_mask(3, 0, None, &Device::Cpu)?;
+/// assert_eq!(attention(&q, &kv, &kv, Some(&mask), 8f64.sqrt().recip())?.dims(), [1, 4, 3, 8]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shapes do not fit.
 pub fn attention(
@@ -30,6 +40,13 @@ pub fn attention(
 
 /// A mask `(length, past + length)` that lets position `i` see `past + i` and what is before, at most
 /// `window` positions back.
+///
+/// ```
+/// use oxilab_nn::layers::causal_mask;
+/// let mask = causal_mask(2, 1, None, &candle_core::Device::Cpu)?.to_vec2::<f32>()?;
+/// assert_eq!(mask, [[0.0, 0.0, f32::NEG_INFINITY], [0.0, 0.0, 0.0]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// When the device refuses the allocation.

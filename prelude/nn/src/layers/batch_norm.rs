@@ -8,6 +8,18 @@ use crate::model::Mode;
 
 /// A trainable batch normalisation over the channels of `(rows, channels)` or
 /// `(rows, channels, height, width)`, with PyTorch's running statistics.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::{Mode, layers::BatchNorm};
+/// let norm = BatchNorm::new(1)?;
+/// let x = Tensor::new(&[[1f32], [3.0]], &Device::Cpu)?;
+/// let y = norm.forward(&x, Mode::train(0))?.flatten_all()?.to_vec1::<f32>()?;
+/// assert!((y[1] - 1.0).abs() < 1e-4, "one deviation above the mean");
+/// // A tenth of the batch's mean, 2, has gone into the running one.
+/// assert!((norm.buffers("norm")[0].1.to_vec1::<f32>()?[0] - 0.2).abs() < 1e-6);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     weight: Var,

@@ -12,6 +12,16 @@ use crate::init;
 /// Convolution of `x` `(rows, channels, height, width)` with `weight`
 /// `(outputs, channels, kernel, kernel)` and a bias `(outputs)`, if any; zeros around the picture.
 ///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::layers::conv2d;
+/// let picture = Tensor::ones((1, 1, 3, 3), DType::F32, &Device::Cpu)?;
+/// let sum = Tensor::ones((1, 1, 3, 3), DType::F32, &Device::Cpu)?;
+/// let y = conv2d(&picture, &sum, None, 1, 1)?.flatten_all()?.to_vec1::<f32>()?;
+/// assert_eq!(y, [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shapes do not fit.
 pub fn conv2d(
@@ -353,6 +363,17 @@ impl CustomOp3 for ConvOp {
 }
 
 /// A trainable convolution with a square kernel.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::layers::Conv2d;
+/// use rand::{SeedableRng as _, rngs::StdRng};
+/// // From 3 channels to 16, a kernel of 3 × 3, every second pixel, one zero around.
+/// let conv = Conv2d::new(3, 16, 3, 2, 1, &mut StdRng::seed_from_u64(0))?.with_bias()?;
+/// let pictures = Tensor::zeros((4, 3, 32, 32), DType::F32, &Device::Cpu)?;
+/// assert_eq!(conv.forward(&pictures)?.dims(), [4, 16, 16, 16]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     weight: Var,

@@ -5,6 +5,16 @@ use rand::{Rng, RngExt as _};
 
 /// Sets each value to zero with probability `p` and scales the others by `1 / (1 - p)`.
 ///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::layers::dropout;
+/// use rand::{SeedableRng as _, rngs::StdRng};
+/// let x = Tensor::ones(8, DType::F32, &Device::Cpu)?;
+/// let y = dropout(&x, 0.5, &mut StdRng::seed_from_u64(1))?.to_vec1::<f32>()?;
+/// assert!(y.iter().all(|value| *value == 0.0 || *value == 2.0));
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When `p` is not in `0..1`.
 #[expect(clippy::cast_possible_truncation, reason = "the scale is an f32")]

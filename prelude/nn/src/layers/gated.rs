@@ -7,6 +7,15 @@ use super::kernel::{fused, slice, with_slice};
 
 /// `silu(gate) · up`, value by value (SwiGLU: Shazeer, 2020).
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let gate = Tensor::new(&[0f32, 1.0], &Device::Cpu)?;
+/// let up = Tensor::new(&[5f32, 2.0], &Device::Cpu)?;
+/// let y = oxilab_nn::layers::swiglu(&gate, &up)?.to_vec1::<f32>()?;
+/// assert!(y[0] == 0.0 && (y[1] - 2.0 / (1.0 + (-1f32).exp())).abs() < 1e-6);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shapes differ.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {

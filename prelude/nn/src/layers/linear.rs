@@ -11,6 +11,15 @@ use crate::init;
 
 /// `x · weightᵀ + bias` for `x` `(…, inputs)`, `weight` `(outputs, inputs)` and `bias` `(outputs)`.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+/// let weight = Tensor::new(&[[3f32, 4.0]], &Device::Cpu)?; // (outputs, inputs)
+/// let bias = Tensor::new(&[0.5f32], &Device::Cpu)?;
+/// assert_eq!(oxilab_nn::layers::linear(&x, &weight, &bias)?.to_vec2::<f32>()?, [[11.5]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shapes do not fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
@@ -26,6 +35,13 @@ pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
 }
 
 /// `x · Φ(x)`: the GELU of BERT and of PyTorch, value by value.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let y = oxilab_nn::layers::gelu(&Tensor::new(&[-9f32, 0.0, 1.0], &Device::Cpu)?)?.to_vec1::<f32>()?;
+/// assert!(y[0].abs() < 1e-6 && y[1] == 0.0 && (y[2] - 0.841_345).abs() < 1e-4);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// Never for tensors of floats.
@@ -186,6 +202,17 @@ impl CustomOp1 for GeluOp {
 }
 
 /// A trainable linear layer with bias.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::layers::Linear;
+/// use rand::{SeedableRng as _, rngs::StdRng};
+/// let layer = Linear::new(3, 2, &mut StdRng::seed_from_u64(0))?;
+/// let x = Tensor::zeros((5, 3), DType::F32, &Device::Cpu)?;
+/// assert_eq!(layer.forward(&x)?.dims(), [5, 2]);
+/// assert_eq!(layer.vars("head")[0].0, "head.weight");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Var,

@@ -13,6 +13,16 @@ use super::kernel::{PARALLEL_FROM, fused, slice, with_slice};
 ///
 /// `x` is `(…, n)`, `weight` is `(n)`.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let x = Tensor::new(&[[3f32, 4.0]], &Device::Cpu)?;
+/// let weight = Tensor::new(&[1f32, 2.0], &Device::Cpu)?;
+/// let y = oxilab_nn::layers::rms_norm(&x, &weight, 0.0)?.to_vec2::<f32>()?;
+/// let scale = 12.5f32.sqrt().recip();
+/// assert!((y[0][0] - 3.0 * scale).abs() < 1e-6 && (y[0][1] - 8.0 * scale).abs() < 1e-6);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shapes do not fit.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
@@ -25,6 +35,15 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 }
 
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` over the last dimension.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let x = Tensor::new(&[[1f32, 3.0]], &Device::Cpu)?;
+/// let weight = Tensor::new(&[1f32, 1.0], &Device::Cpu)?;
+/// let y = oxilab_nn::layers::layer_norm(&x, &weight, None, 0.0)?.to_vec2::<f32>()?;
+/// assert!((y[0][0] + 1.0).abs() < 1e-6 && (y[0][1] - 1.0).abs() < 1e-6);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// When the shapes do not fit.

@@ -9,6 +9,14 @@ use super::kernel::{fused, slice, with_slice};
 /// The largest value under a `kernel` × `kernel` window of `(rows, channels, height, width)`; nothing
 /// beyond the edge counts. On other devices kernel and stride are the same and nothing is padded.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let x = Tensor::arange(0f32, 16.0, &Device::Cpu)?.reshape((1, 1, 4, 4))?;
+/// let y = oxilab_nn::layers::max_pool2d(&x, 2, 2, 0)?.flatten_all()?.to_vec1::<f32>()?;
+/// assert_eq!(y, [5.0, 7.0, 13.0, 15.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the window is larger than the padded picture.
 pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {

@@ -15,6 +15,16 @@ pub enum Cell {
 }
 
 /// A recurrent layer over `(batch, time, inputs)`; weights and gates are laid out as PyTorch's.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::layers::{Cell, Recurrent};
+/// use rand::{SeedableRng as _, rngs::StdRng};
+/// let layer = Recurrent::new(Cell::Gru, 3, 5, &mut StdRng::seed_from_u64(0), &Device::Cpu)?;
+/// let series = Tensor::zeros((2, 7, 3), DType::F32, &Device::Cpu)?;
+/// assert_eq!(layer.forward(&series)?.dims(), [2, 7, 5], "the state after every step");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Recurrent {
     cell: Cell,

@@ -78,6 +78,18 @@ impl RopeTable {
 /// Turns `x` `(batch, heads, length, dim)` by the angles of `cos` and `sin` `(length, pairs)`; the
 /// pairs are `(i, i + pairs)`, and values beyond `2 · pairs` stay. Only `x` has a gradient.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::layers::{RopeTable, rope};
+/// let table = RopeTable::new(2, 8, 10_000.0, None, &Device::Cpu)?;
+/// let x = Tensor::new(&[[[[1f32, 0.0], [1.0, 0.0]]]], &Device::Cpu)?; // positions 0 and 1
+/// let (cos, sin) = table.range(0, 2)?;
+/// let y = rope(&x, &cos, &sin)?.flatten_all()?.to_vec1::<f32>()?;
+/// assert_eq!(y[..2], [1.0, 0.0]);
+/// assert!((y[2] - 1f32.cos()).abs() < 1e-6 && (y[3] - 1f32.sin()).abs() < 1e-6);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shapes do not fit.
 pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {

@@ -8,6 +8,13 @@ use super::kernel::{PARALLEL_FROM, fused, slice, with_slice};
 /// Softmax over the last dimension. Unlike candle's fused one it has a backward pass, and unlike its
 /// composed one that pass keeps nothing but the result.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let y = oxilab_nn::layers::softmax(&Tensor::new(&[[0f32, 0.0], [0.0, 99.0]], &Device::Cpu)?)?;
+/// assert_eq!(y.to_vec2::<f32>()?[0], [0.5, 0.5]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the tensor has no dimension.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
@@ -48,6 +55,14 @@ pub fn masked_softmax(x: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<T
 ///
 /// Neither direction holds more than one copy of the logits: for vocabularies of 50,000 tokens that
 /// is the largest tensor of a training step.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let logits = Tensor::new(&[[0f32, 0.0], [0.0, 0.0]], &Device::Cpu)?;
+/// let loss = oxilab_nn::layers::cross_entropy(&logits, &[0, 1])?.to_scalar::<f32>()?;
+/// assert!((loss - 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// When there are not `n` targets or one is not a class.

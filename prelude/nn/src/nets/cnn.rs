@@ -12,6 +12,16 @@ use crate::model::{Mode, Trainable};
 
 /// Blocks of convolution, batch norm and ReLU, each two followed by pooling while the picture allows
 /// it, then the mean of each channel and a linear layer.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::{Cnn, Mode, Trainable as _};
+/// // Grey pictures of 8 × 8, two stages, ten classes.
+/// let net = Cnn::new(1, 8, &[16, 32], 10, 0)?.with_dropout(0.1);
+/// let pictures = Tensor::zeros((5, 1, 8, 8), DType::F32, &Device::Cpu)?;
+/// assert_eq!(net.forward(&pictures, Mode::eval())?.dims(), [5, 10]);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cnn {
     blocks: Vec<(Conv2d, BatchNorm)>,

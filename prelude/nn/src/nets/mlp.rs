@@ -11,6 +11,15 @@ use crate::layers::{Linear, dropout};
 use crate::model::{Mode, Trainable};
 
 /// A multi-layer perceptron on `(rows, inputs)`.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::{Mlp, Mode, Trainable as _};
+/// let net = Mlp::new(4, &[32, 16], 3, 0)?.with_dropout(0.1);
+/// let x = Tensor::zeros((5, 4), DType::F32, &Device::Cpu)?;
+/// assert_eq!(net.forward(&x, Mode::eval())?.dims(), [5, 3]);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,

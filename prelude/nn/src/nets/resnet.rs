@@ -8,6 +8,14 @@ use crate::model::{Mode, Trainable};
 
 /// A residual net of basic blocks for `(rows, channels, height, width)`. Weights of torchvision's
 /// `resnet18` and `resnet34` fit by name and shape; see [`assign`](crate::assign).
+///
+/// ```
+/// use oxilab_nn::{ResNet, Trainable as _};
+/// let net = ResNet::resnet18(10, 0)?;
+/// let parameters: usize = net.vars().iter().map(|(_, var)| var.elem_count()).sum();
+/// assert_eq!(parameters, 11_181_642, "torchvision's resnet18 with ten classes");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ResNet {
     stem: Conv2d,

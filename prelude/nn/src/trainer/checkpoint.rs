@@ -1,0 +1,60 @@
+//! Writing the run to disk and taking it up again.
+
+use std::path::PathBuf;
+
+use super::Trainer;
+use crate::checkpoint::{Checkpoint, Position, fits, restore, snapshot};
+use crate::error::{NnError, Result};
+use crate::model::Trainable;
+
+impl<M: Trainable> Trainer<M> {
+    /// Takes the run up from a checkpoint folder (`…/last` or `…/best`): with the same data, seeds and
+    /// settings the parameters become bit for bit those of a run that never stopped.
+    ///
+    /// # Errors
+    /// When the checkpoint is incomplete or of another model.
+    pub fn resume(&mut self, folder: impl Into<PathBuf>) -> Result<()> {
+        let folder = folder.into();
+        let checkpoint = Checkpoint::load(&folder)?;
+        fits(&self.state(), &checkpoint.parameters, &folder)?;
+        let (theirs, ours) = (checkpoint.position.optimizer.as_deref(), self.optimizer.name());
+        if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {
+            return Err(NnError::Checkpoint {
+                path: folder,
+                reason: format!(
+                    "it was written by a run with {theirs}, and this trainer has {ours}; make the \
+                     trainer with {theirs}, or load only the weights with `load_tensors` and `assign`"
+                ),
+            });
+        }
+        restore(&self.state(), &checkpoint.parameters, &folder)?;
+        self.optimizer.load_state(&checkpoint.optimizer)?;
+        // What an early stop goes back to.
+        let best = folder.with_file_name("best");
+        if best.is_dir() && checkpoint.position.best.is_some() {
+            let best = Checkpoint::load(&best)?;
+            self.best = best.parameters;
+            self.best.extend(best.average);
+        }
+        self.average = checkpoint.average;
+        self.position = checkpoint.position;
+        Ok(())
+    }
+
+    /// Writes a checkpoint now.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; an older checkpoint there stays.
+    pub fn save(&self, folder: impl Into<PathBuf>) -> Result<()> {
+        Checkpoint {
+            position: Position {
+                optimizer: Some(self.optimizer.name().to_owned()),
+                ..self.position.clone()
+            },
+            parameters: snapshot(&self.state())?,
+            optimizer: self.optimizer.state()?,
+            average: self.average.clone(),
+        }
+        .save(&folder.into())
+    }
+}

@@ -1,0 +1,111 @@
+//! One epoch: its batches, what is measured after them, and what is kept.
+
+use std::collections::{BTreeMap, HashMap};
+
+use candle_core::Var;
+use oxilab_runtime::cancel;
+
+use super::Trainer;
+use crate::checkpoint::{restore, snapshot};
+use crate::error::{NnError, Result};
+use crate::event::{Event, Flow};
+use crate::history::EpochRecord;
+use crate::loader::DataLoader;
+use crate::model::Trainable;
+use crate::optim::Gradients;
+
+impl<M: Trainable> Trainer<M> {
+    pub(super) fn epoch(
+        &mut self,
+        loader: &DataLoader,
+        vars: &[(String, Var)],
+        steps: usize,
+    ) -> Result<()> {
+        let total = loader.batches();
+        let buffers = self.model.buffers();
+        let mut good = HashMap::new();
+        let mut grads = Gradients::new();
+        let (mut losses, mut held) = (0.0, 0usize);
+        for batch in loader.epoch(self.position.epoch, self.position.batch) {
+            if held == 0 {
+                good = snapshot(&buffers)?;
+            }
+            let group_start = self.position.batch - held;
+            let group = self.accumulate.min(total - group_start);
+            let before = self.position.step;
+            let one = || -> Result<()> {
+                let batch = batch?;
+                if cancel::requested() {
+                    let (epoch, step) = (self.position.epoch + 1, self.position.step);
+                    return Err(NnError::Interrupted { epoch, step });
+                }
+                losses += self.backward(&batch, vars, &mut grads, group)?;
+                held += 1;
+                self.position.batch += 1;
+                if held == group {
+                    self.step(vars, &mut grads, losses, held, steps, &batch)?;
+                    (losses, held) = (0.0, 0);
+                }
+                Ok(())
+            };
+            if let Err(error) = one() {
+                if self.position.step == before {
+                    // The batches of an unfinished step are seen again, with the statistics of before.
+                    self.position.batch = group_start;
+                    restore(&buffers, &good, "memory".as_ref())?;
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub(super) fn end_epoch(&mut self, vars: &[(String, Var)]) -> Result<Flow> {
+        let (sum, count) = std::mem::take(&mut self.position.epoch_loss);
+        self.position.epoch += 1;
+        self.position.batch = 0;
+        let mut metrics = vec![("train_loss".to_owned(), sum / count.max(1) as f64)];
+        if let Some(loader) = self.validation.clone() {
+            let raw = if self.average.is_empty() { None } else { Some(snapshot(vars)?) };
+            if raw.is_some() {
+                restore(vars, &self.average, "memory".as_ref())?;
+            }
+            let evaluated = self.evaluate(&loader);
+            if let Some(raw) = &raw {
+                restore(vars, raw, "memory".as_ref())?;
+            }
+            metrics.extend(
+                evaluated?.into_iter().map(|(name, value)| (format!("valid_{name}"), value)),
+            );
+        }
+        let value_of =
+            |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
+        let train_loss = metrics[0].1;
+        self.schedule
+            .observe(&mut self.position.schedule, value_of("valid_loss").unwrap_or(train_loss));
+        let (metric, maximize) = self.watch();
+        let sign = if maximize { -1.0 } else { 1.0 };
+        let watched = value_of(metric).unwrap_or(train_loss) * sign;
+        let improved = self.position.best.is_none_or(|best| watched < best);
+        let epoch = self.position.epoch;
+        self.position.history.push_epoch(EpochRecord {
+            epoch,
+            step: self.position.step,
+            metrics: metrics.iter().cloned().collect::<BTreeMap<_, _>>(),
+        });
+        if improved {
+            self.position.best = Some(watched);
+            self.best = snapshot(&self.state())?;
+            self.best.extend(self.average.clone());
+        }
+        if let Some(folder) = self.checkpoints.clone() {
+            let names: &[&str] = if improved { &["last", "best"] } else { &["last"] };
+            for name in names {
+                self.save(folder.join(name))?;
+                self.emit(&Event::Saved { path: folder.join(name) })?;
+            }
+        }
+        self.emit(&Event::EpochEnded { epoch, metrics })
+    }
+}

@@ -1,0 +1,125 @@
+//! A run from its first event to its last.
+
+use candle_core::Var;
+use oxilab_runtime::training::Outcome;
+
+use super::Trainer;
+use crate::checkpoint::restore;
+use crate::error::{NnError, Result};
+use crate::event::{EarlyStopping, Event, Flow, StopReason};
+use crate::history::History;
+use crate::loader::DataLoader;
+use crate::memory::Memory;
+use crate::model::Trainable;
+use crate::observed::{Observed, Parameters};
+
+impl<M: Trainable> Trainer<M> {
+    /// Trains up to the set number of epochs. Call it again, with more epochs, to go on.
+    ///
+    /// # Errors
+    /// When a loss or gradient is not finite (the parameters are those before the batch), a shape does
+    /// not fit, a file cannot be written, or the user interrupts (the model stays usable).
+    pub fn fit(&mut self, loader: &DataLoader) -> Result<History> {
+        let library = env!("CARGO_PKG_NAME");
+        self.observed = Observed::started("Trainer", library, || self.params(loader));
+        let result = self.fit_told(loader);
+        let observed = std::mem::take(&mut self.observed);
+        if observed.is_observed() {
+            let vars = self.model.vars();
+            let parameters = Parameters(&vars);
+            observed.ended(match &result {
+                Ok(_) => Outcome::Fitted(&parameters),
+                Err(NnError::Interrupted { .. }) => Outcome::Interrupted,
+                Err(error) => Outcome::Failed(error.to_string()),
+            });
+        }
+        result
+    }
+
+    /// What a tracker is told of the run.
+    fn params(&self, loader: &DataLoader) -> Vec<(String, String)> {
+        let mut params = vec![
+            ("epochs", self.epochs.to_string()),
+            ("rows", loader.rows().to_string()),
+            ("batches", loader.batches().to_string()),
+            ("optimizer", self.optimizer.name().to_owned()),
+            ("learning_rate", self.optimizer.learning_rate().to_string()),
+            ("loss", self.loss.name().to_owned()),
+            ("schedule", format!("{:?}", self.schedule)),
+            ("accumulation", self.accumulate.to_string()),
+            ("seed", self.seed.to_string()),
+        ];
+        params.extend(self.clip_norm.map(|norm| ("clip_norm", norm.to_string())));
+        params.extend(self.average_decay.map(|decay| ("average_decay", decay.to_string())));
+        params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn fit_told(&mut self, loader: &DataLoader) -> Result<History> {
+        self.check_settings(loader)?;
+        self.check_watch()?;
+        let (metric, maximize) = self.watch();
+        self.early = self.patience.map(|patience| {
+            let early = EarlyStopping::new(patience).with_metric(metric, maximize);
+            early.with_min_delta(self.min_delta)
+        });
+        if loader.batches() == 0 {
+            return Err(NnError::NoData);
+        }
+        let steps = loader.batches().div_ceil(self.accumulate) * self.epochs;
+        let vars = self.model.vars();
+        let parameters = vars.iter().map(|(_, var)| var.elem_count()).sum();
+        self.emit(&Event::Started {
+            epochs: self.epochs,
+            steps,
+            parameters,
+            memory: Memory {
+                parameters: parameters * 4,
+                gradients: parameters * 4,
+                optimizer: parameters * 4 * self.optimizer.state_factor(),
+                ..Memory::default()
+            },
+        })?;
+        let result = self.epochs(loader, &vars, steps);
+        let reason = match &result {
+            Ok(reason) => *reason,
+            Err(NnError::Interrupted { .. }) => StopReason::Interrupted,
+            Err(_) => StopReason::Failed,
+        };
+        match (reason, &self.checkpoints) {
+            (StopReason::Failed, _) | (StopReason::Interrupted, None) => {}
+            (StopReason::Interrupted, Some(folder)) => self.save(folder.join("last"))?,
+            _ => self.settle(&vars, reason)?,
+        }
+        let ended = self.emit(&Event::Ended { reason });
+        if result.is_ok() {
+            ended?;
+        }
+        result.map(|_| self.position.history.clone())
+    }
+
+    fn epochs(
+        &mut self,
+        loader: &DataLoader,
+        vars: &[(String, Var)],
+        steps: usize,
+    ) -> Result<StopReason> {
+        while self.position.epoch < self.epochs {
+            self.epoch(loader, vars, steps)?;
+            if self.end_epoch(vars)? == Flow::Stop {
+                return Ok(StopReason::Stopped);
+            }
+        }
+        Ok(StopReason::Finished)
+    }
+
+    /// Leaves the averaged or, after an early stop, the best parameters in the model.
+    fn settle(&mut self, vars: &[(String, Var)], reason: StopReason) -> Result<()> {
+        if reason == StopReason::Stopped && !self.best.is_empty() {
+            return restore(&self.state(), &self.best, "memory".as_ref());
+        }
+        if self.average.is_empty() {
+            return Ok(());
+        }
+        restore(vars, &self.average, "memory".as_ref())
+    }
+}
