@@ -1,0 +1,19 @@
+//! Every file that fuzzing (`examples/fuzz_gguf.rs`) found worth keeping is read or refused, without a panic.
+
+use oxilab_gguf::Gguf;
+
+#[test]
+fn the_corpus_is_read_or_refused() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
+    let (mut read, mut refused) = (0, 0);
+    for entry in std::fs::read_dir(folder).expect("the corpus") {
+        match Gguf::open(entry.expect("an entry").path()) {
+            Ok(_) => read += 1,
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused >= 10, "{read} read, {refused} refused");
+}
