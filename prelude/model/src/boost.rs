@@ -91,8 +91,9 @@ impl Sets {
         }
         for (index, frame) in plan.validations.0.iter().enumerate() {
             let name = if index == 0 { "valid".to_owned() } else { format!("valid_{}", index + 1) };
-            let x = problem.encoder.encode(frame, Unseen::Missing)?;
-            let labels = self::labels(&problem.reader.read(frame)?);
+            let frame = problem.prepared(frame)?;
+            let x = problem.encoder.encode(&frame, Unseen::Missing)?;
+            let labels = self::labels(&problem.reader.read(&frame)?);
             validations.push(Set { name, x, labels, weights: None });
         }
         Ok(Self { train: Set { name: "train".to_owned(), x, labels, weights }, validations })

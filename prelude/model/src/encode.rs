@@ -278,7 +278,7 @@ fn codes_of(column: &Column, schema: &SchemaColumn, unseen: Unseen) -> Result<Ve
     Ok(codes)
 }
 
-fn describe(column: &Column) -> Result<SchemaColumn> {
+pub(crate) fn describe(column: &Column) -> Result<SchemaColumn> {
     let name = column.name().as_str();
     let dtype = column.dtype();
     let refuse = |hint: &str| {

@@ -48,6 +48,9 @@ pub enum ModelError {
         /// What to do.
         hint: String,
     },
+    /// A step of a pipeline refused.
+    #[error(transparent)]
+    Pipeline(#[from] oxilab_data::DataError),
     /// A parameter is out of range.
     #[error("{learner}: {name} is {value}, it must be {allowed}")]
     Parameter {

@@ -147,17 +147,27 @@ pub fn partial_dependence(
         });
     };
     let described = &schema.columns[index];
+    if described.kind == ColumnKind::Categorical && described.categories.is_empty() {
+        return Err(ModelError::column(
+            column,
+            format!("its type is {}, without a list of values to set", described.dtype),
+            "choose a column of numbers or categories",
+        ));
+    }
     let (labels, values): (Vec<String>, Column) = if described.kind == ColumnKind::Categorical {
         let names: Vec<String> = described.categories.iter().take(30).cloned().collect();
         (names.clone(), Column::new(column.into(), names))
     } else {
-        let mut present: Vec<f64> =
-            numbers(column_of(df, column)?)?.into_iter().filter(|v| v.is_finite()).collect();
+        let found = column_of(df, column)?;
+        let mut present: Vec<f64> = numbers(found)?.into_iter().filter(|v| v.is_finite()).collect();
         present.sort_unstable_by(f64::total_cmp);
         let mut grid: Vec<f64> = present.clone();
         grid.dedup();
         if grid.len() > 30 {
-            grid = (0..30).map(|i| quantile(&present, 0.01 + 0.98 * float(i) / 29.0)).collect();
+            let place = |i| quantile(&present, 0.01 + 0.98 * float(i) / 29.0);
+            // A column of whole numbers has no values between.
+            let whole = found.dtype().is_integer();
+            grid = (0..30).map(place).map(|v| if whole { v.round() } else { v }).collect();
             grid.dedup();
         }
         (grid.iter().map(ToString::to_string).collect(), Column::new(column.into(), grid))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use oxilab_data::{Custom, FittedPipeline};
 use oxilab_model_format::{Header, ModelFile, Schema, Section, Task};
 use polars::prelude::*;
 
@@ -12,6 +13,7 @@ use crate::error::{ModelError, Result, While};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::learner::Learned;
 use crate::matrix::{Matrix, float};
+use crate::piped;
 use crate::predictor::{self, Output, Predictor, Reader, Sections, consistent, damaged};
 use crate::target::{Target, TargetReader};
 
@@ -31,6 +33,8 @@ use crate::target::{Target, TargetReader};
 #[derive(Clone)]
 pub struct FittedModel {
     header: Header,
+    /// What frames go through before the encoder sees them.
+    pipeline: Option<Arc<FittedPipeline>>,
     encoder: Arc<Encoder>,
     reader: Option<Arc<TargetReader>>,
     predictor: Arc<dyn Predictor>,
@@ -48,6 +52,7 @@ impl FittedModel {
     ) -> Self {
         Self {
             header,
+            pipeline: None,
             encoder: Arc::new(encoder),
             reader: reader.map(Arc::new),
             predictor: Arc::from(learned.predictor),
@@ -55,6 +60,30 @@ impl FittedModel {
             unseen: Unseen::Error,
             threshold: 0.5,
         }
+    }
+
+    /// The model of a pipeline and the learner behind it: it reads raw frames, and `header` says so.
+    pub(crate) fn behind(mut self, pipeline: FittedPipeline, header: Header) -> Self {
+        self.pipeline = Some(Arc::new(pipeline));
+        self.header = header;
+        self
+    }
+
+    /// What frames go through before the learner reads them, for a model that was fitted behind a
+    /// [`Pipeline`](oxilab_data::Pipeline); see [`crate::PipelineExt`].
+    #[must_use]
+    pub fn pipeline(&self) -> Option<&FittedPipeline> {
+        self.pipeline.as_deref()
+    }
+
+    /// Gives the function of a custom step of its pipeline, which a file does not hold; steps are
+    /// matched by name.
+    #[must_use]
+    pub fn with_custom(mut self, custom: &Custom) -> Self {
+        self.pipeline = self
+            .pipeline
+            .map(|pipeline| Arc::new(Arc::unwrap_or_clone(pipeline).with_custom(custom)));
+        self
     }
 
     /// The learner's name, for example `RandomForest`.
@@ -315,7 +344,7 @@ impl FittedModel {
     /// # Errors
     /// If the file system refuses.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        Ok(self.to_file().save(path.as_ref())?)
+        Ok(self.to_file()?.save(path.as_ref())?)
     }
 
     /// Reads a model; same as [`load`].
@@ -331,7 +360,7 @@ impl FittedModel {
     /// # Errors
     /// If the header cannot be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        Ok(self.to_file().to_bytes()?)
+        Ok(self.to_file()?.to_bytes()?)
     }
 
     /// Reads the bytes of a saved model.
@@ -351,7 +380,11 @@ impl FittedModel {
     }
 
     pub(crate) fn encode(&self, df: &DataFrame) -> Result<Matrix> {
-        self.encoder.encode(df, self.unseen)
+        let Some(pipeline) = &self.pipeline else { return self.encoder.encode(df, self.unseen) };
+        // Rows to predict have no target: steps never see it, also where there is one.
+        let target = self.schema().target.as_deref().unwrap_or_default();
+        let prepared = piped::transform(pipeline, &df.drop_many([target]))?;
+        self.encoder.encode(&prepared, self.unseen)
     }
 
     pub(crate) fn output(&self, df: &DataFrame) -> Result<Output> {
@@ -407,8 +440,11 @@ impl FittedModel {
             .ok_or_else(|| self.unsupported("use a target", "it was fitted without one"))
     }
 
-    fn to_file(&self) -> ModelFile {
+    fn to_file(&self) -> Result<ModelFile> {
         let mut file = ModelFile::new(self.header.clone());
+        if let Some(pipeline) = &self.pipeline {
+            piped::write(pipeline, &self.encoder.columns, &mut file)?;
+        }
         let encoding = match self.encoder.encoding {
             Encoding::Codes => 0,
             Encoding::Dense { standardize: false } => 1,
@@ -426,11 +462,18 @@ impl FittedModel {
             file.put(format!("history/{name}"), Section::F64(values.clone()));
         }
         self.predictor.write(&mut Sections { file: &mut file, prefix: "predictor/".to_owned() });
-        file
+        Ok(file)
     }
 
     fn from_file(file: &ModelFile) -> Result<Self> {
-        let header = file.header.clone();
+        let mut header = file.header.clone();
+        let (pipeline, columns) = match piped::read(file)? {
+            Some((kind, pipeline, columns)) => {
+                header.kind = kind;
+                (Some(Arc::new(pipeline)), columns)
+            }
+            None => (None, header.schema.columns.clone()),
+        };
         let flags = file.u32("model/flags")?;
         let encoding = match flags.first() {
             Some(0) => Encoding::Codes,
@@ -440,7 +483,7 @@ impl FittedModel {
         };
         let unseen = if flags.get(1) == Some(&1) { Unseen::Missing } else { Unseen::Error };
         let encoder = Encoder {
-            columns: header.schema.columns.clone(),
+            columns,
             encoding,
             fill: file.f64("encoder/fill")?.to_vec(),
             mean: file.f64("encoder/mean")?.to_vec(),
@@ -464,7 +507,8 @@ impl FittedModel {
         let predictor = predictor::read(&header.kind, &from)?;
         let threshold = file.f64("model/threshold")?.first().copied().unwrap_or(0.5);
         let learned = Learned { predictor, metrics: BTreeMap::new(), history };
-        let model = Self { unseen, threshold, ..Self::assemble(header, encoder, reader, learned) };
+        let model = Self::assemble(header, encoder, reader, learned);
+        let model = Self { pipeline, unseen, threshold, ..model };
         model.rehearse(features)?;
         Ok(model)
     }

@@ -1,7 +1,9 @@
 //! From a config to a fitted model: the trait [`Estimator`], and what all learners share.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use oxilab_data::FittedPipeline;
 use oxilab_model_format::{Header, Schema, Task};
 use polars::prelude::*;
 use rayon::prelude::*;
@@ -43,6 +45,18 @@ pub trait Estimator: Send + Sync {
     fn parallel(&self) -> bool {
         true
     }
+
+    /// As `fit`, of a frame that a pipeline transformed: a learner that holds frames of its own, to
+    /// validate on, transforms them as well.
+    #[doc(hidden)]
+    fn fit_behind(
+        &self,
+        _pipeline: &FittedPipeline,
+        train: &DataFrame,
+        target: &str,
+    ) -> Result<FittedModel> {
+        self.fit(train, target)
+    }
 }
 
 impl<E: Estimator + ?Sized> Estimator for Box<E> {
@@ -60,6 +74,15 @@ impl<E: Estimator + ?Sized> Estimator for Box<E> {
 
     fn parallel(&self) -> bool {
         (**self).parallel()
+    }
+
+    fn fit_behind(
+        &self,
+        pipeline: &FittedPipeline,
+        train: &DataFrame,
+        target: &str,
+    ) -> Result<FittedModel> {
+        (**self).fit_behind(pipeline, train, target)
     }
 }
 
@@ -84,6 +107,18 @@ pub(crate) struct Problem<'a> {
     pub(crate) weights: Option<Vec<f64>>,
     pub(crate) encoder: &'a Encoder,
     pub(crate) reader: &'a TargetReader,
+    /// What the training frame went through before.
+    pub(crate) pipeline: Option<&'a FittedPipeline>,
+}
+
+impl Problem<'_> {
+    /// Another frame as the training frame is: raw frames go through the pipeline.
+    pub(crate) fn prepared<'f>(&self, df: &'f DataFrame) -> Result<Cow<'f, DataFrame>> {
+        match self.pipeline {
+            Some(pipeline) => crate::piped::transform(pipeline, df).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(df)),
+        }
+    }
 }
 
 /// What a learner hands back.
@@ -131,11 +166,18 @@ pub(crate) fn fit_supervised<L: Learner>(
     learner: &L,
     train: &DataFrame,
     target: &str,
+    pipeline: Option<&FittedPipeline>,
 ) -> Result<FittedModel> {
-    observed::fit(L::NAME, || params_of(learner), train, || fit_untold(learner, train, target))
+    let fit = || fit_untold(learner, train, target, pipeline);
+    observed::fit(L::NAME, || params_of(learner), train, fit)
 }
 
-fn fit_untold<L: Learner>(learner: &L, train: &DataFrame, target: &str) -> Result<FittedModel> {
+fn fit_untold<L: Learner>(
+    learner: &L,
+    train: &DataFrame,
+    target: &str,
+    pipeline: Option<&FittedPipeline>,
+) -> Result<FittedModel> {
     learner.check()?;
     let (reader, y) = TargetReader::of(train, target, learner.goal())?;
     if let Target::Values(values) = &y
@@ -150,7 +192,7 @@ fn fit_untold<L: Learner>(learner: &L, train: &DataFrame, target: &str) -> Resul
     }
     let (encoder, x) = Encoder::fit(train, Some(target), learner.encoding())?;
     let weights = class_weights(&learner.class_weight(), &y, &reader.classes);
-    let problem = Problem { x, y, weights, encoder: &encoder, reader: &reader };
+    let problem = Problem { x, y, weights, encoder: &encoder, reader: &reader, pipeline };
     let found = learner.learn(&problem)?;
     drop(problem);
     let schema = Schema {
@@ -354,7 +396,7 @@ macro_rules! estimator {
                 train: &polars::prelude::DataFrame,
                 target: &str,
             ) -> crate::error::Result<crate::fitted::FittedModel> {
-                crate::learner::fit_supervised(self, train, target)
+                crate::learner::fit_supervised(self, train, target, None)
             }
         }
 
@@ -372,11 +414,20 @@ macro_rules! estimator {
                 train: &polars::prelude::DataFrame,
                 target: &str,
             ) -> crate::error::Result<crate::fitted::FittedModel> {
-                crate::learner::fit_supervised(self, train, target)
+                crate::learner::fit_supervised(self, train, target, None)
             }
 
             fn parallel(&self) -> bool {
                 <Self as crate::learner::Learner>::PARALLEL
+            }
+
+            fn fit_behind(
+                &self,
+                pipeline: &oxilab_data::FittedPipeline,
+                train: &polars::prelude::DataFrame,
+                target: &str,
+            ) -> crate::error::Result<crate::fitted::FittedModel> {
+                crate::learner::fit_supervised(self, train, target, Some(pipeline))
             }
         }
     };

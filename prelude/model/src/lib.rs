@@ -8,6 +8,7 @@
 //!   [`LogisticRegression`], [`KNeighbors`], [`GaussianNb`], [`DecisionTree`], [`RandomForest`],
 //!   [`ExtraTrees`], [`LightGbm`], [`XgBoost`]; without a target [`KMeans`], [`Dbscan`], [`Pca`],
 //!   [`IsolationForest`]. Any of the former as [`Estimator`].
+//! * [`PipelineExt`]: a learner as the last step of a pipeline of `oxilab_data`.
 //! * [`metrics`], [`Evaluation`], [`Slices`]; [`calibrate`], [`reliability`], [`best_threshold`].
 //!
 //! Everything random has a seed; the same seed gives the same model on any number of threads.
@@ -43,6 +44,7 @@ mod neighbors;
 pub mod net;
 mod observed;
 mod pca;
+mod piped;
 mod predictor;
 mod rng;
 mod shap;
@@ -81,6 +83,7 @@ pub use logistic::LogisticRegression;
 pub use neighbors::{KNeighbors, Weights};
 pub use oxilab_model_format::Task;
 pub use pca::Pca;
+pub use piped::{Piped, PipelineExt};
 pub use tree::{DecisionTree, ExtraTrees, MaxFeatures, RandomForest};
 pub use tune::{
     Dimension, Direction, Pruner, Record, Sampler, Space, State, Study, Trial, Value, tune,

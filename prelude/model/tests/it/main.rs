@@ -7,5 +7,6 @@ mod learners;
 mod lightgbm;
 mod metrics;
 mod models;
+mod pipeline;
 mod tuning;
 mod xgboost;

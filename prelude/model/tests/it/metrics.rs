@@ -166,3 +166,34 @@ fn series_and_text_are_labels_too() {
     assert!(metrics::accuracy(&missing, &predicted).unwrap_err().to_string().contains("missing"));
     assert!(metrics::roc_auc(&[1, 1], &[0.5, 0.6], None).is_err());
 }
+
+#[test]
+fn bootstrap_intervals_cover_and_depend_on_the_seed_alone() {
+    // The mean of 400 values that are 1 with a chance of 0.3: in 95 of 100 samples the interval holds it.
+    let covered = (0..100_u64).filter(|sample| {
+        let hit = |row: u64| {
+            let mixed = (sample * 1000 + row + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 11
+        };
+        let hits: Vec<f64> = (0..400)
+            .map(|row| f64::from(u8::from((hit(row) as f64 / (1_u64 << 53) as f64) < 0.3)))
+            .collect();
+        let mean = |rows: &[u32]| {
+            Ok(rows.iter().map(|row| hits[*row as usize]).sum::<f64>() / rows.len() as f64)
+        };
+        let interval = metrics::bootstrap_interval(400, 400, 0.95, *sample, mean).unwrap();
+        assert!((interval.high - interval.low - 0.09).abs() < 0.03, "{interval}");
+        interval.low <= 0.3 && 0.3 <= interval.high
+    });
+    let covered = covered.count();
+    assert!((88..=100).contains(&covered), "{covered} of 100");
+    let run = |threads: usize, seed| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let sum = |rows: &[u32]| Ok(rows.iter().map(|row| f64::from(*row)).sum::<f64>());
+        pool.install(|| metrics::bootstrap_interval(50, 100, 0.9, seed, sum).unwrap())
+    };
+    assert_eq!(run(1, 3), run(3, 3));
+    assert_ne!(run(1, 3), run(1, 4));
+    let error = metrics::bootstrap_interval(5, 1, 0.9, 0, |_| Ok(0.0)).unwrap_err().to_string();
+    assert!(error.contains("resamples is 1"), "{error}");
+}
