@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use oxilab_nn::error::plain;
 use thiserror::Error;
 
 /// Why a model could not be loaded, asked or trained.
@@ -145,7 +146,7 @@ pub enum LlmError {
     Interrupted,
     /// A tensor operation failed.
     #[error("a tensor operation failed: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
     /// Training failed.
     #[error(transparent)]
     Training(#[from] oxilab_nn::NnError),
@@ -160,5 +161,29 @@ impl LlmError {
     }
 }
 
+impl From<candle_core::Error> for LlmError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(plain(error))
+    }
+}
+
 /// The result of this crate's verbs.
 pub type Result<T, E = LlmError> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use std::backtrace::Backtrace;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_candle_is_shown_without_its_stack() {
+        let inner = Box::new(candle_core::Error::Msg("shapes differ".to_owned()));
+        let backtrace = Box::new(Backtrace::force_capture());
+        let error = candle_core::Error::WithBacktrace { inner, backtrace };
+        let error = LlmError::from(error.context("layer 2"));
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("shapes differ") && text.contains("layer 2"), "{text}");
+        assert!(!text.contains("backtrace") && !text.contains("error.rs:"), "{text}");
+    }
+}

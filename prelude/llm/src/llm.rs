@@ -92,7 +92,7 @@ impl Llm {
         let template = gguf.text("tokenizer.chat_template").map(str::to_owned);
         let permuted = gguf.text("general.architecture") == Some("llama");
         let model = Model::load(config, &Source::Gguf { gguf, permuted })?;
-        Self::new(path, model, tokenizer, template)
+        Ok(Self::new(path, model, tokenizer, template))
     }
 
     fn load_folder(folder: &Path) -> Result<Self> {
@@ -107,20 +107,15 @@ impl Llm {
                 json.get("chat_template")?.as_str().map(str::to_owned)
             });
         let model = Model::load(config, &Source::open_safetensors(folder)?)?;
-        Self::new(folder, model, tokenizer, template)
+        Ok(Self::new(folder, model, tokenizer, template))
     }
 
-    fn new(
-        path: &Path,
-        model: Model,
-        tokenizer: Tokenizer,
-        template: Option<String>,
-    ) -> Result<Self> {
+    fn new(path: &Path, model: Model, tokenizer: Tokenizer, template: Option<String>) -> Self {
         let text = |id: Option<u32>| id.and_then(|id| tokenizer.token(id)).unwrap_or_default();
         let (bos, eos) = (text(tokenizer.bos()), text(tokenizer.ends().last().copied()));
-        let template = template.map(|source| ChatTemplate::new(&source, bos, eos)).transpose()?;
+        let template = template.map(|source| ChatTemplate::of_model(&source, bos, eos));
         let cache = KvCache::new(model.config().layers);
-        Ok(Self {
+        Self {
             path: path.to_owned(),
             model,
             tokenizer,
@@ -130,7 +125,7 @@ impl Llm {
             changed: false,
             cache,
             cached: Vec::new(),
-        })
+        }
     }
 
     /// What the model looks like.

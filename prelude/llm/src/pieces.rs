@@ -182,7 +182,7 @@ impl<'a> Pieces<'a> {
         }
         let constraint = self.constraint.as_ref().map(|held| (held, &self.llm.tokenizer));
         let Some((id, logprob)) = self.sampler.next(&self.logits, &self.seen, constraint) else {
-            return self.end(Finish::End);
+            return self.no_token();
         };
         if self.llm.tokenizer.is_end(id) {
             return self.end(Finish::End);
@@ -204,6 +204,18 @@ impl<'a> Pieces<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The schema leaves no token: the text is complete, or the vocabulary lacks what must follow.
+    fn no_token(&mut self) -> Result<()> {
+        if self.constraint.as_ref().is_none_or(Constraint::may_end) {
+            return self.end(Finish::End);
+        }
+        let place = self.text.char_indices().rev().nth(20).map_or(0, |(at, _)| at);
+        Err(LlmError::Schema {
+            at: "#".to_owned(),
+            reason: format!("no token of this model can follow {:?}", &self.text[place..]),
+        })
     }
 
     fn end(&mut self, finish: Finish) -> Result<()> {

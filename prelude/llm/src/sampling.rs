@@ -11,6 +11,18 @@ use crate::error::{LlmError, Result};
 use crate::text::Tokenizer;
 
 /// How text is generated; greedy and 256 tokens at most unless set.
+///
+/// ```
+/// use oxilab_llm::Sampling;
+/// let sampling = Sampling::greedy()
+///     .with_temperature(0.8)
+///     .with_top_p(0.95)
+///     .with_repetition_penalty(1.1)
+///     .with_max_tokens(128)
+///     .with_stop("\n\n")
+///     .with_seed(7);
+/// # drop(sampling);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
     pub(crate) max_tokens: usize,
@@ -113,7 +125,14 @@ impl Sampling {
     }
 
     /// Holds the output to JSON that fits this JSON Schema; `{}` is any JSON. Objects have their
-    /// properties in the schema's order and no others. Text that runs into `max_tokens` is cut short.
+    /// properties in the schema's order, and no others unless `additionalProperties` is given. Text that
+    /// runs into `max_tokens` is cut short.
+    ///
+    /// Understood: `type`, `properties`, `required`, `additionalProperties`, `items`, `minItems`,
+    /// `maxItems`, `minLength`, `maxLength`, `minimum`, `maximum`, `exclusiveMinimum`,
+    /// `exclusiveMaximum`, `enum`, `const`, `anyOf`, `oneOf` (as `anyOf`), `allOf` of one, and `$ref` within
+    /// the schema. Any other keyword that narrows values, such as `pattern` and `format`, makes generating
+    /// an [`LlmError::Schema`] that names it and its place; take it out and check the answer afterwards.
     ///
     /// ```no_run
     /// use oxilab_llm::{Llm, Sampling, models};

@@ -257,42 +257,6 @@ fn damaged_files_are_errors() {
     assert!(kinds.len() == 5 && kinds.values().all(|count| *count > 2), "{kinds:?}");
 }
 
-/// On a full disk the old files stay: `OXILAB_FULL_DISK=FOLDER` on a file system of a megabyte or so.
-#[test]
-#[ignore = "needs a small file system"]
-fn a_full_disk_leaves_what_was_there() -> Result<()> {
-    let disk = PathBuf::from(std::env::var_os("OXILAB_FULL_DISK").expect("OXILAB_FULL_DISK"));
-    let mut llm = load("llama")?;
-    llm.load_adapter(folder("llama-plain"))?;
-    llm.save_adapter(disk.join("adapter"))?;
-    llm.merge()?;
-    llm.save(disk.join("model"))?;
-    llm.save_gguf(disk.join("model.gguf"))?;
-    let whole = logits(&llm, &[16])?;
-    // Fill what is left, then save other weights over the old ones.
-    let rest = disk.join("rest");
-    let mut filler = std::fs::File::create(&rest).expect("created");
-    while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
-    let mut other = load("llama")?;
-    for error in [
-        other.save(disk.join("model")).expect_err("full").to_string(),
-        other.save_gguf(disk.join("model.gguf")).expect_err("full").to_string(),
-        {
-            other.add_adapter(&Lora::new(8))?;
-            other.save_adapter(disk.join("adapter")).expect_err("full").to_string()
-        },
-    ] {
-        println!("{error}");
-        assert!(error.contains("cannot write") && error.contains("space"), "{error}");
-    }
-    for path in ["model", "model.gguf"] {
-        assert!(apart(&logits(&Llm::load(disk.join(path))?, &[16])?, &whole)? < 1e-5, "{path}");
-    }
-    let mut llm = load("llama")?;
-    llm.load_adapter(disk.join("adapter"))?;
-    Ok(())
-}
-
 /// Writes what `tiny.py FOLDER` loads into PEFT and transformers: `OXILAB_CIRCLE=FOLDER`.
 #[test]
 #[ignore = "needs Python's PEFT afterwards"]

@@ -1,6 +1,7 @@
 //! A context-free grammar over bytes, followed by all its readings at once: the state is the set of
 //! stacks of what is still to come.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A set of bytes.
@@ -176,30 +177,51 @@ impl Grammar {
         Some(State { stacks })
     }
 
-    /// Replaces rules at the top of a stack by their alternatives until bytes are there.
+    /// Replaces rules at the top of a stack by their alternatives until bytes are there. Without calling
+    /// itself: rules may lead to each other thousands deep. And each rule once for what comes behind it:
+    /// ways that part and meet again double with every such place.
     fn open(&self, stack: Stack, into: &mut Vec<Stack>) {
-        let Some(frame) = stack else {
-            if into.iter().all(Option::is_some) {
-                into.push(None);
-            }
-            return;
-        };
-        match self.rules[frame.rule][frame.alternative].get(frame.part) {
-            None => self.open(frame.rest.clone(), into),
-            Some(Part::One(_)) => {
-                if !into.iter().flatten().any(|other| same(other, &frame)) {
-                    into.push(Some(frame));
+        let mut closed = vec![stack];
+        // The stack is kept along, so that no other gets its address.
+        let mut opened: HashMap<(usize, *const Frame), Stack> = HashMap::new();
+        while let Some(stack) = closed.pop() {
+            let Some(frame) = stack else {
+                if into.iter().all(Option::is_some) {
+                    into.push(None);
+                }
+                continue;
+            };
+            match self.rules[frame.rule][frame.alternative].get(frame.part) {
+                None => closed.push(frame.rest.clone()),
+                Some(Part::One(_)) => {
+                    if !into.iter().flatten().any(|other| same(other, &frame)) {
+                        into.push(Some(frame));
+                    }
+                }
+                Some(Part::Rule(rule)) => {
+                    let last = frame.part + 1 == self.rules[frame.rule][frame.alternative].len();
+                    // A rule in last place needs no return: stacks do not grow with the length of a list.
+                    let rest = if last { frame.rest.clone() } else { Some(advanced(&frame)) };
+                    let behind = rest.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
+                    if opened.insert((*rule, behind), rest.clone()).is_some() {
+                        continue;
+                    }
+                    for alternative in (0..self.rules[*rule].len()).rev() {
+                        let inner = Frame { rule: *rule, alternative, part: 0, rest: rest.clone() };
+                        closed.push(Some(Arc::new(inner)));
+                    }
                 }
             }
-            Some(Part::Rule(rule)) => {
-                let last = frame.part + 1 == self.rules[frame.rule][frame.alternative].len();
-                // A rule in last place needs no return: stacks do not grow with the length of a list.
-                let rest = if last { frame.rest.clone() } else { Some(advanced(&frame)) };
-                for alternative in 0..self.rules[*rule].len() {
-                    let inner = Frame { rule: *rule, alternative, part: 0, rest: rest.clone() };
-                    self.open(Some(Arc::new(inner)), into);
-                }
-            }
+        }
+    }
+}
+
+/// One after the other: a text of many open brackets has a stack as deep.
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let mut rest = self.rest.take();
+        while let Some(mut frame) = rest.and_then(Arc::into_inner) {
+            rest = frame.rest.take();
         }
     }
 }

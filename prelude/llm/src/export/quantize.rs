@@ -18,6 +18,11 @@ use crate::weights::linear::{Linear, Weight};
 ///
 /// The types `Q4K`, `Q5K` and `Q6K` need rows of a multiple of 256 values; narrower matrices get the
 /// type of about the same width that does not, as llama.cpp does it.
+///
+/// ```
+/// use oxilab_llm::Quant;
+/// assert_eq!((Quant::Q4K.name(), Quant::ALL.len()), ("Q4_K", 10));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Quant {

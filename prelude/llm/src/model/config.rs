@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use crate::error::{LlmError, Result};
-use crate::weights::gguf::Gguf;
+use crate::weights::gguf::{self, Gguf};
 
 /// Architectures of the Llama family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl ModelConfig {
         let rope_dims = number("rope.dimension_count").unwrap_or(head_dim);
         let rope_factors = if gguf.tensors().contains_key("rope_freqs.weight") {
             let factors =
-                gguf.tensor("rope_freqs.weight")?.dequantize(&candle_core::Device::Cpu)?;
+                gguf::tensor(gguf, "rope_freqs.weight")?.dequantize(&candle_core::Device::Cpu)?;
             Some(factors.flatten_all()?.to_vec1()?)
         } else {
             gguf_scaling(gguf, name, rope_dims)?

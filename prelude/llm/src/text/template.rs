@@ -42,12 +42,23 @@ impl Message {
 }
 
 /// A parsed chat template.
+///
+/// ```
+/// use oxilab_llm::{Message, text::ChatTemplate};
+/// let source = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}\
+///               {% if add_generation_prompt %}<assistant>{% endif %}";
+/// let template = ChatTemplate::new(source, "<s>", "</s>")?;
+/// assert_eq!(template.render(&[Message::user("Hi")], true)?, "<user>Hi</s><assistant>");
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     source: String,
     environment: Environment<'static>,
     bos: String,
     eos: String,
+    /// Why it cannot be rendered, where its text is no template.
+    broken: Option<String>,
 }
 
 const NAME: &str = "chat";
@@ -73,7 +84,21 @@ impl ChatTemplate {
         // A fixed date: the same conversation always gives the same prompt.
         environment.add_function("strftime_now", |_format: String| "26 Jul 2024");
         environment.add_template_owned(NAME, source.to_owned()).map_err(|e| failed(&e))?;
-        Ok(Self { source: source.to_owned(), environment, bos: bos.into(), eos: eos.into() })
+        let (source, bos, eos) = (source.to_owned(), bos.into(), eos.into());
+        Ok(Self { source, environment, bos, eos, broken: None })
+    }
+
+    /// As [`ChatTemplate::new`], but what is no template fails only when it is rendered: a model can
+    /// still go on from plain text, and its file be written again.
+    pub(crate) fn of_model(source: &str, bos: String, eos: String) -> Self {
+        Self::new(source, bos.clone(), eos.clone()).unwrap_or_else(|error| {
+            let broken = match error {
+                LlmError::Template(reason) => reason,
+                other => other.to_string(),
+            };
+            let environment = Environment::new();
+            Self { source: source.to_owned(), environment, bos, eos, broken: Some(broken) }
+        })
     }
 
     /// The template's text.
@@ -87,6 +112,9 @@ impl ChatTemplate {
     /// # Errors
     /// When the template refuses the conversation, for example the order of its roles.
     pub fn render(&self, messages: &[Message], answer: bool) -> Result<String> {
+        if let Some(reason) = &self.broken {
+            return Err(LlmError::Template(reason.clone()));
+        }
         let messages: Vec<Value> = messages
             .iter()
             .map(|message| {

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tokenizers::Tokenizer as Inner;
 
 use crate::error::{LlmError, Result};
-use crate::weights::gguf::{Gguf, Value};
+use crate::weights::gguf::{Gguf, Value, meta};
 use crate::weights::gguf_writer::Meta;
 
 /// Text to token ids and back.
@@ -98,7 +98,7 @@ impl Tokenizer {
         let add_bos = gguf.flag("tokenizer.ggml.add_bos_token").unwrap_or(spm);
         let metadata = gguf.metadata().iter().filter_map(|(key, value)| {
             let ours = key.starts_with("tokenizer.ggml.");
-            ours.then(|| Some((key.clone(), value.to_meta()?))).flatten()
+            ours.then(|| Some((key.clone(), meta(value)?))).flatten()
         });
         let metadata = Some(Arc::new(metadata.collect()));
         Ok(Self { inner, add_bos, bos: id("bos"), ends, bytes: Arc::default(), gguf: metadata })
@@ -295,6 +295,9 @@ fn byte_level(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
     }))
 }
 
+/// Vocabularies in use stay far below it.
+const LONGEST_TOKEN: usize = 1024;
+
 /// SentencePiece's BPE has scores instead of merges: two tokens merge when their concatenation is a
 /// token, the one with the best score first.
 fn sentence_piece(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
@@ -303,8 +306,12 @@ fn sentence_piece(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
             .iter()
             .map(|value| if let Value::Float(score) = value { *score } else { 0.0 })
             .collect(),
-        _ => return Err(gguf.bad("metadata tokenizer.ggml.scores is missing")),
+        _ => return Err(gguf.bad("metadata tokenizer.ggml.scores is missing").into()),
     };
+    // Every cut through a token is looked up: a token of a megabyte would take minutes.
+    if let Some(token) = tokens.iter().find(|token| token.len() > LONGEST_TOKEN) {
+        return Err(gguf.bad(format!("a token of {} bytes", token.len())).into());
+    }
     let ids: HashMap<&str, usize> =
         tokens.iter().enumerate().map(|(id, token)| (*token, id)).collect();
     let mut merges: Vec<(usize, &str, &str)> = Vec::new();

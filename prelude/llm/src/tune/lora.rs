@@ -130,6 +130,9 @@ impl Lora {
         if self.r == 0 {
             return setting("r", "0".to_owned(), "the rank must be at least 1");
         }
+        if !self.alpha.is_finite() {
+            return setting("alpha", self.alpha.to_string(), "it must be a finite number");
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             return setting("dropout", self.dropout.to_string(), "it must be in 0..1");
         }
@@ -285,7 +288,7 @@ impl Llm {
         let lora = read_config(&json).map_err(unfit)?;
         let path = folder.join("adapter_model.safetensors");
         let mut tensors =
-            candle_core::safetensors::load(&path, &Device::Cpu).map_err(|e| damaged(&path, &e))?;
+            candle_core::safetensors::load(&path, &Device::Cpu).map_err(|e| damaged(&path, e))?;
         let (mut found, mut biases) = (Vec::new(), Vec::new());
         for (number, block) in self.model.blocks.iter().enumerate() {
             for (part, name, layer) in block.linears() {

@@ -95,34 +95,88 @@ impl Llm {
         Ok(tensors)
     }
 
-    /// Makes all matrices trainable, quantised ones after they are dequantised.
+    /// Makes all weights trainable, norms and biases too, quantised ones after they are dequantised.
     pub(crate) fn make_trainable(&mut self) -> Result<Vec<(String, Var)>> {
         if self.lora.is_some() {
             return Err(LlmError::AdapterState(
                 "the model has an adapter; merge it or take it out before training all weights",
             ));
         }
-        let mut vars = Vec::new();
-        let mut train = |name: String, weight: &mut Weight| -> Result<()> {
-            let var = match &*weight {
-                Weight::Trainable(var) => var.clone(),
-                other => Var::from_tensor(&other.dense()?)?,
-            };
-            *weight = Weight::Trainable(var.clone());
-            vars.push((name, var));
-            Ok(())
-        };
-        train("model.embed_tokens.weight".to_owned(), &mut self.model.embedding)?;
-        for (number, block) in self.model.blocks.iter_mut().enumerate() {
+        let mut vars = Trained(Vec::new());
+        let model = &mut self.model;
+        vars.matrix("model.embed_tokens.weight".to_owned(), &mut model.embedding)?;
+        for (number, block) in model.blocks.iter_mut().enumerate() {
+            let at = format!("model.layers.{number}");
             for (part, name, layer) in block.linears_mut() {
-                train(format!("model.layers.{number}.{part}.{name}.weight"), &mut layer.weight)?;
+                vars.linear(&format!("{at}.{part}.{name}"), layer)?;
+            }
+            vars.vector(format!("{at}.input_layernorm.weight"), &mut block.input_norm)?;
+            vars.vector(format!("{at}.post_attention_layernorm.weight"), &mut block.post_norm)?;
+            for (name, norm) in [("q_norm", &mut block.q_norm), ("k_norm", &mut block.k_norm)] {
+                if let Some(norm) = norm {
+                    vars.vector(format!("{at}.self_attn.{name}.weight"), norm)?;
+                }
             }
         }
-        if let Some(head) = &mut self.model.head {
-            train("lm_head.weight".to_owned(), &mut head.weight)?;
+        vars.vector("model.norm.weight".to_owned(), &mut model.norm)?;
+        if let Some(head) = &mut model.head {
+            vars.linear("lm_head", head)?;
         }
         self.weights_changed();
-        Ok(vars)
+        Ok(vars.0)
+    }
+
+    /// Fixes weights that were trained: what is generated from here on keeps no way back to them.
+    pub(crate) fn freeze(&mut self) {
+        let fix = |weight: &mut Weight| {
+            if let Weight::Trainable(var) = weight {
+                *weight = Weight::Dense(var.as_detached_tensor());
+            }
+        };
+        let model = &mut self.model;
+        fix(&mut model.embedding);
+        model.norm = model.norm.detach();
+        for block in &mut model.blocks {
+            for (_, _, layer) in block.linears_mut() {
+                fix(&mut layer.weight);
+                layer.bias = layer.bias.take().map(|bias| bias.detach());
+            }
+            block.input_norm = block.input_norm.detach();
+            block.post_norm = block.post_norm.detach();
+            for norm in [&mut block.q_norm, &mut block.k_norm] {
+                *norm = norm.take().map(|norm| norm.detach());
+            }
+        }
+        if let Some(head) = &mut model.head {
+            fix(&mut head.weight);
+        }
+    }
+}
+
+/// Variables that take the place of weights.
+struct Trained(Vec<(String, Var)>);
+
+impl Trained {
+    fn linear(&mut self, name: &str, layer: &mut Linear) -> Result<()> {
+        self.matrix(format!("{name}.weight"), &mut layer.weight)?;
+        match &mut layer.bias {
+            Some(bias) => self.vector(format!("{name}.bias"), bias),
+            None => Ok(()),
+        }
+    }
+
+    fn matrix(&mut self, name: String, weight: &mut Weight) -> Result<()> {
+        let var = Var::from_tensor(&weight.dense()?)?;
+        *weight = Weight::Trainable(var.clone());
+        self.0.push((name, var));
+        Ok(())
+    }
+
+    fn vector(&mut self, name: String, tensor: &mut Tensor) -> Result<()> {
+        let var = Var::from_tensor(&tensor.detach())?;
+        *tensor = var.as_tensor().clone();
+        self.0.push((name, var));
+        Ok(())
     }
 }
 

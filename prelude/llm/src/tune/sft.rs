@@ -6,8 +6,8 @@ use candle_core::Var;
 use oxilab_display::Render as _;
 use oxilab_nn::memory::Memory;
 use oxilab_nn::{
-    Consumer, Event, History, LiveChart, NnError, Observed, Optimizer, ProgressBar, Schedule,
-    StopReason,
+    Consumer, EarlyStopping, Event, History, LiveChart, NnError, Observed, Optimizer, ProgressBar,
+    Schedule, StopReason,
 };
 use oxilab_runtime::display;
 use oxilab_runtime::training::Outcome;
@@ -20,6 +20,7 @@ use crate::llm::Llm;
 use crate::model::Sequence;
 use run::{Run, tokens};
 
+mod check;
 mod observed;
 mod run;
 
@@ -58,6 +59,8 @@ pub struct SftTrainer {
     checkpoints: Option<PathBuf>,
     save_steps: Option<usize>,
     logging_steps: usize,
+    patience: Option<usize>,
+    early: Option<EarlyStopping>,
     consumers: Vec<Box<dyn Consumer>>,
     show_memory: bool,
     observed: Observed,
@@ -70,7 +73,7 @@ impl SftTrainer {
         Self::with_method(Method::Adapter(lora), 2e-4)
     }
 
-    /// Trains all weights of an unquantised model, at 2e-5.
+    /// Trains all weights, norms and biases too, at 2e-5. Quantised ones become `f32` first.
     #[must_use]
     pub fn full() -> Self {
         Self::with_method(Method::Full, 2e-5)
@@ -95,10 +98,27 @@ impl SftTrainer {
             checkpoints: None,
             save_steps: None,
             logging_steps: 1,
+            patience: None,
+            early: None,
             consumers: vec![Box::new(ProgressBar::default()), Box::new(LiveChart::default())],
             show_memory: true,
             observed: Observed::default(),
         }
+    }
+
+    /// Ends the run when `valid_loss` has not fallen for `patience` epochs in a row; the model then has
+    /// the best weights, of which a copy is held. Needs [`with_evaluation`](Self::with_evaluation).
+    ///
+    /// ```
+    /// use oxilab_llm::{Example, Lora, SftTrainer};
+    /// let held_out = [Example::chat("Who are you?", "A lighthouse keeper.")];
+    /// let trainer = SftTrainer::new(Lora::new(8)).with_evaluation(&held_out).with_early_stopping(2);
+    /// # drop(trainer);
+    /// ```
+    #[must_use]
+    pub fn with_early_stopping(mut self, patience: usize) -> Self {
+        self.patience = Some(patience);
+        self
     }
 
     /// Sets the number of epochs.
@@ -111,14 +131,14 @@ impl SftTrainer {
     /// Sets the examples of a batch.
     #[must_use]
     pub fn with_batch_size(mut self, examples: usize) -> Self {
-        self.batch_size = examples.max(1);
+        self.batch_size = examples;
         self
     }
 
     /// Adds up the gradients of this many batches for one step.
     #[must_use]
     pub fn with_accumulation(mut self, batches: usize) -> Self {
-        self.accumulate = batches.max(1);
+        self.accumulate = batches;
         self
     }
 
@@ -207,14 +227,14 @@ impl SftTrainer {
     /// Writes to `folder/step-N` after every `n` steps instead of after each epoch.
     #[must_use]
     pub fn with_save_steps(mut self, n: usize) -> Self {
-        self.save_steps = Some(n.max(1));
+        self.save_steps = Some(n);
         self
     }
 
     /// Tells listeners of every `n`th step only; of each one unless set. The history has all.
     #[must_use]
     pub fn with_logging_steps(mut self, n: usize) -> Self {
-        self.logging_steps = n.max(1);
+        self.logging_steps = n;
         self
     }
 
@@ -236,8 +256,9 @@ impl SftTrainer {
     /// Trains the model. Adapters that it already has are trained on.
     ///
     /// # Errors
-    /// When there are no examples, one has nothing to learn, the loss is not finite (the
-    /// adapters are those of the last finite loss), or the user interrupts (the model keeps what it has learned).
+    /// When a setting cannot be meant, there are no examples, one has nothing to learn, the loss is not
+    /// finite (the adapters are those of the last finite loss), or the user interrupts (the model keeps
+    /// what it has learned).
     pub fn fit(mut self, llm: &mut Llm, examples: &[Example]) -> Result<History> {
         let library = env!("CARGO_PKG_NAME");
         self.observed = Observed::started("SftTrainer", library, || self.params(examples.len()));
@@ -254,6 +275,8 @@ impl SftTrainer {
     }
 
     fn fit_told(&mut self, llm: &mut Llm, examples: &[Example]) -> Result<History> {
+        self.check()?;
+        self.early = self.patience.map(EarlyStopping::new);
         let max_length = self.max_length.min(llm.config().context);
         let tokenize = |examples: &[Example]| -> Result<Vec<Sequence>> {
             let rows = examples.iter().enumerate();
@@ -274,20 +297,26 @@ impl SftTrainer {
         let parameters = vars.iter().map(|(_, var)| var.elem_count()).sum();
         let mut run = Run {
             vars,
-            optimizer: Optimizer::adamw(self.learning_rate).with_weight_decay(self.weight_decay),
+            optimizer: Optimizer::adamw(self.learning_rate)
+                .with_weight_decay(self.weight_decay)
+                .without_decay_for(&["bias", "norm"]),
             history: History::default(),
             step: 0,
             steps,
             good: Vec::new(),
+            best: None,
         };
         self.emit(
             &Event::Started { epochs: self.epochs, steps, parameters, memory },
             &run.history,
         )?;
         let result = self.epochs(llm, &sequences, &evaluation, &mut run);
-        if matches!(&result, Err(LlmError::Training(NnError::NotFinite { .. }))) {
-            run.restore()?;
+        match &result {
+            Err(LlmError::Training(NnError::NotFinite { .. })) => run.restore_good()?,
+            Ok(StopReason::Stopped) => run.restore_best()?,
+            _ => {}
         }
+        llm.freeze();
         // The cache holds keys and values of the old weights.
         llm.weights_changed();
         let reason = match &result {

@@ -4,6 +4,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
+use oxilab_nn::aside;
 
 use crate::error::{LlmError, Result};
 
@@ -40,34 +41,28 @@ const ALIGNMENT: usize = 32;
 /// Writes a file. What was there before stays until the new one is whole.
 pub(crate) fn write(path: &Path, metadata: &[(String, Meta)], tensors: &[Entry<'_>]) -> Result<()> {
     let failed = |e| LlmError::file("write", path, e);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut aside =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-    let head = header(metadata, tensors);
-    let mut out = BufWriter::new(aside.as_file_mut());
-    out.write_all(&head).map_err(failed)?;
-    for tensor in tensors {
-        let bytes = (tensor.bytes)()?;
-        if bytes.len() != tensor.size() {
-            return Err(LlmError::Damaged {
-                path: path.to_owned(),
-                format: "GGUF",
-                reason: format!(
-                    "{} has {} bytes where {} were announced",
-                    tensor.name,
-                    bytes.len(),
-                    tensor.size()
-                ),
-            });
+    aside::replace(path, failed, |file, _| {
+        let mut out = BufWriter::new(file);
+        out.write_all(&header(metadata, tensors)).map_err(failed)?;
+        for tensor in tensors {
+            let bytes = (tensor.bytes)()?;
+            if bytes.len() != tensor.size() {
+                return Err(LlmError::Damaged {
+                    path: path.to_owned(),
+                    format: "GGUF",
+                    reason: format!(
+                        "{} has {} bytes where {} were announced",
+                        tensor.name,
+                        bytes.len(),
+                        tensor.size()
+                    ),
+                });
+            }
+            out.write_all(&bytes).map_err(failed)?;
+            out.write_all(&padding(bytes.len())).map_err(failed)?;
         }
-        out.write_all(&bytes).map_err(failed)?;
-        out.write_all(&padding(bytes.len())).map_err(failed)?;
-    }
-    out.flush().map_err(failed)?;
-    drop(out);
-    aside.as_file().sync_all().map_err(failed)?;
-    aside.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+        out.flush().map_err(failed)
+    })
 }
 
 fn padding(length: usize) -> Vec<u8> {
@@ -141,7 +136,7 @@ fn put(out: &mut Vec<u8>, value: &Meta) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::gguf::Gguf;
+    use crate::weights::gguf::{self, Gguf};
 
     #[test]
     fn what_is_written_is_read_and_a_failed_write_leaves_the_old_file() -> Result<()> {
@@ -174,7 +169,7 @@ mod tests {
                 (gguf.flag("a.flag"), gguf.texts("a.texts")),
                 (Some(true), Some(vec!["x", "yö"]))
             );
-            let second = gguf.tensor("second")?.dequantize(&candle_core::Device::Cpu)?;
+            let second = gguf::tensor(&gguf, "second")?.dequantize(&candle_core::Device::Cpu)?;
             Ok(second.to_vec2::<f32>()?)
         };
         assert_eq!(read(&path)?, [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);

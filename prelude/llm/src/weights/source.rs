@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
+use oxilab_nn::error::plain;
 
-use super::gguf::{Gguf, qtensor};
+use super::gguf::{self, Gguf, qtensor};
 use super::linear::Weight;
 use crate::error::{LlmError, Result};
 
@@ -30,8 +31,8 @@ impl Source {
         let mut tensors = HashMap::new();
         for file in &files {
             // candle's reader checks the header's sizes against the file before it allocates.
-            let read = candle_core::safetensors::load(file, &Device::Cpu)
-                .map_err(|e| damaged(file, &e))?;
+            let read =
+                candle_core::safetensors::load(file, &Device::Cpu).map_err(|e| damaged(file, e))?;
             for (name, tensor) in read {
                 tensors.insert(name, tensor.to_dtype(DType::F32)?);
             }
@@ -59,7 +60,7 @@ impl Source {
     pub(crate) fn vector(&self, name: &str, n: usize) -> Result<Tensor> {
         let tensor = match self {
             Self::Gguf { gguf, .. } => {
-                let tensor = gguf.tensor(&self.translate(name)?)?;
+                let tensor = gguf::tensor(gguf, &self.translate(name)?)?;
                 tensor.dequantize(&Device::Cpu)?.to_dtype(DType::F32)?
             }
             Self::Tensors { tensors, .. } => {
@@ -98,12 +99,13 @@ impl Source {
                 if let Some(heads) = heads.filter(|_| *permuted) {
                     bytes = rotate_half_order(&bytes, rows, heads);
                 }
-                Ok(match info.dtype {
+                let dtype = gguf::dtype(info.kind);
+                Ok(match dtype {
                     GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => {
-                        let tensor = qtensor(&bytes, &info.shape, info.dtype)?;
+                        let tensor = qtensor(&bytes, &info.shape, dtype)?;
                         Weight::Dense(tensor.dequantize(&Device::Cpu)?)
                     }
-                    _ => Weight::quantized(&bytes, (rows, columns), info.dtype)?,
+                    _ => Weight::quantized(&bytes, (rows, columns), dtype)?,
                 })
             }
             Self::Tensors { tensors, .. } => {
@@ -141,8 +143,9 @@ impl Source {
     }
 }
 
-pub(crate) fn damaged(path: &Path, error: &candle_core::Error) -> LlmError {
-    LlmError::Damaged { path: path.to_owned(), format: "safetensors", reason: error.to_string() }
+pub(crate) fn damaged(path: &Path, error: candle_core::Error) -> LlmError {
+    let reason = plain(error).to_string();
+    LlmError::Damaged { path: path.to_owned(), format: "safetensors", reason }
 }
 
 /// GGUF's name of a tensor, `None` for names that it does not have.

@@ -8,7 +8,7 @@ use oxilab_display::table::{Heading, Table};
 use oxilab_nn::memory::{megabytes, peak_resident};
 use oxilab_nn::optim::{self, Gradients};
 use oxilab_nn::{
-    EpochRecord, Event, Flow, History, Mode, NnError, Optimizer, Schedule, ScheduleState,
+    Consumer, EpochRecord, Event, Flow, History, Mode, NnError, Optimizer, Schedule, ScheduleState,
     StepRecord, StopReason,
 };
 use oxilab_runtime::cancel;
@@ -32,8 +32,11 @@ impl SftTrainer {
             let train_loss = self.epoch(llm, sequences, run, epoch)?;
             let mut metrics = vec![("train_loss".to_owned(), train_loss)];
             if !evaluation.is_empty() {
-                metrics
-                    .push(("valid_loss".to_owned(), evaluate(llm, evaluation, self.batch_size)?));
+                let loss = evaluate(llm, evaluation, self.batch_size)?;
+                metrics.push(("valid_loss".to_owned(), loss));
+                if self.patience.is_some() {
+                    run.keep_best(loss)?;
+                }
             }
             let record = metrics.iter().cloned().collect::<BTreeMap<_, _>>();
             run.history.push_epoch(EpochRecord { epoch, step: run.step, metrics: record });
@@ -114,7 +117,7 @@ impl SftTrainer {
     ) -> Result<()> {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-        let warmup = (run.steps as f64 * self.warmup.clamp(0.0, 1.0)) as usize;
+        let warmup = (run.steps as f64 * self.warmup) as usize;
         let schedule = self.schedule.unwrap_or(Schedule::Cosine { warmup });
         let factor = schedule.factor(&ScheduleState::default(), run.step, run.steps, epoch - 1);
         let learning_rate = self.learning_rate * factor;
@@ -144,7 +147,9 @@ impl SftTrainer {
     pub(super) fn emit(&mut self, event: &Event, history: &History) -> Result<Flow> {
         self.observed.event(event);
         let mut flow = Flow::Continue;
-        for consumer in &mut self.consumers {
+        let early = self.early.iter_mut().map(|early| early as &mut dyn Consumer);
+        let others = self.consumers.iter_mut().map(|consumer| &mut **consumer as &mut dyn Consumer);
+        for consumer in early.chain(others) {
             if consumer.on_event(event, history)? == Flow::Stop {
                 flow = Flow::Stop;
             }
@@ -178,21 +183,42 @@ pub(super) struct Run {
     pub(super) steps: usize,
     /// The adapters before the last step, with which the loss was still a number.
     pub(super) good: Vec<Tensor>,
+    /// The least loss on the evaluation's examples and the weights that had it, for early stopping.
+    pub(super) best: Option<(f64, Vec<Tensor>)>,
 }
 
 impl Run {
     /// Keeps the adapters as they are; not all weights, of which a copy would not fit.
     fn keep(&mut self, method: &Method) -> Result<()> {
         if matches!(method, Method::Adapter(_)) {
-            let copies = self.vars.iter().map(|(_, var)| var.as_detached_tensor().copy());
-            self.good = copies.collect::<candle_core::Result<_>>()?;
+            self.good = self.copies()?;
         }
         Ok(())
     }
 
-    pub(super) fn restore(&self) -> Result<()> {
-        for ((_, var), good) in self.vars.iter().zip(&self.good) {
-            var.set(good)?;
+    fn keep_best(&mut self, loss: f64) -> Result<()> {
+        if !loss.is_nan() && self.best.as_ref().is_none_or(|(best, _)| loss < *best) {
+            self.best = Some((loss, self.copies()?));
+        }
+        Ok(())
+    }
+
+    fn copies(&self) -> Result<Vec<Tensor>> {
+        let copies = self.vars.iter().map(|(_, var)| var.as_detached_tensor().copy());
+        Ok(copies.collect::<candle_core::Result<_>>()?)
+    }
+
+    pub(super) fn restore_good(&self) -> Result<()> {
+        self.set(&self.good)
+    }
+
+    pub(super) fn restore_best(&self) -> Result<()> {
+        self.best.as_ref().map_or(Ok(()), |(_, best)| self.set(best))
+    }
+
+    fn set(&self, tensors: &[Tensor]) -> Result<()> {
+        for ((_, var), tensor) in self.vars.iter().zip(tensors) {
+            var.set(tensor)?;
         }
         Ok(())
     }

@@ -1,0 +1,209 @@
+//! Fine-tuning tiny models: all weights, early stopping, settings, what is on disk when it is full.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use oxilab_llm::error::Result;
+use oxilab_llm::model::KvCache;
+use oxilab_llm::{Example, Llm, Lora, Quant, Sampling, SftTrainer};
+use oxilab_nn::Mode;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tiny").join(name)
+}
+
+fn load(name: &str) -> Result<Llm> {
+    Llm::load(folder(name))
+}
+
+fn examples() -> Vec<Example> {
+    let words = ["the cat ", "a dog ", "my hat "];
+    words.map(|start| Example::completion(start, "in the hat")).to_vec()
+}
+
+fn logits(llm: &Llm) -> Result<Tensor> {
+    let mut cache = KvCache::new(llm.config().layers);
+    let hidden = llm.model().forward(&[5, 77, 130, 9, 201, 33], &mut cache)?;
+    Ok(llm.model().logits(&hidden, Mode::eval())?)
+}
+
+fn apart(a: &Tensor, b: &Tensor) -> Result<f32> {
+    Ok((a - b)?.abs()?.max_all()?.to_scalar::<f32>()?)
+}
+
+fn full() -> SftTrainer {
+    SftTrainer::full().with_epochs(8).with_batch_size(3).with_learning_rate(0.01).quiet()
+}
+
+#[test]
+fn all_weights_learn_norms_and_biases_too_and_survive_a_folder() -> Result<()> {
+    let out = tempfile::tempdir().expect("a folder");
+    // Biases, norms of q and k, an untied head, norms around zero.
+    for name in ["llama", "qwen2", "qwen3", "phi3", "gemma"] {
+        let (mut llm, before) = (load(name)?, load(name)?);
+        let history = full().fit(&mut llm, &examples())?;
+        let losses = history.metric("train_loss");
+        assert!(losses[7] < 0.5 * losses[0], "{name}: {losses:?}");
+        llm.save(out.path().join(name))?;
+        before.save(out.path().join("before"))?;
+        let read = |folder: &str| {
+            let path = out.path().join(folder).join("model.safetensors");
+            candle_core::safetensors::load(path, &candle_core::Device::Cpu)
+        };
+        let (after, before) = (read(name)?, read("before")?);
+        assert_eq!(after.len(), before.len());
+        for (key, tensor) in &after {
+            // What is added to all keys alike does not change the softmax over them.
+            if !key.ends_with("k_proj.bias") {
+                assert!(apart(tensor, &before[key])? > 0.0, "{name}: {key} has learned nothing");
+            }
+        }
+        let mut again = Llm::load(out.path().join(name))?;
+        assert!(apart(&logits(&again)?, &logits(&llm)?)? < 1e-4, "{name}");
+        let greedy = Sampling::greedy().with_max_tokens(8);
+        assert_eq!(
+            again.generate("the cat ", &greedy)?.text,
+            llm.generate("the cat ", &greedy)?.text
+        );
+        // It goes on from where it is.
+        let more = full().with_epochs(1).fit(&mut llm, &examples())?;
+        assert!(more.metric("train_loss")[0] < 0.6 * losses[0], "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn all_weights_learn_the_same_with_blocks_computed_again() -> Result<()> {
+    let run = |recompute: bool| -> Result<(Vec<f64>, Tensor)> {
+        let mut llm = load("qwen2")?;
+        let trainer = if recompute { full().with_gradient_checkpointing() } else { full() };
+        let history = trainer.fit(&mut llm, &examples())?;
+        Ok((history.metric("train_loss"), logits(&llm)?))
+    };
+    let ((kept, kept_logits), (again, again_logits)) = (run(false)?, run(true)?);
+    for (a, b) in kept.iter().zip(&again) {
+        assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{kept:?} {again:?}");
+    }
+    assert!(apart(&kept_logits, &again_logits)? < 0.05);
+    Ok(())
+}
+
+#[test]
+fn a_quantised_model_is_trained_whole_after_it_is_dequantised() -> Result<()> {
+    let mut llm = load("llama")?.quantized(Quant::Q8_0)?;
+    let before = llm.model().bytes();
+    let losses = full().fit(&mut llm, &examples())?.metric("train_loss");
+    assert!(losses[7] < 0.5 * losses[0], "{losses:?}");
+    assert!(llm.model().bytes() > before, "in 32 bits");
+    Ok(())
+}
+
+#[test]
+fn early_stopping_leaves_the_best_adapter() -> Result<()> {
+    // What is learned of the one makes the other unlikely.
+    let held_out = [Example::completion("the cat ", "zzz qqq xxx")];
+    let mut llm = load("llama")?;
+    let history = SftTrainer::new(Lora::new(4))
+        .with_epochs(30)
+        .with_batch_size(3)
+        .with_learning_rate(0.02)
+        .with_evaluation(&held_out)
+        .with_early_stopping(2)
+        .quiet()
+        .fit(&mut llm, &examples())?;
+    let losses = history.metric("valid_loss");
+    assert!(losses.len() < 30, "it never stopped: {losses:?}");
+    let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    // One more epoch that moves nothing measures what is there.
+    let lora = llm.adapter().expect("an adapter").clone();
+    let still = SftTrainer::new(lora).with_epochs(1).with_learning_rate(0.0).quiet();
+    let now = still.with_evaluation(&held_out).fit(&mut llm, &examples())?.metric("valid_loss")[0];
+    assert!((now - best).abs() < 1e-5, "{now} {losses:?}");
+    Ok(())
+}
+
+#[test]
+fn settings_that_cannot_be_meant_are_refused_by_name() -> Result<()> {
+    let mut llm = load("llama")?;
+    let make = || SftTrainer::new(Lora::new(2)).quiet();
+    for (trainer, expected) in [
+        (make().with_epochs(0), "the number of epochs is 0"),
+        (make().with_batch_size(0), "the batch size is 0"),
+        (make().with_accumulation(0), "accumulated batches is 0"),
+        (make().with_learning_rate(f64::NAN), "the learning rate is NaN"),
+        (make().with_learning_rate(-1e-3), "the learning rate is -0.001"),
+        (make().with_clip_norm(0.0), "the clip norm is 0"),
+        (make().with_warmup(1.5), "warm up is 1.5"),
+        (make().with_max_length(1), "the maximum length is 1"),
+        (make().with_save_steps(0), "steps between saves is 0"),
+        (make().with_early_stopping(1), "with_evaluation"),
+        (SftTrainer::new(Lora::new(0)).quiet(), "r is 0"),
+        (SftTrainer::new(Lora::new(2).with_alpha(f64::NAN)).quiet(), "alpha is NaN"),
+    ] {
+        let error = trainer.fit(&mut llm, &examples()).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(llm.adapter().is_none(), "nothing was begun");
+    Ok(())
+}
+
+/// A limit on the size of files stands for a full disk. It holds for the whole process, so the test
+/// starts itself anew for it.
+#[test]
+fn a_full_disk_leaves_what_was_there() -> Result<()> {
+    const CHILD: &str = "OXILAB_TEST_FULL_DISK";
+    if let Some(disk) = std::env::var_os(CHILD) {
+        return on_a_full_disk(disk.as_ref());
+    }
+    let disk = tempfile::tempdir().expect("a folder");
+    let mut llm = load("llama")?;
+    llm.load_adapter(folder("llama-plain"))?;
+    llm.save_adapter(disk.path().join("adapter"))?;
+    llm.merge()?;
+    llm.save(disk.path().join("model"))?;
+    llm.save_gguf(disk.path().join("model.gguf"))?;
+    let whole = logits(&llm)?;
+    let child = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["a_full_disk_leaves_what_was_there", "--exact", "--nocapture"])
+        .env(CHILD, disk.path())
+        .output()
+        .expect("started");
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    for path in ["model", "model.gguf"] {
+        let again = Llm::load(disk.path().join(path))?;
+        assert!(apart(&logits(&again)?, &whole)? < 1e-4, "{path}");
+    }
+    load("llama")?.load_adapter(disk.path().join("adapter"))?;
+    for folder in ["", "model", "adapter"] {
+        for entry in std::fs::read_dir(disk.path().join(folder)).expect("readable").flatten() {
+            let name = entry.file_name();
+            assert!(!name.to_string_lossy().starts_with('.'), "{name:?} is left over");
+        }
+    }
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "the limit is the system's")]
+fn on_a_full_disk(disk: &Path) -> Result<()> {
+    let mut other = load("llama")?;
+    let limit = libc::rlimit { rlim_cur: 2048, rlim_max: 2048 };
+    // SAFETY: both calls take plain values; the limit is read before the call returns.
+    let set = unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
+    };
+    assert_eq!(set, 0);
+    let mut errors = vec![
+        other.save(disk.join("model")).expect_err("full"),
+        other.save_gguf(disk.join("model.gguf")).expect_err("full"),
+    ];
+    other.add_adapter(&Lora::new(8))?;
+    errors.push(other.save_adapter(disk.join("adapter")).expect_err("full"));
+    for error in errors {
+        let text = error.to_string();
+        assert!(text.contains("cannot write") && text.contains("large"), "{text}");
+    }
+    // The adapter in memory is still there to be saved elsewhere.
+    assert!(other.adapter().is_some());
+    Ok(())
+}
