@@ -34,6 +34,9 @@ pub use oxilab_data::{
     Pipeline, StandardScaler, c, train_test_split,
 };
 
+// Models: `pipeline.then(learner)`. The rest is at `model::`.
+pub use oxilab_model::PipelineExt as _;
+
 // Controls with callbacks. The rest is at `widgets::`.
 pub use oxilab_widgets::{
     Button, Checkbox, Dropdown, FloatSlider, HBox, IntSlider, VBox, interact,

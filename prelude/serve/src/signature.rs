@@ -103,7 +103,9 @@ impl<'a> Signature<'a> {
             let value = match column.kind {
                 ColumnKind::Numeric => json!(0.0),
                 ColumnKind::Boolean => json!(false),
-                ColumnKind::Categorical => json!(column.categories.first()),
+                ColumnKind::Categorical => {
+                    json!(column.categories.first().map_or_else(|| spelt(column), String::as_str))
+                }
             };
             (column.name.clone(), value)
         });
@@ -141,7 +143,10 @@ fn field_schema(column: &Column) -> Value {
         }
         ColumnKind::Categorical => {}
     }
-    if column.kind == ColumnKind::Categorical && column.categories.len() <= 200 {
+    if let Some(format) = time_format(column) {
+        schema["format"] = json!(format);
+    }
+    if column.kind == ColumnKind::Categorical && (1..=200).contains(&column.categories.len()) {
         let mut values: Vec<Value> = column.categories.iter().map(|c| json!(c)).collect();
         if column.nullable {
             values.push(Value::Null);
@@ -149,4 +154,22 @@ fn field_schema(column: &Column) -> Value {
         schema["enum"] = Value::Array(values);
     }
     schema
+}
+
+/// How a time is written in JSON, for columns that a pipeline reads.
+fn time_format(column: &Column) -> Option<&'static str> {
+    match column.dtype.as_str() {
+        "date" => Some("date"),
+        dtype if dtype.starts_with("datetime") => Some("date-time"),
+        _ => None,
+    }
+}
+
+/// An example of a text without a list of values.
+fn spelt(column: &Column) -> &'static str {
+    match time_format(column) {
+        Some("date") => "2024-01-31",
+        Some(_) => "2024-01-31T12:00:00Z",
+        None => "text",
+    }
 }

@@ -1,6 +1,7 @@
 //! Bodies of requests, signatures, drift and references, with a real model.
 
-use oxilab_model::{FittedModel, LogisticRegression};
+use oxilab_data::{DateParts, Pipeline, StandardScaler, TfidfVectorizer};
+use oxilab_model::{FittedModel, LogisticRegression, PipelineExt as _};
 use oxilab_serve::{
     Drift, Predictor, ServeError, Signature, body, drift, infer_request, infer_response,
     load_reference, resolve, save_reference,
@@ -219,4 +220,42 @@ fn the_reference_stands_beside_the_model() {
     assert_eq!(resolve(alias.to_str().unwrap()).unwrap(), path);
     std::fs::write(&path, b"not a model").unwrap();
     assert!(Predictor::open(&path).is_err());
+}
+
+#[test]
+fn a_model_behind_a_pipeline_is_asked_with_raw_values() {
+    let rows = 0..120_i32;
+    let mut df = df!(
+        "visits" => rows.clone().map(|i| i64::from(i % 9)).collect::<Vec<_>>(),
+        "plan" => rows.clone().map(|i| ["basic", "pro"][(i % 2) as usize]).collect::<Vec<_>>(),
+        "note" => rows.clone().map(|i| format!("order number{i} was fine")).collect::<Vec<_>>(),
+        "day" => rows.clone().map(|i| 19_723 + i).collect::<Vec<_>>(),
+        "churn" => rows.map(|i| i % 9 > 4).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    let day = df.column("day").unwrap().cast(&DataType::Date).unwrap();
+    df.with_column(day).unwrap();
+    let model = Pipeline::new()
+        .with(DateParts::new("day"))
+        .with(TfidfVectorizer::new("note").with_max_features(4))
+        .with(StandardScaler::new("visits"))
+        .then(LogisticRegression::new())
+        .fit(&df, "churn")
+        .unwrap();
+    let predictor = Predictor::new(model.clone()).unwrap().with_reference(&df).unwrap();
+    let signature = Signature::new(predictor.schema());
+    let fields = &signature.row_schema()["properties"];
+    assert_eq!(fields["day"], json!({"type": "string", "format": "date"}));
+    assert_eq!(fields["note"], json!({"type": "string"}));
+    assert_eq!(fields["plan"]["enum"], json!(["basic", "pro"]));
+    let example = signature.example();
+    assert_eq!(example["day"], "2024-01-31");
+    let (frame, single) = body::predict(example, predictor.schema(), LIMIT).unwrap();
+    assert!(single);
+    assert_eq!(predictor.predict(&frame).unwrap().json_values().len(), 1);
+    // A row of the training frame, as JSON has it, is that row.
+    let row = json!({"visits": 4, "plan": "basic", "note": "order number4 was fine", "day": "2024-01-05"});
+    let (frame, _) = body::predict(row, predictor.schema(), LIMIT).unwrap();
+    let expected = model.predict_proba(&df.slice(4, 1)).unwrap();
+    assert!(model.predict_proba(&frame).unwrap().equals(&expected));
 }
