@@ -35,6 +35,10 @@ async fn one_call_where_the_text_tells_what_moves() {
         // Copied, and still there.
         "let n = 3;\nlet m = n;\nlet k = std::cmp::max(n, m);\nn + m + k",
         "(n, m, k)",
+        // An import of everything, and a function that was there before it.
+        "fn twice(n: i32) -> i32 { 2 * n }",
+        "use std::collections::*;",
+        "twice(BTreeSet::from([n, m]).len() as i32)",
         // Used by value and bound again.
         "let frame = frame.lazy().limit(2).collect()?;\nframe.height()",
         "frame.width()",

@@ -149,6 +149,49 @@ async fn one_press_ends_whatever_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_press_ends_every_kind_of_fit() {
+    let mut frontend = session().await;
+    let frame = "let many = {\n\
+             let mut columns = Vec::new();\n\
+             for c in 0..8u64 {\n\
+                 let value = |i: u64| (i.wrapping_mul(2 * c + 0x9e37_79b9) % 9973) as f64;\n\
+                 columns.push(Column::new(format!(\"x{c}\").into(), (0..200_000).map(value).collect::<Vec<f64>>()));\n\
+             }\n\
+             let y: Vec<&str> = (0..200_000u64).map(|i| [\"a\", \"b\"][(i * i % 7 % 2) as usize]).collect();\n\
+             columns.push(Column::new(\"y\".into(), y));\n\
+             DataFrame::new_infer_height(columns)?\n\
+         };\n\
+         let inputs = many.drop(\"y\")?;";
+    let done = frontend.execute(frame).await;
+    assert_eq!(done.reply["status"], "ok", "{}", done.reply);
+    let fits = [
+        "model::LightGbm::new().with_n_estimators(1_000_000).fit(&many, \"y\")?",
+        "model::RandomForest::new().with_n_estimators(1_000_000).fit(&many, \"y\")?",
+        "model::LogisticRegression::new().with_max_iter(1_000_000).with_tol(1e-300).fit(&many, \"y\")?",
+        "model::KMeans::new().with_n_init(1_000_000).fit(&inputs)?",
+        "model::IsolationForest::new().with_n_estimators(10_000_000).fit(&inputs)?",
+        "model::KNeighbors::new().fit(&many, \"y\")?.predict(&many)?",
+        "model::cross_validate(&Pipeline::new().with(StandardScaler::new(\"x0\"))\
+             .then(model::ExtraTrees::new().with_n_estimators(100_000)), &many, \"y\", 5)?",
+        "model::tune(&model::Space::new().float(\"c\", 0.1, 1.0), 1_000_000, |trial| {\n\
+             let learner = model::LogisticRegression::new().with_c(trial.float(\"c\")?);\n\
+             Ok(model::cross_validate(&learner, &many, \"y\", 3)?.score())\n\
+         })?",
+    ];
+    for fit in fits {
+        let code = format!("println!(\"go\");\nlet _ = {fit};");
+        let ended = interrupt(&mut frontend, &code, Ready::Printed).await;
+        println!("{fit}: {:?}", ended.took);
+        assert!(ended.took < SOON, "{fit}: {:?}", ended.took);
+        survives(&mut frontend, fit).await;
+    }
+    // The frames that the fits borrowed are there.
+    let done = frontend.execute("(many.height(), inputs.width())").await;
+    assert_eq!(done.result(), "(200000, 8)", "{}", done.reply);
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_press_ends_what_is_not_a_cells_code() {
     let mut frontend = session().await;
     let cells = [

@@ -249,13 +249,22 @@ impl Items {
     ) -> bool {
         let piece = &self.pasted[index];
         if matches!(piece.item.kind, ItemKind::Use { glob: true }) {
-            return true;
+            return self.was_there_for(piece, inside);
         }
         piece
             .item
             .names
             .intersection(identifiers)
             .any(|name| self.newest(name) == Some(piece.sequence) && !self.defines(inside, name))
+    }
+
+    /// Whether a `use` of everything stood in front of a unit, or in a cell of it: one that came later
+    /// gives the unit nothing, and must not have it compiled again.
+    fn was_there_for(&self, glob: &Piece, unit: Option<UnitId>) -> bool {
+        unit.and_then(|id| self.units.get(&id)).is_none_or(|unit| {
+            let mut pieces = unit.pieces.iter();
+            pieces.any(|piece| piece.sequence > glob.sequence || piece.label == glob.label)
+        })
     }
 
     fn defines(&self, unit: Option<UnitId>, name: &str) -> bool {

@@ -113,6 +113,14 @@ impl Preparation<'_> {
                 }
                 Err(CompileError::Rejected { messages, millis }) => {
                     self.count(false, millis);
+                    let errors = messages.iter().filter(|message| message.is_error());
+                    let errors: Vec<&str> = errors.map(|error| error.message.as_str()).collect();
+                    tracing::debug!(
+                        attempt,
+                        ?errors,
+                        source = composed.text,
+                        "a cell was rejected"
+                    );
                     let unloadable = unloadable(&messages, &composed.map, &file);
                     if !unloadable.is_empty()
                         && attempt < ATTEMPTS

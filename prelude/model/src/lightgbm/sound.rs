@@ -13,7 +13,27 @@ pub(super) fn is_sound(text: &str) -> bool {
     else {
         return false;
     };
-    trees.is_empty() || trees.split("\nTree=").all(|tree| tree_is_sound(&lines(tree), last))
+    sizes_are_sound(text, lines(head).get("tree_sizes").copied())
+        && (trees.is_empty()
+            || trees.split("\nTree=").all(|tree| tree_is_sound(&lines(tree), last)))
+}
+
+/// Whether every tree starts where the sizes of those before it say: `LightGBM` reads trees there on
+/// threads of its own, where what it does not understand ends the process.
+fn sizes_are_sound(text: &str, sizes: Option<&str>) -> bool {
+    let Some(sizes) = sizes else { return true };
+    let mut place = text.find("\nTree=").map_or(text.len(), |place| place + 1);
+    let mut count = 0;
+    for size in sizes.split_whitespace() {
+        let end = size.parse().ok().and_then(|size: usize| place.checked_add(size));
+        let Some(tree) = end.and_then(|end| text.get(place..end)) else { return false };
+        if !tree.starts_with("Tree=") || tree.contains("\nTree=") {
+            return false;
+        }
+        place += tree.len();
+        count += 1;
+    }
+    count == text.matches("\nTree=").count()
 }
 
 fn lines(block: &str) -> HashMap<&str, &str> {
@@ -106,6 +126,15 @@ mod tests {
             ("num_leaves=1\n", "num_leaves=0\n"),
         ] {
             assert!(!is_sound(&GOOD.replacen(good, bad, 1)), "{bad}");
+        }
+        let first = GOOD.find("Tree=1").unwrap() - GOOD.find("Tree=0").unwrap();
+        let sized = |sizes: &str| {
+            let line = format!("max_feature_idx=1\ntree_sizes={sizes}");
+            is_sound(&GOOD.replacen("max_feature_idx=1", &line, 1))
+        };
+        assert!(sized(&format!("{first} 40")));
+        for wrong in [format!("{} 40", first - 1), format!("{first}"), format!("{first} 4000")] {
+            assert!(!sized(&wrong), "{wrong}");
         }
     }
 }
