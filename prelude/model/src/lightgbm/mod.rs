@@ -17,7 +17,7 @@ use polars::prelude::DataFrame;
 
 use crate::boost::{self, Frames, Plan, task_code, task_of};
 use crate::encode::Encoding;
-use crate::error::{Result, require};
+use crate::error::{ModelError, Result, require};
 use crate::learner::{ClassWeight, Learned, Learner, Problem, config, estimator};
 use crate::matrix::Matrix;
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
@@ -177,8 +177,22 @@ impl LightGbmPredictor {
         Ok(Self { text, booster, task, features })
     }
 
+    /// Of a text that came from outside.
+    pub(crate) fn of_file(text: String, task: Task) -> Result<Self> {
+        if !sound::is_sound(&text) {
+            return Err(ModelError::Library {
+                library: LIBRARY,
+                doing: "reading the model text",
+                message: "it is damaged: a tree leads out of itself; copy it again from where it \
+                          was saved"
+                    .to_owned(),
+            });
+        }
+        Self::new(text, task)
+    }
+
     pub(crate) fn read(from: &Reader<'_>) -> Result<Self> {
-        Self::new(from.text("text")?, task_of(from.size("task", 0)?))
+        Self::of_file(from.text("text")?, task_of(from.size("task", 0)?))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::fitted::FittedModel;
 use crate::learner::Learned;
 use crate::native;
 
-use super::{LIBRARY, LightGbm, LightGbmPredictor, sound};
+use super::{LIBRARY, LightGbm, LightGbmPredictor};
 
 impl LightGbm {
     /// A model from LightGBM's text format (`Booster.save_model` and `model_to_string` in Python). Its
@@ -32,16 +32,6 @@ impl LightGbm {
                     .to_owned(),
             });
         }
-        if !sound::is_sound(text) {
-            return Err(ModelError::Library {
-                library: LIBRARY,
-                doing: "reading the model text",
-                message:
-                    "it is damaged: a tree leads out of itself; copy it again from where it was \
-                          saved"
-                        .to_owned(),
-            });
-        }
         let objective = line("objective").split(' ').next().unwrap_or_default();
         let classes: usize = line("num_class").parse().unwrap_or(1);
         let task = match objective {
@@ -55,7 +45,7 @@ impl LightGbm {
             _ => 0,
         };
         let names = line("feature_names").split(' ').map(str::to_owned).collect();
-        let learned = Learned::new(LightGbmPredictor::new(text.to_owned(), task)?);
+        let learned = Learned::new(LightGbmPredictor::of_file(text.to_owned(), task)?);
         Ok(native::model("LightGbm", names, (task, count), objective, learned))
     }
 

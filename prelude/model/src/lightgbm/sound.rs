@@ -9,13 +9,24 @@ use crate::native::paths_end;
 pub(super) fn is_sound(text: &str) -> bool {
     let (head, trees) = text.split_once("\nTree=").unwrap_or((text, ""));
     let trees = trees.split("\nend of trees").next().unwrap_or_default();
+    let odd = |c: char| c.is_control() && c != '\t';
+    let plain = head.lines().all(|line| !line.contains(odd));
+    let grouped = lines(head).get("num_tree_per_iteration").is_none_or(|each| {
+        let count = text.matches("\nTree=").count();
+        each.parse().is_ok_and(|each: usize| each > 0 && count % each == 0)
+    });
+    if !plain || !grouped {
+        return false;
+    }
     let Some(last) = lines(head).get("max_feature_idx").and_then(|n| n.parse::<usize>().ok())
     else {
         return false;
     };
     sizes_are_sound(text, lines(head).get("tree_sizes").copied())
         && (trees.is_empty()
-            || trees.split("\nTree=").all(|tree| tree_is_sound(&lines(tree), last)))
+            || trees
+                .split("\nTree=")
+                .all(|tree| tree_lines(tree).is_some_and(|tree| tree_is_sound(&tree, last))))
 }
 
 /// Whether every tree starts where the sizes of those before it say: `LightGBM` reads trees there on
@@ -40,6 +51,50 @@ fn lines(block: &str) -> HashMap<&str, &str> {
     block.lines().filter_map(|line| line.split_once('=')).collect()
 }
 
+/// The lines of a tree, behind its number, if `LightGBM` reads the same ones: it takes at most 22 until
+/// an empty one, looks for a `=` beyond the line's end where there is none, and ends the process at
+/// what is no number.
+fn tree_lines(tree: &str) -> Option<HashMap<&str, &str>> {
+    const MOST: usize = 22;
+    let number = |text: &str| match text {
+        "inf" | "-inf" | "nan" | "-nan" => true,
+        _ => {
+            text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
+                && text.parse::<f64>().is_ok()
+        }
+    };
+    let name = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let mut all = tree.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    all.next()?.parse::<usize>().ok()?;
+    let mut found = HashMap::new();
+    for line in all.by_ref().take_while(|line| !line.is_empty()) {
+        let (key, values) = line.split_once('=')?;
+        let numbers = values.is_empty() || values.split(' ').filter(|v| !v.is_empty()).all(number);
+        if !name(key) || !numbers || found.insert(key, values).is_some() {
+            return None;
+        }
+    }
+    (found.len() <= MOST && all.all(str::is_empty)).then_some(found)
+}
+
+/// A leaf of a linear tree weighs features of its own.
+fn linear_is_sound(tree: &HashMap<&str, &str>, leaves: usize, last_feature: usize) -> bool {
+    let values = |name: &str| -> Vec<&str> {
+        tree.get(name).copied().unwrap_or_default().split_whitespace().collect()
+    };
+    let whole = |name: &str| -> Option<Vec<usize>> {
+        values(name).iter().map(|value| value.parse().ok()).collect()
+    };
+    let (Some(counts), Some(features)) = (whole("num_features"), whole("leaf_features")) else {
+        return false;
+    };
+    values("leaf_const").len() == leaves
+        && counts.len() == leaves
+        && counts.iter().try_fold(0_usize, |sum, n| sum.checked_add(*n)) == Some(features.len())
+        && values("leaf_coeff").len() == features.len()
+        && features.iter().all(|feature| *feature <= last_feature)
+}
+
 fn tree_is_sound(tree: &HashMap<&str, &str>, last_feature: usize) -> bool {
     let numbers = |name: &str| -> Vec<i64> {
         let values = tree.get(name).copied().unwrap_or_default().split_whitespace();
@@ -50,7 +105,15 @@ fn tree_is_sound(tree: &HashMap<&str, &str>, last_feature: usize) -> bool {
     let (Some(leaves), Some(categorical)) = (single("num_leaves"), single("num_cat")) else {
         return false;
     };
-    if leaves == 0 || count("leaf_value") != leaves {
+    let weights = count("leaf_weight");
+    if leaves == 0
+        || count("leaf_value") != leaves
+        || tree.contains_key("leaf_weight") && weights != leaves && leaves > 1
+    {
+        return false;
+    }
+    let linear = numbers("is_linear").first().is_some_and(|linear| *linear != 0);
+    if linear && !linear_is_sound(tree, leaves, last_feature) {
         return false;
     }
     let nodes = leaves - 1;
@@ -59,7 +122,9 @@ fn tree_is_sound(tree: &HashMap<&str, &str>, last_feature: usize) -> bool {
     let sized =
         [features.len(), left.len(), right.len(), count("threshold"), count("decision_type")];
     if nodes == 0 {
-        return true;
+        // A linear tree of one leaf is read to its end.
+        let nodes = ["left_child", "right_child", "split_feature", "threshold"];
+        return !linear || nodes.iter().all(|name| tree.contains_key(name));
     }
     let known = |feature: &i64| usize::try_from(*feature).is_ok_and(|f| f <= last_feature);
     if sized != [nodes; 5] || !features.iter().all(known) {
@@ -124,6 +189,12 @@ mod tests {
             ("leaf_value=1 2 3", "leaf_value=1 2"),
             ("max_feature_idx=1", "max_feature_idx=x"),
             ("num_leaves=1\n", "num_leaves=0\n"),
+            ("threshold=0.5 0", "threshold=0.5\r0"),
+            ("threshold=0.5 0", "thresholds=0.5 0"),
+            ("threshold=0.5 0", "threshold=0.5 x"),
+            ("threshold=0.5 0", "threshold 0.5 0"),
+            ("num_cat=1", "num_cat=1\nis_linear=1"),
+            ("\ndecision_type", "\n\ndecision_type"),
         ] {
             assert!(!is_sound(&GOOD.replacen(good, bad, 1)), "{bad}");
         }
