@@ -5,10 +5,10 @@ use std::sync::Arc;
 use oxilab_kernel::server::handler::CellRunner;
 use oxilab_kernel::session::Config;
 
-use crate::engine::{run, start};
+use crate::engine::{run, run_as, start};
 
-async fn compiles(runner: &Arc<dyn CellRunner>, code: &str) -> u32 {
-    if let Err(error) = run(runner, code).await {
+async fn compiles(runner: &Arc<dyn CellRunner>, code: &str, count: u32) -> u32 {
+    if let Err(error) = run_as(runner, code, count).await {
         panic!("{code}\n{error:?}");
     }
     runner.figures().expect("this engine counts").compiles
@@ -18,7 +18,7 @@ async fn compiles(runner: &Arc<dyn CellRunner>, code: &str) -> u32 {
 async fn one_call_where_the_text_tells_what_moves() {
     let cache = tempfile::tempdir().expect("a folder");
     let runner = start(Config { cache: cache.path().to_owned(), ..Config::default() }).await;
-    for code in [
+    for (count, code) in (1..).zip([
         "let frame = df!(\"row\" => [0, 1, 2, 3], \"v\" => [1.0, 2.0, 3.0, 4.0])?;",
         // A query of an earlier cell, taken by one of its methods.
         "let query = frame.clone().lazy().filter(col(\"row\").gt(lit(0)));",
@@ -42,8 +42,8 @@ async fn one_call_where_the_text_tells_what_moves() {
         // Used by value and bound again.
         "let frame = frame.lazy().limit(2).collect()?;\nframe.height()",
         "frame.width()",
-    ] {
-        assert_eq!(compiles(&runner, code).await, 1, "{code}");
+    ]) {
+        assert_eq!(compiles(&runner, code, count).await, 1, "{code}");
     }
     for moved in ["query", "table", "even"] {
         let error = run(&runner, moved).await.expect_err("it is gone");

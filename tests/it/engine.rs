@@ -19,10 +19,19 @@ pub(crate) async fn start(config: Config) -> Arc<dyn CellRunner> {
 
 /// Runs a cell: what it has shown as plain text, or its error.
 pub(crate) async fn run(runner: &Arc<dyn CellRunner>, code: &str) -> Result<String, CellError> {
+    run_as(runner, code, 1).await
+}
+
+/// [`run`], as `In [count]`.
+pub(crate) async fn run_as(
+    runner: &Arc<dyn CellRunner>,
+    code: &str,
+    count: u32,
+) -> Result<String, CellError> {
     let (output, mut receiver) = OutputSender::channel();
     let shown = Mutex::new(String::new());
     let run = async {
-        let reply = runner.execute(ExecuteCell::new(code, 1), output.clone()).await;
+        let reply = runner.execute(ExecuteCell::new(code, count), output.clone()).await;
         output.barrier().await;
         reply
     };

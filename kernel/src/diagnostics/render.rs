@@ -58,6 +58,16 @@ pub fn render(messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> 
             reports.push(report);
         }
     }
+    // An import stands in the cell and, for its statements, in generated code.
+    let placed: Vec<(String, String)> = reports
+        .iter()
+        .filter(|report| report.place.is_some())
+        .map(|report| (report.code.clone(), report.title.clone()))
+        .collect();
+    reports.retain(|report| {
+        report.place.is_some()
+            || !placed.iter().any(|(code, title)| *code == report.code && *title == report.title)
+    });
     reports
 }
 
@@ -89,16 +99,17 @@ fn report(
     let mut groups = vec![];
     let mut suggestions = vec![];
     for child in &message.children {
-        if child.spans.iter().any(|span| span.suggested_replacement.is_some()) {
-            suggestions.extend(suggestion(child, map, file));
-            continue;
-        }
         let text = shorten(&child.message);
         // Talk of the lint's name or of our attributes helps nobody in a notebook.
         if text.starts_with("`#[")
             || text.contains("on by default")
             || text.contains("the lint level is defined")
+            || text.contains("through its public re-export")
         {
+            continue;
+        }
+        if child.spans.iter().any(|span| span.suggested_replacement.is_some()) {
+            suggestions.extend(suggestion(child, map, file));
             continue;
         }
         let level = if child.level == "help" { Level::HELP } else { Level::NOTE };
