@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Puts a file into the place of an older one when it is whole and on the disk. `fill` gets the file
+/// Puts a file into the place of an older one when it is whole and on the disk. `write` gets the file
 /// and its path, `failed` makes an error of what the system says. What is left of an attempt that failed
 /// is removed. The file may be read by whom the `umask` lets, as any other file.
 ///
@@ -23,11 +23,11 @@ use std::path::Path;
 /// ```
 ///
 /// # Errors
-/// When `fill` fails, or the file cannot be made, written or renamed.
+/// When `write` fails, or the file cannot be made, written or renamed.
 pub fn replace<E>(
     path: &Path,
     failed: impl Fn(io::Error) -> E,
-    fill: impl FnOnce(&mut File, &Path) -> Result<(), E>,
+    write: impl FnOnce(&mut File, &Path) -> Result<(), E>,
 ) -> Result<(), E> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
@@ -39,7 +39,7 @@ pub fn replace<E>(
     }
     let aside = builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(&failed)?;
     let (mut file, aside) = aside.into_parts();
-    fill(&mut file, &aside)?;
+    write(&mut file, &aside)?;
     file.sync_all().map_err(&failed)?;
     drop(file);
     aside.persist(path).map_err(|e| failed(e.error))

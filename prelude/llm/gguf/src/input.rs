@@ -16,7 +16,7 @@ const MOST_VALUES: usize = 1 << 24;
 
 /// The file as a stream, and how much of it is left.
 pub(crate) struct Input<'a, R> {
-    input: R,
+    source: R,
     pub(crate) at: u64,
     pub(crate) length: u64,
     pub(crate) path: &'a Path,
@@ -25,8 +25,8 @@ pub(crate) struct Input<'a, R> {
 }
 
 impl<'a, R: Read> Input<'a, R> {
-    pub(crate) fn new(input: R, length: u64, path: &'a Path) -> Self {
-        Self { input, at: 0, length, path, values: MOST_VALUES }
+    pub(crate) fn new(source: R, length: u64, path: &'a Path) -> Self {
+        Self { source, at: 0, length, path, values: MOST_VALUES }
     }
 
     pub(crate) fn bad(&self, reason: impl Into<String>) -> GgufError {
@@ -43,7 +43,7 @@ impl<'a, R: Read> Input<'a, R> {
                 self.bad(format!("the file ends at byte {} within the {what}", self.length))
             );
         }
-        self.input.read_exact(bytes).map_err(|e| GgufError::file(self.path, e))?;
+        self.source.read_exact(bytes).map_err(|e| GgufError::file(self.path, e))?;
         self.at += bytes.len() as u64;
         Ok(())
     }

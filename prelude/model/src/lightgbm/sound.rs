@@ -13,7 +13,7 @@ pub(super) fn is_sound(text: &str) -> bool {
     let plain = head.lines().all(|line| !line.contains(odd));
     let grouped = lines(head).get("num_tree_per_iteration").is_none_or(|each| {
         let count = text.matches("\nTree=").count();
-        each.parse().is_ok_and(|each: usize| each > 0 && count % each == 0)
+        each.parse().is_ok_and(|each: usize| each > 0 && count.is_multiple_of(each))
     });
     if !plain || !grouped {
         return false;

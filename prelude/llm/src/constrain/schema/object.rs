@@ -90,7 +90,7 @@ impl<'a> Builder<'a> {
                 &format!("additionalProperties beside a name of more than {LONGEST_NAME} letters"),
             ));
         }
-        let any = self.to_the_quote();
+        let any = self.up_to_the_quote();
         let rest = self.other_rest(names, any, at)?;
         let rule = self.grammar.rule();
         self.grammar.add(rule, vec![quote(), Part::Rule(rest)]);

@@ -76,7 +76,7 @@ impl Builder<'_> {
     }
 
     /// Any characters and the closing quote.
-    pub(super) fn to_the_quote(&mut self) -> usize {
+    pub(super) fn up_to_the_quote(&mut self) -> usize {
         let character = self.character();
         let rest = self.repeat(character, 0, None);
         let rule = self.grammar.rule();

@@ -201,7 +201,7 @@ impl Work {
         choices: &mut Vec<Value>,
     ) -> Result<bool, LlmError> {
         let (mut text, mut tokens) = (before.to_owned(), Vec::<Token>::new());
-        while let Some(piece) = pieces.next() {
+        for piece in pieces.by_ref() {
             let piece = piece?;
             text.push_str(&piece.text);
             tokens.extend(piece.tokens);
