@@ -25,7 +25,7 @@ def adult(folder, rows):
             "relationship": (6, 0.7),
             "race": (5, 0.4),
             "sex": (2, 0.5),
-            "country": (40, 0.5),
+            "country": (40, 0.8),
         }
         codes = {name: random.choice(n, rows, p=_shares(n, q)) for name, (n, q) in names.items()}
         lifts = {name: random.normal(0, 0.6, n) for name, (n, _) in names.items()}
