@@ -26,8 +26,7 @@ pub(super) fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
     let first = &found.files()[0];
     let path = first.to_string_lossy();
     let head = source::head(first, 1 << 18)?;
-    let zstd = head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
-    let text = if zstd { source::bytes(&path)? } else { source::decompress_head(&head) };
+    let text = source::decompress_head(&head);
     let foreign = options.encoding.is_some() || !is_utf8(&text);
     let sample = sample(&text, options.encoding.as_deref(), &path)?;
     if sample.trim().is_empty() {

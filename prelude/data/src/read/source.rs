@@ -14,6 +14,12 @@ use crate::error::{DataError, Result};
 /// Bytes looked at to tell a format.
 const HEAD: usize = 1 << 16;
 
+/// Bytes looked at in zstd, whose first block may have up to 128 KiB and is read whole or not at all.
+const HEAD_OF_ZSTD: usize = 1 << 18;
+
+/// How a zstd stream begins.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// The formats of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -300,12 +306,14 @@ enum Detected {
 
 fn detect(path: &Path) -> Result<Detected> {
     let name = path.to_string_lossy();
-    let head = head(path, HEAD)?;
+    let mut head = self::head(path, HEAD)?;
     if head.is_empty() {
         return Err(DataError::read(name, "the file is empty"));
     }
-    let extension =
-        path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if head.starts_with(&ZSTD) {
+        head = self::head(path, HEAD_OF_ZSTD)?;
+    }
+    let extension = extension(path);
     Ok(Detected::Table(match head.as_slice() {
         [b'P', b'A', b'R', b'1', ..] => Format::Parquet,
         [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Format::Ipc,
@@ -332,6 +340,15 @@ fn detect(path: &Path) -> Result<Detected> {
             }
         }
     }))
+}
+
+/// What a file is called at its end, in small letters: `json` for `a.json` and for `a.json.gz`.
+fn extension(path: &Path) -> String {
+    let of = |path: &Path| path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    let outer = of(path).unwrap_or_default();
+    let compressed = matches!(outer.as_str(), "gz" | "gzip" | "zz" | "zlib" | "zst" | "zstd");
+    let inner = path.file_stem().filter(|_| compressed).and_then(|stem| of(Path::new(stem)));
+    inner.unwrap_or(outer)
 }
 
 /// Whether a file without the mark of a binary format may be text, for what it is called.
@@ -367,7 +384,7 @@ pub(super) fn head(path: &Path, length: usize) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The start of a gzip or zlib stream; other bytes as they are.
+/// The start of a gzip, zlib or zstd stream; other bytes as they are.
 pub(super) fn decompress_head(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let decoded = match bytes {
@@ -375,6 +392,8 @@ pub(super) fn decompress_head(bytes: &[u8]) -> Vec<u8> {
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
             flate2::read::ZlibDecoder::new(bytes).read_to_end(&mut out)
         }
+        bytes if bytes.starts_with(&ZSTD) => zstd::stream::read::Decoder::with_buffer(bytes)
+            .and_then(|mut decoder| decoder.read_to_end(&mut out)),
         _ => return bytes.to_vec(),
     };
     // The stream is cut off, so the error at its end is expected.

@@ -111,6 +111,51 @@ fn dialects_encodings_and_compressions_are_detected() {
     assert_eq!(df.get_column_names()[0].as_str(), "a");
 }
 
+/// The same bytes in every compressed form, under the usual endings.
+fn compressed(text: &[u8]) -> [(&'static str, Vec<u8>); 3] {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text).unwrap();
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    zlib.write_all(text).unwrap();
+    let zstd = zstd::encode_all(text, 3).unwrap();
+    [("gz", gzip.finish().unwrap()), ("zz", zlib.finish().unwrap()), ("zst", zstd)]
+}
+
+#[test]
+fn every_text_format_is_told_apart_in_every_compressed_form() {
+    use std::fmt::Write as _;
+
+    let folder = Folder::new();
+    let mut lines = String::new();
+    // Numbers that hardly compress, so that the file is longer than what is looked at.
+    let mut state = 1_u64;
+    for row in 0..20_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(row);
+        writeln!(lines, "{{\"a\": {row}, \"b\": \"{state:x}\"}}").unwrap();
+    }
+    let pretty = "{\n  \"a\": 1,\n  \"b\": \"x\"\n}\n";
+    let list = "[{\"a\": 1, \"b\": \"x\"}, {\"a\": 2, \"b\": \"y\"}]";
+    let bracket = "[a],b\n1,2\n";
+    let cases = [
+        ("lines.ndjson", lines.as_str(), 20_000, "a"),
+        ("pretty.json", pretty, 1, "a"),
+        ("list.json", list, 2, "a"),
+        ("bracket.csv", bracket, 1, "[a]"),
+    ];
+    for (name, text, rows, first) in cases {
+        for (ending, bytes) in compressed(text.as_bytes()) {
+            let path = folder.file(&format!("{name}.{ending}"), bytes);
+            let df = read(&path).unwrap_or_else(|error| panic!("{name}.{ending}: {error}"));
+            assert_eq!(df.shape(), (rows, 2), "{name}.{ending}");
+            assert_eq!(df.get_column_names()[0].as_str(), first, "{name}.{ending}");
+        }
+    }
+    // A stream that ends too soon is an error, not half a table.
+    let whole = zstd::encode_all(lines.as_bytes(), 3).unwrap();
+    let error = read(folder.file("cut.ndjson.zst", &whole[..whole.len() / 2])).unwrap_err();
+    assert!(error.to_string().contains("cut.ndjson.zst"), "{error}");
+}
+
 #[test]
 fn types_that_change_late_are_read_all_the_same() {
     let folder = Folder::new();
