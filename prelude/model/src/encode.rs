@@ -1,8 +1,8 @@
 //! Frames to numbers: [`Encoder`] learns from the training frame how, and repeats it for others.
 //!
-//! Two encodings serve all learners: [`Encoding::Codes`] for trees (numbers as they are, NaN for
-//! missing, category numbers) and [`Encoding::Dense`] for the rest (missing numbers filled with the
-//! mean, categories one-hot, optionally all standardised).
+//! Two encodings serve all learners of rows: [`Encoding::Codes`] for trees (numbers as they are, NaN
+//! for missing, category numbers) and [`Encoding::Dense`] for the rest (missing numbers filled with the
+//! mean, categories one-hot, optionally all standardised). Nets of series have [`Encoding::Series`].
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::error::{ModelError, Result, While};
 use crate::matrix::{Matrix, float};
+use crate::series;
 use crate::target::column_of;
 
 /// One-hot columns beyond this are a sign of an identifier.
@@ -29,6 +30,11 @@ pub(crate) enum Encoding {
     Dense {
         /// Whether features get mean zero and variance one.
         standardize: bool,
+    },
+    /// Rows are series, see [`crate::series`]: steps as numbers, NaN for missing.
+    Series {
+        /// Steps of a row.
+        time: usize,
     },
 }
 
@@ -61,17 +67,7 @@ impl Encoder {
         target: Option<&str>,
         encoding: Encoding,
     ) -> Result<(Self, Matrix)> {
-        let inputs: Vec<&Column> =
-            df.columns().iter().filter(|c| Some(c.name().as_str()) != target).collect();
-        if inputs.is_empty() {
-            return Err(ModelError::data(
-                "the frame has no input columns",
-                "it needs at least one column beside the target",
-            ));
-        }
-        if df.height() == 0 {
-            return Err(ModelError::data("the frame has no rows", "load some data first"));
-        }
+        let inputs = inputs_of(df, target)?;
         let columns: Vec<SchemaColumn> =
             inputs.par_iter().map(|column| describe(column)).collect::<Result<_>>()?;
         let mut encoder =
@@ -115,6 +111,9 @@ impl Encoder {
 
     /// Encodes a frame that has the training frame's input columns, in any order.
     pub(crate) fn encode(&self, df: &DataFrame, unseen: Unseen) -> Result<Matrix> {
+        if let Encoding::Series { time } = self.encoding {
+            return series::encode(&self.columns, time, df);
+        }
         let encode = |(index, schema)| self.encode_column(df, index, schema, unseen);
         let blocks: Vec<Vec<f64>> = if df.height() <= FEW_ROWS && self.columns.len() <= 1000 {
             self.columns.iter().enumerate().map(encode).collect::<Result<_>>()?
@@ -133,7 +132,12 @@ impl Encoder {
 
     /// How many features a row becomes.
     pub(crate) fn features(&self) -> usize {
-        self.feature_columns().len()
+        match self.encoding {
+            Encoding::Series { time } if series::holds_lists(&self.columns) => {
+                self.columns.len() * time
+            }
+            _ => self.feature_columns().len(),
+        }
     }
 
     /// For every feature, the number of its column and, if one-hot, of its category.
@@ -151,6 +155,11 @@ impl Encoder {
 
     /// The names of the features: `column`, or `column=category`.
     pub(crate) fn feature_names(&self) -> Vec<String> {
+        if let Encoding::Series { time } = self.encoding
+            && series::holds_lists(&self.columns)
+        {
+            return series::names(&self.columns, time);
+        }
         self.feature_columns()
             .into_iter()
             .map(|(column, category)| {
@@ -164,7 +173,7 @@ impl Encoder {
     }
 
     fn one_hot(&self, column: &SchemaColumn) -> bool {
-        column.kind == ColumnKind::Categorical && self.encoding != Encoding::Codes
+        column.kind == ColumnKind::Categorical && matches!(self.encoding, Encoding::Dense { .. })
     }
 
     fn standardized(&self, matrix: &Matrix) -> Matrix {
@@ -189,7 +198,7 @@ impl Encoder {
         let column = column_of(df, &schema.name)?;
         if schema.kind != ColumnKind::Categorical {
             let mut values = plain_numbers(column, schema)?;
-            if self.encoding != Encoding::Codes {
+            if matches!(self.encoding, Encoding::Dense { .. }) {
                 let fill = self.fill.get(index).copied().unwrap_or(0.0);
                 for value in &mut values {
                     if value.is_nan() {
@@ -214,6 +223,22 @@ impl Encoder {
     }
 }
 
+/// The input columns of a training frame: all but `target`.
+pub(crate) fn inputs_of<'a>(df: &'a DataFrame, target: Option<&str>) -> Result<Vec<&'a Column>> {
+    let inputs: Vec<&Column> =
+        df.columns().iter().filter(|c| Some(c.name().as_str()) != target).collect();
+    if inputs.is_empty() {
+        return Err(ModelError::data(
+            "the frame has no input columns",
+            "it needs at least one column beside the target",
+        ));
+    }
+    if df.height() == 0 {
+        return Err(ModelError::data("the frame has no rows", "load some data first"));
+    }
+    Ok(inputs)
+}
+
 /// A column as floats, null as NaN.
 pub(crate) fn numbers(column: &Column) -> Result<Vec<f64>> {
     let cast = column.cast(&DataType::Float64).doing("reading a column as numbers")?;
@@ -224,7 +249,7 @@ pub(crate) fn numbers(column: &Column) -> Result<Vec<f64>> {
     Ok(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
-fn plain_numbers(column: &Column, schema: &SchemaColumn) -> Result<Vec<f64>> {
+pub(crate) fn plain_numbers(column: &Column, schema: &SchemaColumn) -> Result<Vec<f64>> {
     let dtype = column.dtype();
     let all_null = matches!(dtype, DataType::Null);
     if !dtype.is_numeric() && !dtype.is_bool() && !all_null {

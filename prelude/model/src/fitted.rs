@@ -15,6 +15,7 @@ use crate::learner::Learned;
 use crate::matrix::{Matrix, float};
 use crate::piped;
 use crate::predictor::{self, Output, Predictor, Reader, Sections, consistent, damaged};
+use crate::series::Shape;
 use crate::target::{Target, TargetReader};
 
 /// A fitted model: predicts frames that have the columns of the training frame.
@@ -445,13 +446,16 @@ impl FittedModel {
         if let Some(pipeline) = &self.pipeline {
             piped::write(pipeline, &self.encoder.columns, &mut file)?;
         }
-        let encoding = match self.encoder.encoding {
-            Encoding::Codes => 0,
-            Encoding::Dense { standardize: false } => 1,
-            Encoding::Dense { standardize: true } => 2,
-        };
         let unseen = u32::from(self.unseen == Unseen::Missing);
-        file.put("model/flags", Section::U32(vec![encoding, unseen]));
+        let flags = match self.encoder.encoding {
+            Encoding::Codes => vec![0, unseen],
+            Encoding::Dense { standardize: false } => vec![1, unseen],
+            Encoding::Dense { standardize: true } => vec![2, unseen],
+            Encoding::Series { time } => {
+                vec![3, unseen, u32::try_from(time).unwrap_or(u32::MAX)]
+            }
+        };
+        file.put("model/flags", Section::U32(flags));
         file.put("model/threshold", Section::F64(vec![self.threshold]));
         file.put("encoder/fill", Section::F64(self.encoder.fill.clone()));
         file.put("encoder/mean", Section::F64(self.encoder.mean.clone()));
@@ -479,6 +483,11 @@ impl FittedModel {
             Some(0) => Encoding::Codes,
             Some(1) => Encoding::Dense { standardize: false },
             Some(2) => Encoding::Dense { standardize: true },
+            Some(3) => {
+                let time = flags.get(2).map_or(0, |time| *time as usize);
+                consistent(Shape::of(&columns, time).is_some())?;
+                Encoding::Series { time }
+            }
             _ => return Err(damaged("its encoding is unknown")),
         };
         let unseen = if flags.get(1) == Some(&1) { Unseen::Missing } else { Unseen::Error };

@@ -279,6 +279,18 @@ fn hash_column(column: &Column) -> Result<[u8; 32]> {
     hash.update([0]);
     hash.update(column.dtype().to_string().as_bytes());
     let dtype = column.dtype();
+    if let DataType::List(_) = dtype {
+        const DOING: &str = "hashing the training frame";
+        let lists = column.list().doing(DOING)?;
+        for row in 0..column.len() {
+            let list = lists.get_as_series(row);
+            hash.update(list.as_ref().map_or(u64::MAX, |list| list.len() as u64).to_le_bytes());
+            if let Some(list) = list {
+                hash.update(hash_column(&list.into())?);
+            }
+        }
+        return Ok(hash.finalize().into());
+    }
     if dtype.is_primitive_numeric() || dtype.is_bool() || dtype.is_temporal() {
         let physical = column.to_physical_repr();
         let mut buffer = Vec::with_capacity(8 * 4096);

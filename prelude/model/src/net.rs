@@ -59,14 +59,14 @@ pub struct NetWeights {
 /// `classify` the target is classes, else numbers.
 ///
 /// # Errors
-/// If a column or the target cannot be used, or `learn` fails: its text becomes the error's.
+/// If a column or the target cannot be used, or `learn` fails.
 pub fn fit_net(
     name: &'static str,
     params: &serde_json::Value,
     classify: bool,
     train: &DataFrame,
     target: &str,
-    learn: impl FnOnce(&NetProblem) -> std::result::Result<NetWeights, String>,
+    learn: impl FnOnce(&NetProblem) -> Result<NetWeights>,
 ) -> Result<FittedModel> {
     let fit = || fit_untold(name, params.clone(), classify, train, target, learn);
     observed::fit(name, || params.clone(), train, fit)
@@ -78,17 +78,13 @@ fn fit_untold(
     classify: bool,
     train: &DataFrame,
     target: &str,
-    learn: impl FnOnce(&NetProblem) -> std::result::Result<NetWeights, String>,
+    learn: impl FnOnce(&NetProblem) -> Result<NetWeights>,
 ) -> Result<FittedModel> {
     let goal = if classify { Goal::Classification } else { Goal::Regression };
     let (reader, y) = TargetReader::of(train, target, goal)?;
     let (encoder, x) = Encoder::fit(train, Some(target), Encoding::Codes)?;
     let (mut net, problem) = NetPredictor::prepare(&encoder, &x, &y);
-    let weights = learn(&problem).map_err(|message| ModelError::Library {
-        library: name,
-        doing: "training",
-        message,
-    })?;
+    let weights = learn(&problem)?;
     net.embeddings = weights.embeddings;
     net.layers = weights.layers;
     if !net.fits() {
@@ -105,11 +101,7 @@ fn fit_untold(
         target_dtype: Some(reader.dtype.to_string()),
         classes: reader.classes.clone(),
     };
-    let metrics = weights
-        .history
-        .iter()
-        .filter_map(|(name, values)| Some((name.clone(), *values.last()?)))
-        .collect::<BTreeMap<_, _>>();
+    let metrics = last_values(&weights.history);
     let learned = Learned { metrics, history: weights.history, ..Learned::new(net) };
     let header = header(name, params, schema, train, &learned)?;
     Ok(FittedModel::assemble(header, encoder, Some(reader), learned))
@@ -134,7 +126,6 @@ pub(crate) struct NetPredictor {
 }
 
 impl NetPredictor {
-    #[expect(clippy::cast_possible_truncation, reason = "nets compute in f32")]
     fn prepare(encoder: &Encoder, x: &Matrix, y: &Target) -> (Self, NetProblem) {
         let of_kind = |categorical: bool| {
             let columns = (0u32..).zip(&encoder.columns);
@@ -143,13 +134,6 @@ impl NetPredictor {
             kind.map(|(index, _)| index).collect::<Vec<u32>>()
         };
         let (numeric, categorical) = (of_kind(false), of_kind(true));
-        let moments = |values: &[f64]| {
-            let present: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
-            let count = float(present.len().max(1));
-            let mean = present.iter().sum::<f64>() / count;
-            let variance = present.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
-            (mean, if variance > 1e-24 { variance.sqrt() } else { 1.0 })
-        };
         let (mean, scale) = numeric.iter().map(|index| moments(x.col(*index as usize))).unzip();
         let nullable = (0u32..)
             .zip(&numeric)
@@ -163,16 +147,8 @@ impl NetPredictor {
                 u32::try_from(count).unwrap_or(u32::MAX)
             })
             .collect();
-        let (classes, target_mean, target_scale, target) = match y {
-            Target::Classes(codes, count) => {
-                (*count, 0.0, 1.0, NetTarget::Classes(codes.clone(), *count))
-            }
-            Target::Values(values) => {
-                let (mean, scale) = moments(values);
-                let scaled = values.iter().map(|v| ((v - mean) / scale) as f32).collect();
-                (0, mean, scale, NetTarget::Values(scaled))
-            }
-        };
+        let ((target_mean, target_scale), target) = scaled_target(y);
+        let classes = if let NetTarget::Classes(_, count) = &target { *count } else { 0 };
         let net = Self {
             numeric,
             categorical,
@@ -277,10 +253,7 @@ impl NetPredictor {
     }
 
     pub(crate) fn read(from: &Reader<'_>) -> Result<Self> {
-        let floats = |name: &str| -> Result<Vec<f32>> {
-            #[expect(clippy::cast_possible_truncation, reason = "they were written from f32")]
-            Ok(from.f64(name)?.into_iter().map(|v| v as f32).collect())
-        };
+        let floats = |name: &str| floats(from, name);
         let categorical = from.u32("categorical")?;
         let layers = from.size("sizes", 1)?;
         let target = from.f64("target")?;
@@ -326,17 +299,7 @@ impl Predictor for NetPredictor {
         };
         let results: Vec<Vec<f32>> =
             (0..x.rows()).into_par_iter().with_min_len(64).map(one).collect();
-        if self.classes == 0 {
-            let value = |row: Vec<f32>| f64::from(row[0]) * self.target_scale + self.target_mean;
-            return Ok(Output::Values(results.into_iter().map(value).collect()));
-        }
-        let probabilities = results.into_iter().flat_map(|row| {
-            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let shares: Vec<f64> = row.iter().map(|x| f64::from(x - max).exp()).collect();
-            let sum: f64 = shares.iter().sum();
-            shares.into_iter().map(move |share| share / sum)
-        });
-        Ok(Output::Probabilities(probabilities.collect()))
+        Ok(output(results, self.classes, (self.target_mean, self.target_scale)))
     }
 
     fn write(&self, out: &mut Sections<'_>) {
@@ -358,6 +321,55 @@ impl Predictor for NetPredictor {
             out.f64(&format!("bias{number}"), &floats(bias));
         }
     }
+}
+
+/// Mean and deviation of the values that are there; a deviation of nothing counts as 1.
+pub(crate) fn moments(values: &[f64]) -> (f64, f64) {
+    let present: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
+    let count = float(present.len().max(1));
+    let mean = present.iter().sum::<f64>() / count;
+    let variance = present.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
+    (mean, if variance > 1e-24 { variance.sqrt() } else { 1.0 })
+}
+
+/// The target as a net learns it, and the mean and deviation that were taken from it.
+#[expect(clippy::cast_possible_truncation, reason = "nets compute in f32")]
+pub(crate) fn scaled_target(y: &Target) -> ((f64, f64), NetTarget) {
+    match y {
+        Target::Classes(codes, count) => ((0.0, 1.0), NetTarget::Classes(codes.clone(), *count)),
+        Target::Values(values) => {
+            let (mean, scale) = moments(values);
+            let scaled = values.iter().map(|v| ((v - mean) / scale) as f32).collect();
+            ((mean, scale), NetTarget::Values(scaled))
+        }
+    }
+}
+
+/// The last value of each series of a history.
+pub(crate) fn last_values(history: &[(String, Vec<f64>)]) -> BTreeMap<String, f64> {
+    history.iter().filter_map(|(name, values)| Some((name.clone(), *values.last()?))).collect()
+}
+
+/// What a net's last layer gave for each row, as predictions: `classes` is 0 for regression, `target` the
+/// mean and deviation of its target.
+pub(crate) fn output(rows: Vec<Vec<f32>>, classes: usize, target: (f64, f64)) -> Output {
+    if classes == 0 {
+        let value = |row: Vec<f32>| f64::from(row[0]) * target.1 + target.0;
+        return Output::Values(rows.into_iter().map(value).collect());
+    }
+    let probabilities = rows.into_iter().flat_map(|row| {
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let shares: Vec<f64> = row.iter().map(|x| f64::from(x - max).exp()).collect();
+        let sum: f64 = shares.iter().sum();
+        shares.into_iter().map(move |share| share / sum)
+    });
+    Output::Probabilities(probabilities.collect())
+}
+
+/// Numbers that were written from `f32`.
+pub(crate) fn floats(from: &Reader<'_>, name: &str) -> Result<Vec<f32>> {
+    #[expect(clippy::cast_possible_truncation, reason = "they were written from f32")]
+    Ok(from.f64(name)?.into_iter().map(|v| v as f32).collect())
 }
 
 #[cfg(test)]

@@ -117,6 +117,7 @@ pub(crate) fn read(kind: &str, from: &Reader<'_>) -> Result<Box<dyn Predictor>> 
         "forest" => Box::new(crate::tree::ForestPredictor::read(from)?),
         "kmeans" => Box::new(crate::kmeans::KMeansPredictor::read(from)?),
         "net" => Box::new(crate::net::NetPredictor::read(from)?),
+        "recurrent" => Box::new(crate::recurrent::RecurrentPredictor::read(from)?),
         "pca" => Box::new(crate::pca::PcaPredictor::read(from)?),
         "isolation" => Box::new(crate::isolation::IsolationPredictor::read(from)?),
         "lightgbm" => Box::new(crate::lightgbm::LightGbmPredictor::read(from)?),

@@ -54,7 +54,9 @@ pub use loader::{Batch, Batches, DataLoader, Dataset, TensorDataset, frame_to_te
 pub use loss::Loss;
 pub use memory::Memory;
 pub use model::{Forward, Mode, Net, Trainable};
-pub use nets::{Cnn, Forecaster, Mlp, MlpClassifier, MlpRegressor, ResNet, SequenceClassifier};
+pub use nets::{
+    Cnn, FittedForecaster, Forecaster, Mlp, MlpClassifier, MlpRegressor, ResNet, SequenceClassifier,
+};
 pub use observed::Observed;
 pub use optim::Optimizer;
 pub use schedule::{Schedule, ScheduleState};

@@ -81,6 +81,11 @@ impl Recurrent {
         .collect()
     }
 
+    /// Its weights of input and state, then its biases of input and state.
+    pub(crate) fn parts(&self) -> [&Var; 4] {
+        [&self.w_ih, &self.w_hh, &self.b_ih, &self.b_hh]
+    }
+
     /// The hidden states `(batch, time, hidden)` of `x` `(batch, time, inputs)`, from zeros.
     ///
     /// # Errors

@@ -11,5 +11,17 @@ mod tabular;
 pub use cnn::Cnn;
 pub use mlp::Mlp;
 pub use resnet::ResNet;
-pub use sequence::{Forecaster, SequenceClassifier};
+pub use sequence::{FittedForecaster, Forecaster, SequenceClassifier};
 pub use tabular::{MlpClassifier, MlpRegressor};
+
+use oxilab_model::ModelError;
+
+use crate::error::NnError;
+
+/// An error of training as one of the modelling crate, for nets that become its fitted models.
+fn failure(library: &'static str, error: NnError) -> ModelError {
+    match error {
+        NnError::Interrupted { .. } => ModelError::Interrupted,
+        error => ModelError::Library { library, doing: "training", message: error.to_string() },
+    }
+}

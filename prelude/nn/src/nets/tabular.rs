@@ -239,7 +239,8 @@ macro_rules! net {
             pub fn fit(&self, train: &DataFrame, target: &str) -> oxilab_model::Result<FittedModel> {
                 let params = serde_json::to_value(&self.settings).unwrap_or_default();
                 fit_net(stringify!($net), &params, $classify, train, target, |problem| {
-                    self::train(&self.settings, problem).map_err(|error| error.to_string())
+                    self::train(&self.settings, problem)
+                        .map_err(|error| super::failure(stringify!($net), error))
                 })
             }
         }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::net::RecurrentNet;
 use crate::aside;
-use crate::error::{NnError, Result};
+use crate::error::{NnError, Result, plain};
 use crate::model::Trainable as _;
 
 const ABOUT: &str = "oxilab";
@@ -23,8 +23,8 @@ pub(super) fn save(net: &RecurrentNet, about: String, path: &Path) -> Result<()>
     })
 }
 
-/// The text that `save` put into the file's header.
-pub(super) fn about(path: &Path) -> Result<String> {
+/// The text that `save` put into the file's header, and the tensors.
+pub(super) fn load(path: &Path) -> Result<(String, HashMap<String, Tensor>)> {
     let fail = |reason: String| NnError::Weights { path: path.to_owned(), reason };
     let bytes = std::fs::read(path).map_err(|source| NnError::File {
         action: "read",
@@ -34,5 +34,8 @@ pub(super) fn about(path: &Path) -> Result<String> {
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
         .map_err(|e| fail(format!("it is no usable safetensors file: {e}")))?;
     let about = header.metadata().as_ref().and_then(|about| about.get(ABOUT)).cloned();
-    about.ok_or_else(|| fail("it does not say what net it holds".to_owned()))
+    let about = about.ok_or_else(|| fail("it does not say what net it holds".to_owned()))?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        .map_err(|e| fail(format!("it is no usable safetensors file: {}", plain(e))))?;
+    Ok((about, tensors))
 }

@@ -1,16 +1,17 @@
-//! [`Forecaster`].
+//! [`Forecaster`], and what it becomes when it is fitted: [`FittedForecaster`].
 
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use oxilab_display::{MimeBundle, Render};
+use oxilab_model::metrics::regression;
+use oxilab_model::{Evaluation, Task};
 use polars::prelude::{Column, DataFrame};
 use serde::{Deserialize, Serialize};
 
 use super::file;
 use super::net::RecurrentNet;
 use super::scale::{moments, scale_rows};
-use super::series::rows_of;
 use super::settings::{Settings, settings};
 use crate::check;
 use crate::error::{NnError, Result};
@@ -18,7 +19,7 @@ use crate::history::History;
 use crate::loader::TensorDataset;
 use crate::loss::Loss;
 use crate::model::{Mode, Trainable as _};
-use crate::weights::{assign, load_tensors};
+use crate::weights::assign;
 
 /// Predicts the next values of a column from the last `window` rows of all columns, in the order of the
 /// frame.
@@ -27,24 +28,13 @@ use crate::weights::{assign, load_tensors};
 /// use oxilab_nn::Forecaster;
 /// use polars::prelude::df;
 /// let df = df!("y" => (0..60).map(|t| (f64::from(t) * 0.3).sin()).collect::<Vec<f64>>())?;
-/// let net = Forecaster::gru(12).with_horizon(3).with_epochs(5).quiet().fit(&df, "y")?;
-/// assert_eq!(net.predict(&df)?.shape(), (3, 2), "step and prediction");
+/// let model = Forecaster::gru(12).with_horizon(3).with_epochs(5).quiet().fit(&df, "y")?;
+/// assert_eq!(model.predict(&df)?.shape(), (3, 2), "step and prediction");
 /// # Ok::<(), oxilab_nn::NnError>(())
 /// ```
+#[derive(Clone)]
 pub struct Forecaster {
     settings: Settings,
-    window: usize,
-    horizon: usize,
-    net: Option<RecurrentNet>,
-    fitted: Option<FittedForecast>,
-    history: History,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct FittedForecast {
-    /// The target first.
-    columns: Vec<String>,
-    scale: Vec<(f32, f32)>,
     window: usize,
     horizon: usize,
 }
@@ -52,16 +42,17 @@ struct FittedForecast {
 settings!(Forecaster);
 
 impl Forecaster {
-    /// On long short-term memory over so many rows.
+    /// On long short-term memory over so many rows: one layer of 32 values, 30 epochs of 32 windows, Adam
+    /// at 0.01 falling along a cosine.
     #[must_use]
     pub fn lstm(window: usize) -> Self {
-        Self { window, ..Self::with_settings(Settings::new(false)) }
+        Self { settings: Settings::new(false), window, horizon: 1 }
     }
 
-    /// On gated recurrent units over so many rows.
+    /// On gated recurrent units; otherwise as [`Forecaster::lstm`].
     #[must_use]
     pub fn gru(window: usize) -> Self {
-        Self { window, ..Self::with_settings(Settings::new(true)) }
+        Self { settings: Settings::new(true), window, horizon: 1 }
     }
 
     /// Sets how many rows ahead are predicted; 1 unless set.
@@ -71,21 +62,12 @@ impl Forecaster {
         self
     }
 
-    fn with_settings(settings: Settings) -> Self {
-        let history = History::default();
-        Self { settings, window: 1, horizon: 1, net: None, fitted: None, history }
-    }
-
-    fn blank(&self, fitted: &FittedForecast) -> Result<RecurrentNet> {
-        Ok(RecurrentNet::new(&self.settings, fitted.columns.len(), fitted.horizon)?)
-    }
-
     /// Trains on all windows of a frame whose rows are in the order of time.
     ///
     /// # Errors
-    /// When a column holds no numbers, has missing values, or there are fewer than
-    /// `window + horizon` rows.
-    pub fn fit(mut self, df: &DataFrame, target: &str) -> Result<Self> {
+    /// When a column holds no numbers, has missing values, there are fewer than `window + horizon` rows,
+    /// the loss is not finite, or the user interrupts.
+    pub fn fit(&self, df: &DataFrame, target: &str) -> Result<FittedForecaster> {
         self.settings.check()?;
         check::at_least_one("the window", self.window)?;
         check::at_least_one("the horizon", self.horizon)?;
@@ -96,56 +78,183 @@ impl Forecaster {
         let count = columns.len();
         let scale: Vec<(f32, f32)> =
             (0..count).map(|column| moments(rows.iter().skip(column).step_by(count))).collect();
-        let fitted = FittedForecast { columns, scale, window: self.window, horizon: self.horizon };
-        let (input, target) = windows(rows, &fitted, df.height())?;
-        let net = self.blank(&fitted)?;
+        let made = Made {
+            settings: self.settings.clone(),
+            columns,
+            scale,
+            window: self.window,
+            horizon: self.horizon,
+        };
+        let (input, target) = windows(rows, &made, df.height())?;
         let data = TensorDataset::new(input, target)?;
-        let (net, history) = self.settings.train(net, data, Loss::Mse)?;
-        (self.net, self.fitted, self.history) = (Some(net), Some(fitted), history);
-        Ok(self)
+        let (net, history) = self.settings.train(made.blank()?, data, Loss::Mse)?;
+        Ok(FittedForecaster { made, net, history })
     }
+}
 
-    fn parts(&self) -> Result<(&RecurrentNet, &FittedForecast)> {
-        self.net.as_ref().zip(self.fitted.as_ref()).ok_or(NnError::NotTrained)
+/// What was fitted, beside the net's weights.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Made {
+    settings: Settings,
+    /// The target first.
+    columns: Vec<String>,
+    scale: Vec<(f32, f32)>,
+    window: usize,
+    horizon: usize,
+}
+
+impl Made {
+    fn blank(&self) -> Result<RecurrentNet> {
+        Ok(RecurrentNet::new(&self.settings, self.columns.len(), self.horizon)?)
     }
+}
 
+/// A trained [`Forecaster`].
+///
+/// ```
+/// use oxilab_nn::{FittedForecaster, Forecaster};
+/// use polars::prelude::df;
+/// let wave = |from: i32| (from..from + 80).map(|t| (f64::from(t) * 0.3).sin()).collect::<Vec<_>>();
+/// let df = df!("y" => wave(0))?;
+/// let model = Forecaster::gru(12).with_epochs(20).quiet().fit(&df, "y")?;
+/// assert!(model.evaluate(&df!("y" => wave(80))?)?.score() > 0.9, "the part explained, R²");
+///
+/// let folder = tempfile::tempdir()?;
+/// model.save(folder.path().join("wave.safetensors"))?;
+/// let again = FittedForecaster::load(folder.path().join("wave.safetensors"))?;
+/// assert!(again.predict(&df)?.equals(&model.predict(&df)?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct FittedForecaster {
+    made: Made,
+    net: RecurrentNet,
+    history: History,
+}
+
+impl FittedForecaster {
     /// The values that follow the last row of the frame: columns `step` (from 1) and `prediction`.
     ///
     /// # Errors
-    /// When the net is not trained, a column is missing, or there are fewer rows than the window.
+    /// When a column is missing, or there are fewer rows than the window.
     pub fn predict(&self, df: &DataFrame) -> Result<DataFrame> {
-        let (net, fitted) = self.parts()?;
-        if df.height() < fitted.window {
+        let made = &self.made;
+        if df.height() < made.window {
             return Err(too_short(df.height(), "it must be at least the window"));
         }
-        let last = df.tail(Some(fitted.window));
-        let mut rows = rows_of(&last, &fitted.columns)?;
-        scale_rows(&mut rows, &fitted.scale);
-        let shape = (1, fitted.window, fitted.columns.len());
-        let input = Tensor::from_vec(rows, shape, &Device::Cpu)?;
-        let (mean, std) = fitted.scale[0];
-        let values = net.forward(&input, Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
-        let values: Vec<f64> =
-            values.into_iter().map(|v| f64::from(v) * f64::from(std) + f64::from(mean)).collect();
+        let last = df.tail(Some(made.window));
+        let mut rows = rows_of(&last, &made.columns)?;
+        scale_rows(&mut rows, &made.scale);
+        let shape = (1, made.window, made.columns.len());
+        let values = self.forward(&Tensor::from_vec(rows, shape, &Device::Cpu)?)?;
         let steps: Vec<u32> = (1..).take(values.len()).collect();
         let columns =
             vec![Column::new("step".into(), steps), Column::new("prediction".into(), values)];
-        Ok(DataFrame::new(fitted.horizon, columns)?)
+        Ok(DataFrame::new(made.horizon, columns)?)
     }
 
-    /// The share of the variance explained (R²) over all windows and steps of a frame.
+    /// The metrics of a regression over all windows of a frame and all steps ahead: R², errors, and where
+    /// the horizon has several steps the root mean squared error of each, `rmse_1`, `rmse_2`, ….
     ///
     /// # Errors
-    /// As [`Forecaster::predict`].
-    pub fn score(&self, df: &DataFrame) -> Result<f64> {
-        let (net, fitted) = self.parts()?;
-        let rows = rows_of(df, &fitted.columns)?;
-        let (input, target) = windows(rows, fitted, df.height())?;
-        let said = net.forward(&input, Mode::eval())?;
-        let rest = (&said - &target)?.sqr()?.sum_all()?.to_scalar::<f32>()?;
-        let all =
-            target.broadcast_sub(&target.mean_all()?)?.sqr()?.sum_all()?.to_scalar::<f32>()?;
-        Ok(1.0 - f64::from(rest) / f64::from(all).max(1e-12))
+    /// When a column is missing, or there are fewer rows than `window + horizon`.
+    pub fn evaluate(&self, df: &DataFrame) -> Result<Evaluation> {
+        let made = &self.made;
+        let (input, target) = windows(rows_of(df, &made.columns)?, made, df.height())?;
+        let (truth, said) = (self.unscaled(&target)?, self.forward(&input)?);
+        let rmse =
+            |truth: &[f64], said: &[f64]| regression::root_mean_squared_error(truth, said, None);
+        let mut found = vec![
+            ("r2".to_owned(), regression::r2(&truth, &said, None)),
+            ("rmse".to_owned(), rmse(&truth, &said)),
+            ("mae".to_owned(), regression::mean_absolute_error(&truth, &said, None)),
+            ("max_error".to_owned(), regression::max_error(&truth, &said)),
+        ];
+        for step in (0..made.horizon).filter(|_| made.horizon > 1) {
+            let of_step = |values: &[f64]| -> Vec<f64> {
+                values.iter().skip(step).step_by(made.horizon).copied().collect()
+            };
+            found.push((format!("rmse_{}", step + 1), rmse(&of_step(&truth), &of_step(&said))));
+        }
+        let metrics = found.into_iter().filter_map(|(name, value)| Some((name, value.ok()?)));
+        Ok(Evaluation {
+            learner: "Forecaster".to_owned(),
+            task: Task::Regression,
+            rows: input.dim(0)?,
+            metrics: metrics.filter(|(_, value)| value.is_finite()).collect(),
+            confusion: None,
+            main: "r2".to_owned(),
+        })
+    }
+
+    /// The losses of the training; empty for a model from a file.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Writes the model to a safetensors file, aside and then renamed.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let about = serde_json::to_string(&self.made).unwrap_or_default();
+        file::save(&self.net, about, path.as_ref())
+    }
+
+    /// Reads what [`FittedForecaster::save`] wrote.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged or holds something else.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let fail = |reason: String| NnError::Weights { path: path.to_owned(), reason };
+        let (about, tensors) = file::load(path)?;
+        let made: Made = serde_json::from_str(&about)
+            .map_err(|e| fail(format!("it was not written by a forecaster: {e}")))?;
+        // Settings that contradict the file's tensors must not decide how much is allocated.
+        let held: usize = tensors.values().map(Tensor::elem_count).sum();
+        let Settings { hidden, layers, .. } = made.settings;
+        let sizes = [hidden, layers, made.columns.len(), made.horizon];
+        if sizes.iter().any(|size| *size == 0 || *size > held)
+            || made.scale.len() != made.columns.len()
+            || hidden.saturating_mul(hidden).saturating_mul(layers) > held
+            || hidden.saturating_mul(made.columns.len().max(made.horizon)) > held
+        {
+            return Err(fail("its settings do not fit its weights".to_owned()));
+        }
+        let net = made.blank()?;
+        assign(&net, &tensors, &[])?;
+        Ok(Self { made, net, history: History::default() })
+    }
+
+    /// Predictions for windows, in the target's units, window after window.
+    fn forward(&self, input: &Tensor) -> Result<Vec<f64>> {
+        self.unscaled(&self.net.forward(input, Mode::eval())?)
+    }
+
+    fn unscaled(&self, values: &Tensor) -> Result<Vec<f64>> {
+        let (mean, std) = self.made.scale[0];
+        let values = values.flatten_all()?.to_vec1::<f32>()?;
+        Ok(values.into_iter().map(|v| f64::from(v) * f64::from(std) + f64::from(mean)).collect())
+    }
+}
+
+impl std::fmt::Debug for FittedForecaster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Made { settings, columns, window, horizon, .. } = &self.made;
+        write!(
+            f,
+            "FittedForecaster({}, the next {horizon} of {:?} from {window} rows of {} columns)",
+            settings.cell(),
+            columns[0],
+            columns.len()
+        )
+    }
+}
+
+impl Render for FittedForecaster {
+    fn render(&self) -> MimeBundle {
+        MimeBundle::text(format!("{self:?}"))
     }
 }
 
@@ -153,14 +262,21 @@ fn too_short(rows: usize, expected: &'static str) -> NnError {
     NnError::Setting { setting: "the number of rows", value: rows.to_string(), expected }
 }
 
+/// Columns of numbers, row by row.
+fn rows_of(df: &DataFrame, columns: &[String]) -> Result<Vec<f32>> {
+    let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+    Ok(crate::loader::frame_to_tensor(df, &names)?.flatten_all()?.to_vec1()?)
+}
+
 /// Inputs `(windows, window, columns)` and the target's values behind each, scaled.
-fn windows(mut rows: Vec<f32>, fitted: &FittedForecast, height: usize) -> Result<(Tensor, Tensor)> {
-    let (window, horizon, count) = (fitted.window, fitted.horizon, fitted.columns.len());
-    let Some(number) = (height + 1).checked_sub(window + horizon).filter(|number| *number > 0)
+fn windows(mut rows: Vec<f32>, made: &Made, height: usize) -> Result<(Tensor, Tensor)> {
+    let (window, horizon, count) = (made.window, made.horizon, made.columns.len());
+    let Some(number) =
+        (height + 1).checked_sub(window.saturating_add(horizon)).filter(|number| *number > 0)
     else {
         return Err(too_short(height, "it must be at least window + horizon"));
     };
-    scale_rows(&mut rows, &fitted.scale);
+    scale_rows(&mut rows, &made.scale);
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     for start in 0..number {
         inputs.extend_from_slice(&rows[start * count..(start + window) * count]);

@@ -1,6 +1,7 @@
 //! The net: recurrent layers and a linear one.
 
 use candle_core::{Device, Result as TensorResult, Tensor, Var};
+use oxilab_model::recurrent::{RecurrentLayer, RecurrentWeights};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::settings::Settings;
@@ -11,20 +12,44 @@ use crate::model::{Mode, Trainable};
 pub(super) struct RecurrentNet {
     layers: Vec<Recurrent>,
     head: Linear,
+    gru: bool,
+    hidden: usize,
     dropout: f64,
 }
 
 impl RecurrentNet {
     pub(super) fn new(settings: &Settings, channels: usize, outputs: usize) -> TensorResult<Self> {
         let mut rng = StdRng::seed_from_u64(settings.seed);
-        let cell = if settings.gru { Cell::Gru } else { Cell::Lstm };
+        let Settings { gru, hidden, dropout, .. } = *settings;
+        let cell = if gru { Cell::Gru } else { Cell::Lstm };
         let mut layers = Vec::new();
         for number in 0..settings.layers {
-            let inputs = if number == 0 { channels } else { settings.hidden };
-            layers.push(Recurrent::new(cell, inputs, settings.hidden, &mut rng, &Device::Cpu)?);
+            let inputs = if number == 0 { channels } else { hidden };
+            layers.push(Recurrent::new(cell, inputs, hidden, &mut rng, &Device::Cpu)?);
         }
-        let head = Linear::new(settings.hidden, outputs, &mut rng)?;
-        Ok(Self { layers, head, dropout: settings.dropout })
+        let head = Linear::new(hidden, outputs, &mut rng)?;
+        Ok(Self { layers, head, gru, hidden, dropout })
+    }
+
+    /// The weights as the modelling crate holds them.
+    pub(super) fn weights(&self) -> TensorResult<RecurrentWeights> {
+        let flat = |var: &Var| var.flatten_all()?.to_vec1::<f32>();
+        let layer = |layer: &Recurrent| -> TensorResult<RecurrentLayer> {
+            let [from_input, from_state, input_bias, state_bias] = layer.parts().map(flat);
+            Ok(RecurrentLayer {
+                from_input: from_input?,
+                from_state: from_state?,
+                input_bias: input_bias?,
+                state_bias: state_bias?,
+            })
+        };
+        Ok(RecurrentWeights {
+            gru: self.gru,
+            hidden: self.hidden,
+            layers: self.layers.iter().map(layer).collect::<TensorResult<_>>()?,
+            head: (flat(self.head.weight())?, flat(self.head.bias())?),
+            history: Vec::new(),
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What both nets can be told, and their verbs: set, train, save, load.
+//! What both nets can be told, and how they are trained.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,10 @@ impl Settings {
         }
     }
 
+    pub(super) fn cell(&self) -> &'static str {
+        if self.gru { "GRU" } else { "LSTM" }
+    }
+
     /// Refuses what no net can be built with; the trainer looks at the rest.
     pub(super) fn check(&self) -> Result<()> {
         check::at_least_one("the number of hidden values", self.hidden)?;
@@ -69,8 +73,7 @@ impl Settings {
     }
 }
 
-/// The verbs of a net with the fields `settings`, `net`, `fitted` and `history`, a `blank` for what was
-/// fitted and a `with_settings`.
+/// The setters of a net with the field `settings`, and how it shows itself.
 macro_rules! settings {
     ($net:ident) => {
         impl $net {
@@ -129,51 +132,13 @@ macro_rules! settings {
                 self.settings.quiet = true;
                 self
             }
-
-            /// The losses of the training.
-            #[must_use]
-            pub fn history(&self) -> &History {
-                &self.history
-            }
-
-            /// Writes the trained net to a safetensors file, aside and then renamed.
-            ///
-            /// # Errors
-            /// When it is not trained or the file cannot be written.
-            pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-                let (Some(net), Some(fitted)) = (&self.net, &self.fitted) else {
-                    return Err(NnError::NotTrained);
-                };
-                let about = serde_json::to_string(&(&self.settings, fitted)).unwrap_or_default();
-                file::save(net, about, path.as_ref())
-            }
-
-            /// Reads what `save` wrote.
-            ///
-            /// # Errors
-            /// When the file cannot be read, is damaged or holds another net.
-            pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-                let path = path.as_ref();
-                let fail = |reason: String| NnError::Weights { path: path.to_owned(), reason };
-                let about = file::about(path)?;
-                let (settings, fitted): (Settings, _) =
-                    serde_json::from_str(&about).map_err(|e| {
-                        fail(format!("it was not written by {}: {e}", stringify!($net)))
-                    })?;
-                let mut this = Self::with_settings(settings);
-                let tensors = load_tensors(path)?;
-                let net = this.blank(&fitted)?;
-                assign(&net, &tensors, &[])?;
-                (this.net, this.fitted) = (Some(net), Some(fitted));
-                Ok(this)
-            }
         }
 
         impl std::fmt::Debug for $net {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let cell = if self.settings.gru { "GRU" } else { "LSTM" };
-                let state = if self.net.is_some() { "trained" } else { "not trained" };
-                write!(f, "{}({cell}, {} values, {state})", stringify!($net), self.settings.hidden)
+                let Settings { hidden, layers, epochs, .. } = &self.settings;
+                let (net, cell) = (stringify!($net), self.settings.cell());
+                write!(f, "{net}({cell}, {layers} × {hidden} values, {epochs} epochs)")
             }
         }
 
