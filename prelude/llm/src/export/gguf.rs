@@ -39,7 +39,7 @@ impl Llm {
                 "the model has an adapter; call `merge` before `save_gguf`, or `save_adapter`",
             ));
         }
-        let mut metadata = metadata(self.config(), quant)?;
+        let mut metadata = metadata(self.config(), self.shown_name(), quant)?;
         metadata.extend(vocabulary::metadata(&self.tokenizer, self.config().vocabulary)?);
         if let Some(template) = &self.template {
             metadata.push((
@@ -48,6 +48,18 @@ impl Llm {
             ));
         }
         write(path, &metadata, &self.entries(quant)?)
+    }
+
+    /// What the file says that it is called. llama.cpp looks for tokens of Phi-3-mini's vocabulary in each
+    /// model with "phi3" in its name and ends where they are missing, as they are in Phi-4-mini's.
+    fn shown_name(&self) -> &'static str {
+        let has = |token: &&str| self.tokenizer.id(token).is_some();
+        match self.config().architecture {
+            Architecture::Phi3 if !["</s>", "<unk>", "<s>", "<|endoftext|>"].iter().all(has) => {
+                "phi"
+            }
+            other => other.name(),
+        }
     }
 
     fn entries(&self, quant: Option<Quant>) -> Result<Vec<Entry<'_>>> {
@@ -174,7 +186,11 @@ fn architecture(architecture: Architecture) -> &'static str {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the format has f32")]
-fn metadata(config: &ModelConfig, quant: Option<Quant>) -> Result<Vec<(String, Meta)>> {
+fn metadata(
+    config: &ModelConfig,
+    shown: &str,
+    quant: Option<Quant>,
+) -> Result<Vec<(String, Meta)>> {
     let name = architecture(config.architecture);
     if let Some(window) = config.window.filter(|window| *window < config.context)
         && name == "llama"
@@ -197,7 +213,7 @@ fn metadata(config: &ModelConfig, quant: Option<Quant>) -> Result<Vec<(String, M
     let mut metadata = vec![
         text("general.architecture", name),
         text("general.type", "model"),
-        text("general.name", config.architecture.name()),
+        text("general.name", shown),
         ("general.quantization_version".to_owned(), Meta::U32(2)),
         number("vocab_size", config.vocabulary)?,
         number("context_length", config.context)?,

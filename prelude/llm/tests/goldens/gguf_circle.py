@@ -1,17 +1,22 @@
 """Loads the GGUF files that oxilab wrote to FOLDER into llama.cpp and compares tokens and
-log-probabilities:
+log-probabilities. The merged model is kept in circle/ with what llama.cpp said, for `--test circle`:
 
     python3 -m venv venv && venv/bin/pip install xllamacpp
     OXILAB_CIRCLE=FOLDER cargo test --release -p oxilab-llm --test tiny -- --ignored write_what
     venv/bin/python prelude/llm/tests/goldens/gguf_circle.py FOLDER
 """
 
+import importlib.metadata
 import json
 import pathlib
+import shutil
 import sys
 import urllib.request
 
 import xllamacpp
+
+CIRCLE = pathlib.Path(__file__).parent / "circle"
+MERGED = "merged-llama-0.gguf"
 
 
 def check(path):
@@ -40,6 +45,17 @@ def check(path):
     print(f"{path.name}: {len(ids)} tokens equal, log-probabilities {apart:.4f} apart", flush=True)
     # llama.cpp holds keys and values in 16 bits, and rounds activations as the quantised types do.
     assert apart < 0.15, path.name
+    if path.name == MERGED:
+        shutil.copy(path, CIRCLE / path.name)
+        said = {
+            "llama_cpp": f"xllamacpp {importlib.metadata.version('xllamacpp')}",
+            "text": expected["text"],
+            "ids": ids,
+            "tokens": expected["tokens"],
+            "best": [[top["id"], round(top["logprob"], 4)] for top in step["top_logprobs"]],
+        }
+        text = json.dumps(said, ensure_ascii=False, indent=1)
+        (CIRCLE / path.name).with_suffix(".json").write_text(text + "\n")
 
 
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.gguf")):

@@ -5,12 +5,15 @@ them, and the logits that both compute.
     venv/bin/python prelude/llm/tests/goldens/tiny.py           # writes the goldens
     venv/bin/python prelude/llm/tests/goldens/tiny.py FOLDER    # loads what oxilab wrote to FOLDER
 
-The second form closes the circle: `cargo test -p oxilab-llm --test tiny -- --ignored` writes adapters
-and merged models there, with the logits that oxilab computes; PEFT and transformers must agree.
+The second form closes the circle: `OXILAB_CIRCLE=FOLDER cargo test --release -p oxilab-llm --test tiny --
+--ignored write_what` writes adapters and merged models there, with the logits that oxilab computes; PEFT
+and transformers must agree. The adapters and one merged model are kept in circle/ with the logits that
+PEFT and transformers computed, so that `--test circle` needs no Python.
 """
 
 import json
 import pathlib
+import shutil
 import sys
 
 import torch
@@ -20,6 +23,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 HERE = pathlib.Path(__file__).parent / "tiny"
+CIRCLE = HERE.parent / "circle"
+MERGED = "merged-llama-0"
 TOKENS = [5, 77, 130, 9, 9, 201, 33, 64, 180, 2, 91, 140, 17, 250, 3, 111]
 COMMON = dict(
     vocab_size=264,
@@ -125,9 +130,21 @@ def adapters():
 
 
 def agree(what, ours, model):
-    apart = float((ours - logits(model)).abs().max())
+    theirs = logits(model)
+    apart = float((ours - theirs).abs().max())
     print(f"{what}: {apart:.2e}")
     assert apart < 1e-3, what
+    return theirs
+
+
+def keep(folder, files, theirs):
+    kept = CIRCLE / folder.name
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    for file in files:
+        shutil.copy(folder / file, kept / file)
+    save_file({"logits": theirs}, kept / "theirs.golden")
+    return kept
 
 
 def circle(folder):
@@ -135,10 +152,20 @@ def circle(folder):
         origin = adapter.parent.name.split("-")[0]
         base = AutoModelForCausalLM.from_pretrained(HERE / origin, dtype=torch.float32)
         model = PeftModel.from_pretrained(base, adapter.parent)
-        agree(adapter.parent.name, load_file(adapter.parent / "logits.golden")["logits"], model)
+        ours = load_file(adapter.parent / "logits.golden")["logits"]
+        theirs = agree(adapter.parent.name, ours, model)
+        files = ["adapter_config.json", "adapter_model.safetensors"]
+        kept = keep(adapter.parent, files, theirs) / "adapter_config.json"
+        written = json.loads(kept.read_text())
+        written["base_model_name_or_path"] = origin
+        kept.write_text(json.dumps(written, indent=2) + "\n")
     for config in sorted(folder.glob("*/config.json")):
         model = AutoModelForCausalLM.from_pretrained(config.parent, dtype=torch.float32)
-        agree(config.parent.name, load_file(config.parent / "logits.golden")["logits"], model)
+        ours = load_file(config.parent / "logits.golden")["logits"]
+        theirs = agree(config.parent.name, ours, model)
+        if config.parent.name == MERGED:
+            files = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+            keep(config.parent, files, theirs)
 
 
 if len(sys.argv) > 1:
