@@ -21,8 +21,40 @@ pub(super) struct Dialect {
     encoding: Option<String>,
 }
 
-/// Plans to read text tables of one dialect, that of the first file.
-pub(super) fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
+impl Dialect {
+    pub(super) fn separator(&self) -> u8 {
+        self.found.separator
+    }
+
+    pub(super) fn header(&self) -> bool {
+        self.found.header
+    }
+
+    /// How polars reads text in memory; with `nulls`, what stands for a missing value is looked for.
+    pub(super) fn options(&self, nulls: bool) -> CsvReadOptions {
+        CsvReadOptions::default().with_has_header(self.found.header).map_parse_options(|parse| {
+            parse
+                .with_separator(self.found.separator)
+                .with_decimal_comma(self.found.decimal_comma)
+                .with_try_parse_dates(self.dates)
+                .with_null_values(self.spelled(nulls))
+        })
+    }
+
+    fn spelled(&self, nulls: bool) -> Option<NullValues> {
+        nulls.then(|| NullValues::AllColumns(self.nulls.clone()))
+    }
+}
+
+/// What the start of the first file tells.
+pub(super) struct Found {
+    pub(super) dialect: Dialect,
+    /// The text is not UTF-8, or the caller says what it is.
+    pub(super) foreign: bool,
+}
+
+/// Looks at the start of the first file.
+pub(super) fn look(found: &Source, options: &ReadOptions) -> Result<Found> {
     let first = &found.files()[0];
     let path = first.to_string_lossy();
     let head = source::head(first, 1 << 18)?;
@@ -44,22 +76,30 @@ pub(super) fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
         dates: !options.keep_dates_as_text,
         encoding: options.encoding.clone(),
     };
+    Ok(Found { dialect, foreign })
+}
+
+/// polars' reader of the files.
+pub(super) fn reader(found: &Source, dialect: &Dialect, nulls: bool) -> LazyCsvReader {
+    LazyCsvReader::new_paths(found.paths().collect())
+        .with_glob(false)
+        .with_separator(dialect.found.separator)
+        .with_has_header(dialect.found.header)
+        .with_decimal_comma(dialect.found.decimal_comma)
+        .with_try_parse_dates(dialect.dates)
+        .with_null_values(dialect.spelled(nulls))
+}
+
+/// Plans to read text tables of one dialect, that of the first file.
+pub(super) fn plan(found: &Source, options: &ReadOptions) -> Result<Plan> {
+    let Found { dialect, foreign } = look(found, options)?;
     if foreign {
         return super::each(found, |path, bytes| whole(path, bytes, &dialect));
     }
     // Comparing every field with every spelling costs a sixth of the time; a search first, far less.
-    let needed = options.null_values.is_some()
-        || found.files().iter().any(|file| missing::mentioned(file, dialect.found.separator));
-    let spelled = needed.then(|| NullValues::AllColumns(dialect.nulls.clone()));
-    let reader = || {
-        LazyCsvReader::new_paths(found.paths().collect())
-            .with_glob(false)
-            .with_separator(dialect.found.separator)
-            .with_has_header(dialect.found.header)
-            .with_decimal_comma(dialect.found.decimal_comma)
-            .with_try_parse_dates(dialect.dates)
-            .with_null_values(spelled.clone())
-    };
+    let nulls = options.null_values.is_some()
+        || found.files().iter().any(|file| missing::mentioned(file, dialect.separator()));
+    let reader = || reader(found, &dialect, nulls);
     Ok(Plan {
         frame: reader().with_infer_schema_length(Some(1000)).finish().doing(found.doing())?,
         careful: Some(reader().with_infer_schema_length(None).finish().doing(found.doing())?),
@@ -91,18 +131,8 @@ pub(super) fn last_resort(
 fn whole(path: &str, bytes: Vec<u8>, dialect: &Dialect) -> Result<DataFrame> {
     let bytes = source::utf8(bytes, dialect.encoding.as_deref(), path)?;
     let read = |rows| {
-        CsvReadOptions::default()
-            .with_infer_schema_length(rows)
-            .with_has_header(dialect.found.header)
-            .map_parse_options(|parse| {
-                parse
-                    .with_separator(dialect.found.separator)
-                    .with_decimal_comma(dialect.found.decimal_comma)
-                    .with_try_parse_dates(dialect.dates)
-                    .with_null_values(Some(NullValues::AllColumns(dialect.nulls.clone())))
-            })
-            .into_reader_with_file_handle(Cursor::new(bytes.as_slice()))
-            .finish()
+        let options = dialect.options(true).with_infer_schema_length(rows);
+        options.into_reader_with_file_handle(Cursor::new(bytes.as_slice())).finish()
     };
     read(Some(1000)).or_else(|_| read(None)).map_err(|error| {
         ragged(&bytes, dialect).map_or_else(

@@ -32,6 +32,15 @@ pub(super) fn mentioned(path: &Path, separator: u8) -> bool {
     })
 }
 
+/// Whether some field of a text, which starts with a line break and ends with a line, may be one of the
+/// spellings.
+pub(super) fn in_text(text: &[u8], separator: u8) -> bool {
+    (0..text.len().div_ceil(CHUNK)).into_par_iter().any(|index| {
+        let from = (index * CHUNK).saturating_sub(MARGIN);
+        has_field(&text[from..text.len().min((index + 1) * CHUNK + MARGIN)], separator)
+    })
+}
+
 /// A chunk with its margins; a line break stands before the start and behind the end of the file.
 fn part(file: &File, start: usize, size: usize) -> std::io::Result<Vec<u8>> {
     let from = start.saturating_sub(MARGIN);
@@ -79,7 +88,7 @@ fn bounds(byte: u8) -> bool {
     matches!(byte, b',' | b';' | b'\t' | b'|' | b'"' | b'\n' | b'\r' | b' ')
 }
 
-fn compressed(start: &[u8]) -> bool {
+pub(super) fn compressed(start: &[u8]) -> bool {
     matches!(
         start,
         [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]

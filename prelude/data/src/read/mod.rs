@@ -22,10 +22,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blocks;
 mod csv;
 mod excel;
 mod images;
 mod infer;
+mod iso;
 mod missing;
 mod partition;
 mod sniff;
@@ -169,7 +171,10 @@ fn read_path(source: &std::path::Path, options: Option<&ReadOptions>) -> Result<
         )),
         found => {
             let stamp = found.stamp()?;
-            let df = plan(&found, options).and_then(|plan| collect(plan, &found));
+            let df = match blocks::read(&found, options)? {
+                Some(df) => Ok(df),
+                None => plan(&found, options).and_then(|plan| collect(plan, &found)),
+            };
             // Whatever came of it, the change is what to tell.
             if found.stamp()? != stamp {
                 return Err(DataError::read(
