@@ -112,6 +112,7 @@ fn python_tests(paths: &Paths) -> Result<()> {
 /// Against MLflow's own server and client, in an environment of their own.
 fn mlflow_tests(paths: &Paths) -> Result<()> {
     python::mlflow_setup(paths)?;
+    cargo::run(paths, &["build", "--release", "-p", "oxilab", "--example", "flavors"])?;
     let mut pytest = process::command(python::mlflow(paths).join("bin/python"));
     pytest.args(["-m", "pytest", "-q", "-x", "--durations=5", "tests/mlflow"]);
     run_command(pytest.current_dir(&paths.root), Duration::from_mins(15))

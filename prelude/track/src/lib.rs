@@ -3,7 +3,7 @@
 //! * In a notebook: [`experiment`], [`start_run`] and the [`Run`] it gives, [`log_metric`] and the others
 //!   that log to the active run, [`params!`], [`autolog`], [`runs`], [`compare`], [`best`],
 //!   [`artifacts`](fn@artifacts); [`register`], [`goal!`], [`check`], [`promote`], [`rollback`],
-//!   [`load_path`], [`lineage`](fn@lineage); [`set_uri`], [`start_server`], [`ui`], [`sync`](fn@sync).
+//!   [`load_path`], [`save_onnx`], [`lineage`](fn@lineage); [`set_uri`], [`start_server`], [`ui`], [`sync`](fn@sync).
 //! * [`Tracker`] is what a backend can do; [`Journal`] and [`Mlflow`] are the backends. A run is always
 //!   written to the journal first; when there is a server, what the journal has is sent to it, so that a
 //!   server that is down loses nothing.
@@ -62,6 +62,7 @@ pub use goal::{Goal, goal, set_goal};
 pub use journal::Journal;
 pub use lineage::{Lineage, lineage};
 pub use mlflow::Mlflow;
+pub use mlmodel::save_onnx;
 pub use promotion::{check_alias, demote, promote, rollback};
 pub use queue::Queue;
 pub use record::{Artifact, Batch, Input, Metric, ModelVersion, NewRun, RunRecord, Search, Status};

@@ -11,6 +11,11 @@ use crate::{Result, TrackError};
 
 /// LightGBM's version that reads the text which the library writes.
 const LIGHTGBM: &str = "4.6.0";
+/// The first version of Python's `onnx` that knows the operators which are written.
+const ONNX: &str = "1.11.0";
+/// Bytes of a model up to which it is written as ONNX by itself: its trees are two to three times as large
+/// there, and a fit that is logged is not held up for them. `save_onnx` writes larger ones.
+const MOST_ONNX: u64 = 32 << 20;
 /// MLflow's loader of our own models.
 const LOADER: &str = include_str!("oxilab_pyfunc.py");
 
@@ -23,12 +28,15 @@ pub(super) fn write(folder: &Path, name: &str, content: &[u8]) -> Result<()> {
     std::fs::write(&path, content).map_err(|error| TrackError::file("write", path, error))
 }
 
+/// The model in the format of the library that made it. Behind a pipeline it reads other columns than the
+/// model does, so there it is no flavor of it.
+fn native<'a>(model: &'a ModelFile, kind: &str) -> Option<&'a [u8]> {
+    (model.header.kind == kind).then(|| model.bytes("predictor/text").ok()).flatten()
+}
+
 /// LightGBM's own text beside ours, which `mlflow.lightgbm.load_model` reads.
 pub(super) fn lightgbm(model: &ModelFile, folder: &Path) -> Result<String> {
-    let text = ["predictor/text", "text"].iter().find_map(|name| model.bytes(name).ok());
-    let Some(text) = text.filter(|text| text.starts_with(b"tree")) else {
-        return Ok(String::new());
-    };
+    let Some(text) = native(model, "lightgbm") else { return Ok(String::new()) };
     write(folder, "model.lgb", text)?;
     Ok(format!(
         "  lightgbm:\n    code: null\n    data: model.lgb\n    lgb_version: {LIGHTGBM}\n    \
@@ -38,17 +46,25 @@ pub(super) fn lightgbm(model: &ModelFile, folder: &Path) -> Result<String> {
 
 /// XGBoost's own JSON beside ours, which `mlflow.xgboost.load_model` reads.
 pub(super) fn xgboost(model: &ModelFile, folder: &Path) -> Result<String> {
-    let text = ["predictor/text", "text"].iter().find_map(|name| model.bytes(name).ok());
-    let ours = model.header.kind.to_lowercase().contains("xgb");
-    let Some(text) = text.filter(|text| ours && text.starts_with(b"{")) else {
-        return Ok(String::new());
-    };
+    let Some(text) = native(model, "xgboost") else { return Ok(String::new()) };
     write(folder, "model.json", text)?;
     let version = model.header.libraries.get("xgboost").map_or("2.0", String::as_str);
     Ok(format!(
         "  xgboost:\n    code: null\n    data: model.json\n    model_class: xgboost.core.Booster\n    \
          model_format: json\n    xgb_version: {}\n",
         quoted(version)
+    ))
+}
+
+/// ONNX beside ours, which `mlflow.onnx.load_model` reads, where ONNX's operators say what the model does.
+pub(super) fn onnx(model: &ModelFile, data: &str, folder: &Path) -> Result<String> {
+    let small = folder.join(data).metadata().is_ok_and(|file| file.len() <= MOST_ONNX);
+    let found = small.then(|| oxilab_onnx::export(model).ok()).flatten();
+    let Some(bytes) = found else { return Ok(String::new()) };
+    write(folder, "model.onnx", &bytes)?;
+    Ok(format!(
+        "  onnx:\n    code: null\n    data: model.onnx\n    onnx_session_options: null\n    \
+         onnx_version: {ONNX}\n    providers:\n    - CPUExecutionProvider\n"
     ))
 }
 
@@ -87,26 +103,54 @@ fn requirements(folder: &Path, packages: &[&str]) -> Result<()> {
 /// A language model in Hugging Face's layout: `mlflow.transformers.load_model` reads it. The folder
 /// `model` holds weights and configuration, `components/tokenizer` the tokenizer.
 pub(super) fn transformers(folder: &Path) -> Result<Option<String>> {
-    let Ok(text) = std::fs::read_to_string(folder.join("model/config.json")) else {
-        return Ok(None);
-    };
-    let config: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    let Some(config) = json(&folder.join("model/config.json")) else { return Ok(None) };
     let Some(architecture) = config["architectures"][0].as_str() else { return Ok(None) };
+    tokenizer(&folder.join("model"), folder)?;
+    requirements(folder, &["mlflow>=2.9", "torch", "transformers"])?;
+    let source = config["_name_or_path"].as_str().unwrap_or("oxilab");
+    Ok(Some(language(architecture, source, "    model_binary: model\n")))
+}
+
+/// An adapter in PEFT's layout whose base is a folder of this machine: `mlflow.transformers.load_model`
+/// loads both. A base that is a GGUF file or a name tells transformers nothing to load by.
+pub(super) fn peft(folder: &Path) -> Result<Option<String>> {
+    let Some(adapter) = json(&folder.join("adapter_config.json")) else { return Ok(None) };
+    let base = Path::new(adapter["base_model_name_or_path"].as_str().unwrap_or_default());
+    let Some(config) = json(&base.join("config.json")) else { return Ok(None) };
+    let Some(architecture) = config["architectures"][0].as_str() else { return Ok(None) };
+    let Ok(base) = base.canonicalize() else { return Ok(None) };
+    tokenizer(&base, folder)?;
+    requirements(folder, &["mlflow>=3", "peft", "torch", "transformers"])?;
+    let base = base.display().to_string();
+    let places = format!("    local_base_model_path: {}\n    peft_adaptor: .\n", quoted(&base));
+    Ok(Some(language(architecture, &base, &places)))
+}
+
+/// What a JSON file holds, if there is one.
+fn json(path: &Path) -> Option<Value> {
+    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+/// The tokenizer where MLflow looks for it.
+fn tokenizer(from: &Path, folder: &Path) -> Result<()> {
     for name in ["tokenizer.json", "tokenizer_config.json"] {
-        let from = folder.join("model").join(name);
+        let from = from.join(name);
         if from.is_file() {
             crate::artifact::copy_file(&from, &folder.join("components/tokenizer").join(name))?;
         }
     }
-    requirements(folder, &["mlflow>=2.9", "torch", "transformers"])?;
-    let source = config["_name_or_path"].as_str().unwrap_or("oxilab");
-    Ok(Some(format!(
+    Ok(())
+}
+
+/// The flavor of a language model, whose weights are at `places`.
+fn language(architecture: &str, source: &str, places: &str) -> String {
+    format!(
         "  transformers:\n    code: null\n    components:\n    - tokenizer\n    framework: pt\n    \
-         instance_type: TextGenerationPipeline\n    model_binary: model\n    \
+         instance_type: TextGenerationPipeline\n{places}    \
          pipeline_model_type: {architecture}\n    source_model_name: {}\n    \
          task: text-generation\n    tokenizer_type: PreTrainedTokenizerFast\n    \
          torch_dtype: torch.float32\n  python_function:\n    env:\n      conda: conda.yaml\n      \
          virtualenv: python_env.yaml\n    loader_module: mlflow.transformers\n",
         quoted(source)
-    )))
+    )
 }

@@ -116,6 +116,38 @@ pub(crate) fn stage(from: &Path, run: &str, extras: Option<Extras>) -> Result<St
     Ok(staged)
 }
 
+/// Writes a fitted model as ONNX, for programs that know nothing of oxilab: ONNX Runtime, Triton, Spark,
+/// browsers. Inputs are the columns by name; outputs are `prediction` and, for classifiers,
+/// `probabilities`. A model of up to 32 MB that is registered or logged has the same file beside it as
+/// `model.onnx`.
+///
+/// ```no_run
+/// use oxilab_track as track;
+/// track::save_onnx(track::load_path("models:/fraud@champion")?, "fraud.onnx")?;
+/// # Ok::<(), track::TrackError>(())
+/// ```
+///
+/// # Errors
+/// If `model` cannot be read or is no fitted model of ours; if ONNX has no operators for it, as for one
+/// behind a pipeline (the reason is named); and if `onnx` cannot be written.
+pub fn save_onnx(model: impl AsRef<Path>, onnx: impl AsRef<Path>) -> Result<()> {
+    let (from, to) = (model.as_ref(), onnx.as_ref());
+    std::fs::metadata(from).map_err(|error| TrackError::file("read", from, error))?;
+    let Some(model) = ours(from)? else {
+        return Err(TrackError::missing("fitted model", from.display().to_string()));
+    };
+    let bytes = oxilab_onnx::export(&model).map_err(|error| TrackError::Save(error.to_string()))?;
+    let mut aside = to.as_os_str().to_owned();
+    aside.push(format!(".{}.part", std::process::id()));
+    let aside = PathBuf::from(aside);
+    let written = std::fs::write(&aside, &bytes).and_then(|()| std::fs::rename(&aside, to));
+    written.map_err(|error| {
+        // The first error is the one to report.
+        let _ = std::fs::remove_file(&aside);
+        TrackError::file("write", to, error)
+    })
+}
+
 fn describe(staged: &mut Staged, data: &str, run: &str, extras: Extras) -> Result<()> {
     let folder = staged.folder.path();
     let mut text =
@@ -133,6 +165,7 @@ fn describe(staged: &mut Staged, data: &str, run: &str, extras: Extras) -> Resul
     if let Some(model) = ours(&folder.join(data))? {
         text.push_str(&flavors::lightgbm(&model, folder)?);
         text.push_str(&flavors::xgboost(&model, folder)?);
+        text.push_str(&flavors::onnx(&model, data, folder)?);
         text.push_str(&flavors::pyfunc(&model, data, folder)?);
         text.push_str(&signature(&model));
         let header = &model.header;
@@ -146,7 +179,10 @@ fn describe(staged: &mut Staged, data: &str, run: &str, extras: Extras) -> Resul
         card.get_or_insert_with(|| card::of(header));
         staged.tags = tags(header);
         staged.metrics = model.header.metrics;
-    } else if let Some(flavors) = flavors::transformers(folder)? {
+    } else if let Some(flavors) = match flavors::transformers(folder)? {
+        None => flavors::peft(folder)?,
+        found => found,
+    } {
         text.push_str(&flavors);
     }
     if let Some(card) = card {
