@@ -13,8 +13,6 @@ const MOST: usize = 255;
 /// Every value as the number of its bin.
 pub(super) struct Bins {
     columns: Vec<Vec<u8>>,
-    /// Per feature, the cuts between bins: bin `b` holds values in `(cuts[b - 1], cuts[b]]`.
-    cuts: Vec<Vec<f64>>,
     /// Per feature, the least and the greatest value in every bin.
     ends: Vec<Vec<(f64, f64)>>,
 }
@@ -33,16 +31,11 @@ impl Bins {
                     *low = low.min(*value);
                     *high = high.max(*value);
                 }
-                (bins, cuts, ends)
+                (bins, ends)
             })
             .collect();
-        let mut all = Self { columns: Vec::new(), cuts: Vec::new(), ends: Vec::new() };
-        for (bins, cuts, ends) in found {
-            all.columns.push(bins);
-            all.cuts.push(cuts);
-            all.ends.push(ends);
-        }
-        all
+        let (columns, ends) = found.into_iter().unzip();
+        Self { columns, ends }
     }
 
     /// The least and the greatest value in every bin; each bin holds some.
@@ -58,8 +51,14 @@ impl Bins {
         &self.columns[feature]
     }
 
-    pub(super) fn cuts(&self, feature: usize) -> &[f64] {
-        &self.cuts[feature]
+    /// A number between the values of two bins: the middle. Beyond the last bin lies nothing but
+    /// missing values.
+    pub(super) fn between(&self, feature: usize, left: u8, right: u8) -> f64 {
+        let ends = self.ends(feature);
+        match ends.get(usize::from(right)) {
+            Some((least, _)) => middle(ends[usize::from(left)].1, *least),
+            None => f64::INFINITY,
+        }
     }
 }
 
@@ -105,10 +104,11 @@ mod tests {
     fn few_values_are_kept_apart_and_many_are_cut_evenly() {
         let bins = Bins::new(&Matrix::new(4, 1, vec![3.0, f64::NAN, 1.0, 3.0]));
         assert_eq!(bins.column(0), [1, MISSING, 0, 1]);
-        assert_eq!(bins.cuts(0), [2.0]);
+        assert_eq!(bins.ends(0), [(1.0, 1.0), (3.0, 3.0)]);
+        assert_eq!((bins.between(0, 0, 1), bins.between(0, 1, MISSING)), (2.0, f64::INFINITY));
         let many: Vec<f64> = (0..10_000).map(f64::from).collect();
         let bins = Bins::new(&Matrix::new(10_000, 1, many));
-        assert_eq!(bins.cuts(0).len(), 254);
+        assert_eq!(bins.ends(0).len(), 255);
         let mut counts = [0; 255];
         bins.column(0).iter().for_each(|bin| counts[usize::from(*bin)] += 1);
         assert!(counts.iter().all(|count| (39..=40).contains(count)), "{counts:?}");

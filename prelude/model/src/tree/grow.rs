@@ -50,7 +50,10 @@ pub(super) struct Grown {
 
 struct Split {
     feature: usize,
+    /// The last bin on the left.
     bin: u8,
+    /// The first bin of the node's rows on the right; `MISSING` if these have no value.
+    next: u8,
     missing_left: bool,
     score: f64,
 }
@@ -172,13 +175,7 @@ impl Grower<'_> {
             let left = self.out.nodes.len();
             self.out.nodes.extend([leaf(), leaf()]);
             self.out.nodes[task.node] = Node {
-                // Beyond the last cut lies nothing but missing values.
-                threshold: *self
-                    .rows
-                    .bins
-                    .cuts(split.feature)
-                    .get(usize::from(split.bin))
-                    .unwrap_or(&f64::INFINITY),
+                threshold: self.rows.bins.between(split.feature, split.bin, split.next),
                 feature: u32::try_from(split.feature).unwrap_or(u32::MAX - 1),
                 left: number(left),
                 right: number(left + 1),
@@ -327,7 +324,7 @@ impl Grower<'_> {
             }
             let value = split_score(&left, totals);
             if best.as_ref().is_none_or(|best| value > best.score) {
-                best = Some(Split { feature, bin, missing_left, score: value });
+                best = Some(Split { feature, bin, next: bin + 1, missing_left, score: value });
             }
         }
         (self.left, self.missing) = (left, missing);
@@ -376,6 +373,8 @@ impl Grower<'_> {
         }
         let mut next = 0;
         let mut best: Option<Split> = None;
+        // Whether the bin behind the best cut is still to come.
+        let mut open = false;
         for bin in low..=high {
             let before = left[1];
             if sort {
@@ -387,12 +386,20 @@ impl Grower<'_> {
                 accumulate(&mut left, &self.histogram[usize::from(bin) * stride..]);
             }
             // A cut after an empty bin is the cut before it.
-            if left[1] <= before || self.too_small(&left, totals) {
+            if left[1] <= before {
+                continue;
+            }
+            if let Some(best) = best.as_mut().filter(|_| open) {
+                best.next = bin;
+                open = false;
+            }
+            if self.too_small(&left, totals) {
                 continue;
             }
             let value = split_score(&left, totals);
             if best.as_ref().is_none_or(|best| value > best.score) {
-                best = Some(Split { feature, bin, missing_left, score: value });
+                best = Some(Split { feature, bin, next: MISSING, missing_left, score: value });
+                open = true;
             }
         }
         self.left = left;

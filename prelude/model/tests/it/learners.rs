@@ -117,21 +117,75 @@ fn a_tree_fits_its_training_rows_and_uses_missing_values() {
 }
 
 #[test]
+fn a_tree_cuts_where_sklearns_does() {
+    let golden = read("trees.json");
+    let mut df = datasets::diabetes().unwrap();
+    for column in df.drop("progression").unwrap().columns() {
+        let whole = values(&column.cast(&DataType::Float64).unwrap().take_materialized_series());
+        let whole: Vec<f64> = whole.iter().map(|value| (value * 10_000.0).round()).collect();
+        df.with_column(Column::new(column.name().clone(), whole)).unwrap();
+    }
+    let learner = DecisionTree::new().with_max_depth(4).with_min_samples_leaf(10);
+    let model = learner.fit(&df.head(Some(240)), "progression").unwrap();
+    // Rows that it has not seen fall between the values of the rows of a node.
+    let p = values(&model.predict(&df.slice(240, 202)).unwrap());
+    all_close("tree", &p, &floats(&golden["DecisionTree"]), 1e-9);
+}
+
+/// The bytes of a model of every learner; boosted trees are in tests of their own.
+fn all_models(seed: u64, classes: &DataFrame, numbers: &DataFrame) -> Vec<(String, Vec<u8>)> {
+    let supervised: Vec<(Box<dyn Estimator>, &DataFrame, &str)> = vec![
+        (Box::new(LinearRegression::new()), numbers, "y"),
+        (Box::new(Ridge::new()), numbers, "y"),
+        (Box::new(Lasso::new().with_alpha(0.1)), numbers, "y"),
+        (Box::new(ElasticNet::new().with_alpha(0.1)), numbers, "y"),
+        (Box::new(DecisionTree::new().with_seed(seed)), numbers, "y"),
+        (Box::new(RandomForest::new().with_n_estimators(6).with_seed(seed)), classes, "digit"),
+        (Box::new(ExtraTrees::new().with_n_estimators(6).with_seed(seed)), classes, "digit"),
+        (Box::new(LogisticRegression::new().with_max_iter(10)), classes, "digit"),
+        (Box::new(GaussianNb::new()), classes, "digit"),
+        (Box::new(KNeighbors::new()), classes, "digit"),
+    ];
+    let mut models: Vec<(String, FittedModel)> = supervised
+        .iter()
+        .map(|(learner, df, target)| (learner.name().to_owned(), learner.fit(df, target).unwrap()))
+        .collect();
+    let weights = RandomForest::new().with_n_estimators(6).with_seed(seed).with_sample_weight("y");
+    models.push(("weighted".to_owned(), weights.fit(numbers, "x1").unwrap()));
+    models.push(("KMeans".to_owned(), KMeans::new().with_seed(seed).fit(numbers).unwrap()));
+    models.push(("Pca".to_owned(), Pca::new().fit(numbers).unwrap()));
+    let anomalies = IsolationForest::new().with_n_estimators(10).with_seed(seed);
+    models.push(("IsolationForest".to_owned(), anomalies.fit(numbers).unwrap()));
+    models.into_iter().map(|(name, model)| (name, model.to_bytes().unwrap())).collect()
+}
+
+#[test]
 fn the_same_seed_gives_the_same_model_on_any_number_of_threads() {
-    let digits = datasets::digits().unwrap();
-    let bytes = |threads: usize, seed: u64| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let forest =
-                RandomForest::new().with_n_estimators(10).with_seed(seed).fit(&digits, "digit");
-            let logistic = LogisticRegression::new().with_max_iter(20).fit(&digits, "digit");
-            let means = KMeans::new().with_seed(seed).fit(&digits);
-            let models = [forest, logistic, means].map(|model| model.unwrap().to_bytes().unwrap());
-            models.concat()
-        })
+    let classes = datasets::digits().unwrap();
+    // More rows than a block of a parallel sum, so that several threads have some.
+    let rows = 10_000_u32;
+    let column = |step: u32| -> Vec<f64> {
+        (0..rows).map(|row| f64::from(row.wrapping_mul(step) >> 12) / 1e5).collect()
     };
-    assert!(bytes(1, 1) == bytes(3, 1));
-    assert!(bytes(2, 1) != bytes(2, 2));
+    let mut numbers =
+        df!("x1" => column(2_654_435_761), "x2" => column(40_503), "x3" => column(97)).unwrap();
+    let y: Vec<f64> = (0..rows).map(|row| f64::from(row * 31 % 1009)).collect();
+    numbers.with_column(Column::new("y".into(), y)).unwrap();
+    let all = |threads: usize, seed: u64| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| all_models(seed, &classes, &numbers))
+    };
+    let (one, three, other) = (all(1, 1), all(3, 1), all(2, 2));
+    for ((name, one), (_, three)) in one.iter().zip(&three) {
+        assert!(one == three, "{name} depends on the number of threads");
+    }
+    let seeded = ["RandomForest", "ExtraTrees", "weighted", "KMeans", "IsolationForest"];
+    for name in seeded {
+        let of = |models: &[(String, Vec<u8>)]| {
+            models.iter().find(|(own, _)| own == name).unwrap().1.clone()
+        };
+        assert!(of(&one) != of(&other), "{name} has no seed");
+    }
 }
 
 #[test]
