@@ -17,11 +17,24 @@ import lightgbm as lgb
 import numpy as np
 import optuna
 import pandas as pd
-import shap
 import sklearn
 import xgboost as xgb
-from sklearn import cluster, decomposition, linear_model, metrics, naive_bayes, neighbors
-from sklearn.preprocessing import StandardScaler
+from sklearn import (
+    cluster,
+    compose,
+    decomposition,
+    dummy,
+    ensemble,
+    impute,
+    inspection,
+    linear_model,
+    metrics,
+    naive_bayes,
+    neighbors,
+    pipeline,
+    tree,
+)
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 warnings.filterwarnings("ignore")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -238,6 +251,8 @@ def mixed():
 
 
 def lightgbm_models():
+    import shap
+
     out = {"version": lgb.__version__}
     base = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "seed": 0}
     df = mixed()
@@ -324,6 +339,140 @@ def xgboost_models():
     return out
 
 
+def same_for_every_seed(make, predict):
+    """A tree whose splits leave nothing to chance: scikit-learn draws among equal ones."""
+    found = [listed(predict(make(seed))) for seed in range(5)]
+    assert all(np.allclose(other, found[0], rtol=1e-9) for other in found), "splits tie; choose other data"
+    return found[0]
+
+
+def trees():
+    """Rows that the tree has not seen: they fall between the values of the rows of a node. Whole numbers,
+    because scikit-learn keeps features in 32 bits, which decides where a value lies on a cut."""
+    df = frame("diabetes")
+    x, y = (df.drop(columns="progression") * 10000).round(), df["progression"]
+    return {
+        "sklearn": sklearn.__version__,
+        "DecisionTree": same_for_every_seed(
+            lambda seed: tree.DecisionTreeRegressor(
+                max_depth=4, min_samples_leaf=10, random_state=seed
+            ).fit(x[:240], y[:240]),
+            lambda model: model.predict(x[240:]),
+        ),
+    }
+
+
+def weights(n):
+    """What row i counts; the Rust test computes the same. Exact in 32 bits."""
+    return 0.5 + np.arange(n) * 7 % 10 / 4
+
+
+def weighted():
+    out = {"sklearn": sklearn.__version__, "lightgbm": lgb.__version__, "xgboost": xgb.__version__}
+    df = frame("diabetes")
+    x, y = df.drop(columns="progression"), df["progression"]
+    z, w = StandardScaler().fit_transform(x), weights(len(df))
+    exact = {"tol": 1e-12, "max_iter": 100000}
+    for name, model in {
+        "LinearRegression": linear_model.LinearRegression(),
+        "Ridge": linear_model.Ridge(alpha=2.0),
+        "Lasso": linear_model.Lasso(alpha=1.5, **exact),
+        "ElasticNet": linear_model.ElasticNet(alpha=0.5, l1_ratio=0.3, **exact),
+        "Dummy": dummy.DummyRegressor(),
+    }.items():
+        out[name] = listed(model.fit(z, y, sample_weight=w).predict(z)[:40])
+    # More features than rows.
+    few, w = slice(0, 8), weights(8)
+    model = linear_model.Ridge(alpha=2.0).fit(x[few], y[few], sample_weight=w)
+    out["RidgeOfFewRows"] = listed(model.predict(x[few]))
+    df = frame("wine")
+    x, y, w = df.drop(columns="cultivar"), df["cultivar"], weights(len(df))
+    z = StandardScaler().fit_transform(x)
+    model = linear_model.LogisticRegression(C=0.5, tol=1e-10, max_iter=10000)
+    out["LogisticRegression"] = listed(model.fit(z, y, sample_weight=w).predict_proba(z).ravel())
+    model = naive_bayes.GaussianNB().fit(x, y, sample_weight=w)
+    out["GaussianNb"] = listed(model.predict_proba(x).ravel())
+    model = dummy.DummyClassifier(strategy="prior").fit(x, y, sample_weight=w)
+    out["DummyClassifier"] = listed(model.predict_proba(x)[0])
+    number = df["alcohol"]
+    rest = x.drop(columns="alcohol")
+    out["DecisionTree"] = same_for_every_seed(
+        lambda seed: tree.DecisionTreeRegressor(max_depth=3, random_state=seed).fit(rest, number, sample_weight=w),
+        lambda model: model.predict(rest),
+    )
+    out["DecisionTreeClassifier"] = same_for_every_seed(
+        lambda seed: tree.DecisionTreeClassifier(max_depth=2, random_state=seed).fit(x, y, sample_weight=w),
+        lambda model: model.predict_proba(x).ravel(),
+    )
+    heavy = np.where(y == "class_2", 20.0, 1.0)
+    for name, make in {"RandomForest": ensemble.RandomForestClassifier, "ExtraTrees": ensemble.ExtraTreesClassifier}.items():
+        model = make(400, max_depth=2, random_state=0).fit(x, y, sample_weight=heavy)
+        out[name] = listed(model.predict_proba(x).ravel())
+    model = cluster.KMeans(3, n_init=20, random_state=0, tol=1e-12).fit(z, sample_weight=w)
+    out["KMeansInertia"] = float(model.inertia_)
+    out["Dbscan"] = cluster.DBSCAN(eps=2.2, min_samples=5).fit_predict(z, sample_weight=w).tolist()
+    df = frame("breast_cancer")
+    x, y, w = df.drop(columns="diagnosis"), (df["diagnosis"] == "malignant").astype(int), weights(len(df))
+    z = StandardScaler().fit_transform(x)
+    model = linear_model.LogisticRegression(class_weight="balanced", tol=1e-10, max_iter=10000)
+    out["LogisticBalanced"] = listed(model.fit(z, y, sample_weight=w).predict_proba(z)[:, 1])
+    cut, history = 400, {}
+    train = lgb.Dataset(x[:cut], y[:cut], weight=w[:cut])
+    valid = lgb.Dataset(x[cut:], y[cut:], weight=w[cut:], reference=train)
+    params = {"objective": "binary", "verbosity": -1, "deterministic": True, "force_row_wise": True, "seed": 0}
+    model = lgb.train(params, train, 30, valid_sets=[valid], callbacks=[lgb.record_evaluation(history)])
+    out["LightGbm"] = listed(model.predict(x))
+    out["LightGbmHistory"] = history["valid_0"]["binary_logloss"]
+    history = {}
+    train = xgb.DMatrix(x[:cut], y[:cut], weight=w[:cut])
+    valid = xgb.DMatrix(x[cut:], y[cut:], weight=w[cut:])
+    params = {"objective": "binary:logistic", "learning_rate": 0.2, "seed": 0}
+    model = xgb.train(params, train, 30, evals=[(valid, "valid")], evals_result=history, verbose_eval=False)
+    out["XgBoost"] = listed(model.predict(xgb.DMatrix(x)))
+    out["XgBoostHistory"] = history["valid"]["logloss"]
+    return out
+
+
+def dependence():
+    """Partial dependence, single curves and the permutation importance of models that both sides have."""
+    out = {"sklearn": sklearn.__version__}
+
+    def curve(name, model, x, column, **options):
+        found = inspection.partial_dependence(model, x, [column], kind="both", method="brute", **options)
+        grid = found["grid_values"][0]
+        out[name] = {
+            "column": column,
+            "grid": [value if isinstance(value, str) else float(value) for value in grid],
+            "mean": listed(found["average"][0]),
+            "rows": listed(found["individual"][0][:10]),
+        }
+
+    df = frame("diabetes")
+    x, y = df.drop(columns="progression"), df["progression"]
+    knn = neighbors.KNeighborsRegressor(n_neighbors=7, algorithm="brute")
+    knn = pipeline.make_pipeline(StandardScaler(), knn).fit(x, y)
+    curve("neighbors", knn, x, "bmi", grid_resolution=20)
+    curve("few_values", knn, x, "sex")
+    found = inspection.permutation_importance(knn, x, y, scoring="r2", n_repeats=100, random_state=0)
+    out["importance"] = {
+        name: [float(mean), float(std)]
+        for name, mean, std in zip(x.columns, found.importances_mean, found.importances_std)
+    }
+    df = frame("breast_cancer")
+    x, y = df.drop(columns="diagnosis"), df["diagnosis"]
+    logistic = linear_model.LogisticRegression(tol=1e-10, max_iter=10000)
+    logistic = pipeline.make_pipeline(StandardScaler(), logistic).fit(x, y)
+    curve("logistic", logistic, x, "mean_texture", grid_resolution=15)
+    df = pd.read_csv(HERE / "mixed.csv")
+    x, y = df.drop(columns="price"), df["price"]
+    parts = compose.make_column_transformer(
+        (OneHotEncoder(), ["colour"]), (impute.SimpleImputer(), ["size", "age"])
+    )
+    linear = pipeline.make_pipeline(parts, linear_model.LinearRegression()).fit(x, y)
+    curve("categories", linear, x, "colour", categorical_features=["colour"])
+    return out
+
+
 def sphere(x):
     return sum((v - 1.0) ** 2 for v in x)
 
@@ -377,6 +526,9 @@ FILES = {
     "learners.json": learners,
     "lightgbm.json": lightgbm_models,
     "xgboost.json": xgboost_models,
+    "trees.json": trees,
+    "weights.json": weighted,
+    "dependence.json": dependence,
     "tpe.json": lambda: {"optuna": optuna.__version__} | tpe(),
 }
 for name in sys.argv[1:] or FILES:

@@ -7,6 +7,7 @@ use crate::logistic::log_sum_exp;
 use crate::matrix::{Matrix, float};
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 use crate::target::{Goal, Target};
+use crate::weights::SampleWeight;
 
 config! {
     /// Naive Bayes with a normal distribution per feature and class.
@@ -21,6 +22,8 @@ config! {
     GaussianNb {
         /// This share of the largest variance is added to all (1e-9).
         with_var_smoothing var_smoothing: f64 = 1e-9;
+        /// The column that says how much each row counts (none); see [`SampleWeight`].
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
     }
 }
 
@@ -35,16 +38,23 @@ impl Learner for GaussianNb {
         Encoding::Dense { standardize: false }
     }
 
+    fn sample_weight(&self) -> Option<&str> {
+        self.sample_weight.column()
+    }
+
     fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
         let (codes, count): (&[u32], usize) = match &problem.y {
             Target::Classes(codes, count) => (codes, *count),
             Target::Values(_) => (&[], 0),
         };
         let (x, features) = (&problem.x, problem.x.cols());
+        let weights = problem.weights.as_deref();
+        let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
         let mut rows = vec![0.0; count];
-        for code in codes {
-            rows[*code as usize] += 1.0;
+        for (row, code) in codes.iter().enumerate() {
+            rows[*code as usize] += weight(row);
         }
+        let all: f64 = rows.iter().sum();
         let (mut means, mut variances) = (vec![0.0; count * features], vec![0.0; count * features]);
         let mut largest = 0.0_f64;
         for feature in 0..features {
@@ -52,19 +62,22 @@ impl Learner for GaussianNb {
             let mean = values.iter().sum::<f64>() / float(values.len());
             let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
             largest = largest.max(variance / float(values.len()));
-            for (code, value) in codes.iter().zip(values) {
-                means[*code as usize * features + feature] += value / rows[*code as usize];
+            for (row, (code, value)) in codes.iter().zip(values).enumerate() {
+                let class = *code as usize;
+                means[class * features + feature] += weight(row) * value / rows[class];
             }
-            for (code, value) in codes.iter().zip(values) {
-                let at = *code as usize * features + feature;
-                variances[at] += (value - means[at]) * (value - means[at]) / rows[*code as usize];
+            for (row, (code, value)) in codes.iter().zip(values).enumerate() {
+                let class = *code as usize;
+                let at = class * features + feature;
+                let away = value - means[at];
+                variances[at] += weight(row) * away * away / rows[class];
             }
         }
         let floor = (self.var_smoothing * largest).max(f64::MIN_POSITIVE);
         for variance in &mut variances {
             *variance += floor;
         }
-        let priors = rows.iter().map(|n| (n / float(codes.len())).ln()).collect();
+        let priors = rows.iter().map(|n| (n / all).ln()).collect();
         Ok(Learned::new(BayesPredictor { features, priors, means, variances }))
     }
 }

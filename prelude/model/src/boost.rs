@@ -12,6 +12,7 @@ use crate::learner::Problem;
 use crate::matrix::{Matrix, float};
 use crate::rng::Rng;
 use crate::target::Target;
+use crate::weights;
 
 /// Validation frames.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +73,8 @@ impl Sets {
     pub(crate) fn new(plan: &Plan<'_>, problem: &Problem<'_>) -> Result<Self> {
         let (mut x, mut labels) = (problem.x.clone(), labels(&problem.y));
         let mut weights = problem.weights.as_deref().map(narrow);
+        // Classes are weighed in training alone, as Python's wrappers do.
+        let own_weights = problem.own_weights.as_deref().map(narrow);
         let mut validations = Vec::new();
         if let Some(share) = plan.validation_fraction {
             let (kept, held) = hold_out(x.rows(), share, plan.seed)?;
@@ -83,7 +86,7 @@ impl Sets {
                 name,
                 x: x.take(&held),
                 labels: of(&labels, &held),
-                weights: None,
+                weights: own_weights.map(|weights| of(&weights, &held)),
             });
             x = x.take(&kept);
             labels = of(&labels, &kept);
@@ -91,10 +94,11 @@ impl Sets {
         }
         for (index, frame) in plan.validations.0.iter().enumerate() {
             let name = if index == 0 { "valid".to_owned() } else { format!("valid_{}", index + 1) };
+            let weights = weights::of(frame, problem.weight_column)?.as_deref().map(narrow);
             let frame = problem.prepared(frame)?;
             let x = problem.encoder.encode(&frame, Unseen::Missing)?;
             let labels = self::labels(&problem.reader.read(&frame)?);
-            validations.push(Set { name, x, labels, weights: None });
+            validations.push(Set { name, x, labels, weights });
         }
         Ok(Self { train: Set { name: "train".to_owned(), x, labels, weights }, validations })
     }

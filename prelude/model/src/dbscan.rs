@@ -7,8 +7,9 @@ use crate::encode::{Encoder, Encoding};
 use crate::error::{ModelError, Result, check_interrupt, require};
 use crate::kdtree::{KdTree, MOST_FEATURES};
 use crate::learner::config;
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, float};
 use crate::neighbors::squared_distance;
+use crate::weights::{self, SampleWeight};
 
 config! {
     /// DBSCAN (Ester, Kriegel, Sander and Xu, 1996): clusters are regions where rows lie close; rows in
@@ -25,10 +26,13 @@ config! {
     Dbscan {
         /// Rows at most this far apart are neighbours (0.5).
         with_eps eps: f64 = 0.5;
-        /// Neighbours, itself included, that make a row the core of a cluster (5).
+        /// Neighbours, itself included, that make a row the core of a cluster (5); with weights, the
+        /// sum of theirs.
         with_min_samples min_samples: usize = 5;
         /// Whether features get mean zero and variance one first (yes).
         with_standardize standardize: bool = true;
+        /// The column that says how much each row counts (none); see [`SampleWeight`].
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
     }
 }
 
@@ -40,8 +44,9 @@ impl Dbscan {
     pub fn fit_predict(&self, df: &DataFrame) -> Result<Series> {
         require(self.eps > 0.0, "Dbscan", "eps", self.eps, "above 0")?;
         let encoding = Encoding::Dense { standardize: self.standardize };
-        let (_, x) = Encoder::fit(df, None, encoding)?;
-        let labels = self.labels(&x)?;
+        let (rows, weights) = weights::split(df, self.sample_weight.column(), None)?;
+        let (_, x) = Encoder::fit(&rows, None, encoding)?;
+        let labels = self.labels(&x, weights.as_deref())?;
         Ok(Series::new(PlSmallStr::from_static("cluster"), labels))
     }
 
@@ -57,7 +62,7 @@ impl Dbscan {
         Ok(out)
     }
 
-    fn labels(&self, x: &Matrix) -> Result<Vec<i32>> {
+    fn labels(&self, x: &Matrix, weights: Option<&[f64]>) -> Result<Vec<i32>> {
         let (rows, width) = (x.to_row_major(), x.cols());
         let limit = self.eps * self.eps;
         let tree = (width <= MOST_FEATURES).then(|| KdTree::new(&rows, width));
@@ -75,16 +80,23 @@ impl Dbscan {
                     .collect())
             })
             .collect::<Result<_>>()?;
+        let is_core = |row: usize| match weights {
+            None => neighbours[row].len() >= self.min_samples,
+            Some(weights) => {
+                let near = neighbours[row].iter().map(|near| weights[*near as usize]);
+                near.sum::<f64>() >= float(self.min_samples)
+            }
+        };
         let mut labels = vec![-1; neighbours.len()];
         let mut next = 0;
         for start in 0..neighbours.len() {
-            if labels[start] != -1 || neighbours[start].len() < self.min_samples {
+            if labels[start] != -1 || !is_core(start) {
                 continue;
             }
             labels[start] = next;
             let mut open = vec![start];
             while let Some(row) = open.pop() {
-                if neighbours[row].len() < self.min_samples {
+                if !is_core(row) {
                     continue;
                 }
                 for other in &neighbours[row] {

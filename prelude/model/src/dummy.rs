@@ -5,9 +5,11 @@ use serde::Serialize;
 use crate::encode::Encoding;
 use crate::error::{Result, require};
 use crate::learner::{Learned, Learner, Problem, estimator};
-use crate::matrix::{Matrix, float};
+use crate::linalg::weighted_mean;
+use crate::matrix::Matrix;
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent};
 use crate::target::{Goal, Target};
+use crate::weights::SampleWeight;
 
 /// Predicts the most frequent class with the classes' shares as probabilities, the mean of a numeric
 /// target, or the value of one season ago. What any other model has to beat.
@@ -22,6 +24,7 @@ use crate::target::{Goal, Target};
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Dummy {
     season: Option<usize>,
+    sample_weight: SampleWeight,
 }
 
 impl Dummy {
@@ -35,7 +38,14 @@ impl Dummy {
     /// in the last season of `period` rows of the training frame.
     #[must_use]
     pub fn seasonal_naive(period: usize) -> Self {
-        Self { season: Some(period) }
+        Self { season: Some(period), ..Self::default() }
+    }
+
+    /// The column that says how much each row counts (none); see [`SampleWeight`]. A season has none.
+    #[must_use]
+    pub fn with_sample_weight(mut self, sample_weight: impl Into<SampleWeight>) -> Self {
+        self.sample_weight = sample_weight.into();
+        self
     }
 }
 
@@ -50,23 +60,32 @@ impl Learner for Dummy {
         Encoding::Codes
     }
 
+    fn sample_weight(&self) -> Option<&str> {
+        self.sample_weight.column()
+    }
+
     fn allows_constant_target(&self) -> bool {
         true
     }
 
     fn check(&self) -> Result<()> {
-        require(self.season != Some(0), "Dummy::seasonal_naive", "period", 0, "1 or more")
+        const NAIVE: &str = "Dummy::seasonal_naive";
+        require(self.season != Some(0), NAIVE, "period", 0, "1 or more")?;
+        let weighted = self.sample_weight.column().filter(|_| self.season.is_some());
+        require(weighted.is_none(), NAIVE, "sample_weight", weighted.unwrap_or_default(), "none")
     }
 
     fn learn(&self, problem: &Problem<'_>) -> Result<Learned> {
+        let weights = problem.weights.as_deref();
         let predictor = match (&problem.y, self.season) {
             (Target::Classes(codes, count), _) => {
                 let mut shares = vec![0.0; *count];
-                for code in codes {
-                    shares[*code as usize] += 1.0;
+                for (row, code) in codes.iter().enumerate() {
+                    shares[*code as usize] += weights.map_or(1.0, |weights| weights[row]);
                 }
+                let all: f64 = shares.iter().sum();
                 for share in &mut shares {
-                    *share /= float(codes.len());
+                    *share /= all;
                 }
                 DummyPredictor { classes: true, values: shares }
             }
@@ -82,7 +101,7 @@ impl Learner for Dummy {
                 DummyPredictor { classes: false, values: values[rows - period..].to_vec() }
             }
             (Target::Values(values), None) => {
-                let mean = values.iter().sum::<f64>() / float(values.len());
+                let mean = weighted_mean(values, weights);
                 DummyPredictor { classes: false, values: vec![mean] }
             }
         };

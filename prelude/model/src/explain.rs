@@ -1,4 +1,5 @@
-//! Why a model predicts what it does: [`permutation_importance`], [`partial_dependence`].
+//! Why a model predicts what it does: [`permutation_importance`], [`partial_dependence`] over values of
+//! its own choice, [`partial_dependence_at`] over given ones.
 
 use crate::bar::Bar;
 use oxilab_display::Render;
@@ -18,6 +19,7 @@ use crate::matrix::float;
 use crate::metrics::bootstrap::quantile;
 use crate::predictor::Output;
 use crate::rng::Rng;
+use crate::schema;
 use crate::show::table_and_chart;
 use crate::target::column_of;
 
@@ -139,14 +141,7 @@ pub fn partial_dependence(
     df: &DataFrame,
     column: &str,
 ) -> Result<PartialDependence> {
-    let schema = model.schema();
-    let Some(index) = schema.columns.iter().position(|c| c.name == column) else {
-        return Err(ModelError::MissingColumn {
-            column: column.to_owned(),
-            available: crate::target::list(schema.names().into_iter()),
-        });
-    };
-    let described = &schema.columns[index];
+    let described = input(model, column)?;
     if described.kind == ColumnKind::Categorical && described.categories.is_empty() {
         return Err(ModelError::column(
             column,
@@ -154,9 +149,9 @@ pub fn partial_dependence(
             "choose a column of numbers or categories",
         ));
     }
-    let (labels, values): (Vec<String>, Column) = if described.kind == ColumnKind::Categorical {
-        let names: Vec<String> = described.categories.iter().take(30).cloned().collect();
-        (names.clone(), Column::new(column.into(), names))
+    let values = if described.kind == ColumnKind::Categorical {
+        let names: Vec<&str> = described.categories.iter().take(30).map(String::as_str).collect();
+        Series::new(column.into(), names)
     } else {
         let found = column_of(df, column)?;
         let mut present: Vec<f64> = numbers(found)?.into_iter().filter(|v| v.is_finite()).collect();
@@ -170,8 +165,45 @@ pub fn partial_dependence(
             grid = (0..30).map(place).map(|v| if whole { v.round() } else { v }).collect();
             grid.dedup();
         }
-        (grid.iter().map(ToString::to_string).collect(), Column::new(column.into(), grid))
+        Series::new(column.into(), grid)
     };
+    partial_dependence_at(model, df, column, &values)
+}
+
+/// As [`partial_dependence`], at the values that the caller gives: numbers or names of categories, in
+/// the order in which they shall be drawn.
+///
+/// ```
+/// use oxilab_model::{LinearRegression, partial_dependence_at};
+/// use polars::prelude::*;
+///
+/// let df = df!("x" => [1.0, 2.0, 3.0], "z" => [0.0, 5.0, 1.0], "y" => [2.0, 9.0, 7.0])?;
+/// let model = LinearRegression::new().fit(&df, "y")?;
+/// let curve = partial_dependence_at(&model, &df, "x", &Series::new("x".into(), [0.0, 10.0]))?;
+/// assert!((curve.mean[1] - curve.mean[0] - 20.0).abs() < 1e-9);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`partial_dependence`]; and if there is no value, or one is missing or none that the column can
+/// have.
+pub fn partial_dependence_at(
+    model: &FittedModel,
+    df: &DataFrame,
+    column: &str,
+    values: &Series,
+) -> Result<PartialDependence> {
+    input(model, column)?;
+    if values.is_empty() || df.height() == 0 {
+        let what = if values.is_empty() { "values to set" } else { "rows to predict" };
+        return Err(ModelError::column(
+            column,
+            format!("there are no {what}"),
+            "partial dependence needs at least one of each",
+        ));
+    }
+    let labels = labels_of(column, values)?;
+    let values = values.clone().with_name(column.into()).into_column();
     let mut curves = vec![Vec::with_capacity(labels.len()); df.height()];
     let mut means = Vec::new();
     for place in 0..labels.len() {
@@ -198,6 +230,38 @@ pub fn partial_dependence(
         rows: curves,
         class,
     })
+}
+
+/// An input column of a model.
+fn input<'a>(model: &'a FittedModel, column: &str) -> Result<&'a schema::Column> {
+    let schema = model.schema();
+    schema.columns.iter().find(|c| c.name == column).ok_or_else(|| ModelError::MissingColumn {
+        column: column.to_owned(),
+        available: crate::target::list(schema.names().into_iter()),
+    })
+}
+
+/// The values as text: what the axis says.
+fn labels_of(column: &str, values: &Series) -> Result<Vec<String>> {
+    let numbers = values.dtype().is_primitive_numeric();
+    let texts: Vec<Option<String>> = if numbers {
+        let floats = values.cast(&DataType::Float64).doing("reading the values to set")?;
+        let floats = floats.f64().doing("reading the values to set")?;
+        floats.iter().map(|v| v.filter(|v| v.is_finite()).map(|v| v.to_string())).collect()
+    } else {
+        let texts = values.cast(&DataType::String).doing("reading the values to set")?;
+        let texts = texts.str().doing("reading the values to set")?;
+        texts.iter().map(|text| text.map(str::to_owned)).collect()
+    };
+    let missing = texts.iter().position(Option::is_none);
+    if let Some(place) = missing {
+        return Err(ModelError::column(
+            column,
+            format!("value {place} to set is missing or not finite"),
+            "leave it out",
+        ));
+    }
+    Ok(texts.into_iter().flatten().collect())
 }
 
 impl PartialDependence {

@@ -383,8 +383,8 @@ impl FittedModel {
     pub(crate) fn encode(&self, df: &DataFrame) -> Result<Matrix> {
         let Some(pipeline) = &self.pipeline else { return self.encoder.encode(df, self.unseen) };
         // Rows to predict have no target: steps never see it, also where there is one.
-        let target = self.schema().target.as_deref().unwrap_or_default();
-        let prepared = piped::transform(pipeline, &df.drop_many([target]))?;
+        let target = self.schema().target.as_deref();
+        let prepared = piped::transform(pipeline, &df.drop_many(target))?;
         self.encoder.encode(&prepared, self.unseen)
     }
 

@@ -45,8 +45,8 @@ impl IsolationForest {
         const NAME: &str = "IsolationForest";
         require(self.n_estimators > 0, NAME, "n_estimators", self.n_estimators, "1 or more")?;
         require(self.max_samples > 1, NAME, "max_samples", self.max_samples, "2 or more")?;
-        let encoding = Encoding::Dense { standardize: false };
-        fit_unsupervised(NAME, &params_of(self), Task::Anomaly, encoding, df, |x| self.learn(x))
+        let kind = (Task::Anomaly, Encoding::Dense { standardize: false });
+        fit_unsupervised(NAME, &params_of(self), kind, df, None, |x, _| self.learn(x))
     }
 
     fn learn(&self, x: &Matrix) -> Result<Learned> {

@@ -16,6 +16,7 @@ use crate::linalg::BLOCK;
 use crate::matrix::{Matrix, float};
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 use crate::rng::Rng;
+use crate::weights::SampleWeight;
 
 config! {
     /// k-means: Lloyd's algorithm from k-means++ starts (Arthur and Vassilvitskii, 2007, with several
@@ -40,6 +41,8 @@ config! {
         with_tol tol: f64 = 1e-4;
         /// Whether features get mean zero and variance one first (yes).
         with_standardize standardize: bool = true;
+        /// The column that says how much each row counts (none); see [`SampleWeight`].
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
         /// The seed (0).
         with_seed seed: u64 = 0;
     }
@@ -62,16 +65,27 @@ impl KMeans {
             "at most the number of rows",
         )?;
         require(self.n_init > 0, NAME, "n_init", self.n_init, "1 or more")?;
-        let encoding = Encoding::Dense { standardize: self.standardize };
-        fit_unsupervised(NAME, &params_of(self), Task::Clustering, encoding, df, |x| self.learn(x))
+        let kind = (Task::Clustering, Encoding::Dense { standardize: self.standardize });
+        let column = self.weight_column();
+        fit_unsupervised(NAME, &params_of(self), kind, df, column, |x, weights| {
+            let counting = weights.map_or(clusters, |w| w.iter().filter(|w| **w > 0.0).count());
+            let allowed = "at most the number of rows that have weight";
+            require(clusters <= counting, NAME, "n_clusters", clusters, allowed)?;
+            self.learn(x, weights)
+        })
     }
 
-    fn learn(&self, x: &Matrix) -> Result<Learned> {
+    /// The column of weights, if any.
+    pub(crate) fn weight_column(&self) -> Option<&str> {
+        self.sample_weight.column()
+    }
+
+    fn learn(&self, x: &Matrix, weights: Option<&[f64]>) -> Result<Learned> {
         let mut best: Option<(f64, Vec<f64>, usize)> = None;
         for start in 0..self.n_init {
             let mut rng = Rng::part(self.seed, start as u64);
-            let centres = plus_plus(x, self.n_clusters, &mut rng)?;
-            let found = self.lloyd(x, centres)?;
+            let centres = plus_plus(x, weights, self.n_clusters, &mut rng)?;
+            let found = self.lloyd(x, weights, centres)?;
             if best.as_ref().is_none_or(|best| found.0 < best.0) {
                 best = Some(found);
             }
@@ -84,7 +98,12 @@ impl KMeans {
     }
 
     /// Inertia, centres and rounds from a start.
-    fn lloyd(&self, x: &Matrix, mut centres: Vec<f64>) -> Result<(f64, Vec<f64>, usize)> {
+    fn lloyd(
+        &self,
+        x: &Matrix,
+        weights: Option<&[f64]>,
+        mut centres: Vec<f64>,
+    ) -> Result<(f64, Vec<f64>, usize)> {
         let limit = self.tol * mean_variance(x);
         let (mut rounds, mut inertia) = (0, f64::INFINITY);
         let bar = Bar::new("k-means", self.max_iter);
@@ -92,7 +111,7 @@ impl KMeans {
             check_interrupt()?;
             rounds += 1;
             bar.step();
-            let step = assign(x, &centres);
+            let step = assign(x, weights, &centres);
             let moved = update(&step, x, &mut centres);
             // Once nothing changes any more, the inertia is that of the centres.
             let settled = step.inertia >= inertia;
@@ -101,7 +120,7 @@ impl KMeans {
                 break;
             }
         }
-        inertia = assign(x, &centres).inertia;
+        inertia = assign(x, weights, &centres).inertia;
         Ok((inertia, centres, rounds))
     }
 }
@@ -119,18 +138,21 @@ fn mean_variance(x: &Matrix) -> f64 {
 
 /// What the rows of a block add up to.
 struct Assignment {
-    /// Per cluster the sum of its rows.
+    /// Per cluster the weighted sum of its rows.
     sums: Vec<f64>,
+    /// Per cluster the weights of its rows.
     counts: Vec<f64>,
     inertia: f64,
-    /// Of every block the row farthest from its centre, the farthest first.
+    /// Of every block the row farthest from its centre, the farthest first; weights count.
     farthest: Vec<(f64, usize)>,
 }
 
-fn assign(x: &Matrix, centres: &[f64]) -> Assignment {
+fn assign(x: &Matrix, weights: Option<&[f64]>, centres: &[f64]) -> Assignment {
     let blocks = x.rows().div_ceil(BLOCK);
-    let parts: Vec<Assignment> =
-        (0..blocks).into_par_iter().map(|block| assign_block(x, block * BLOCK, centres)).collect();
+    let parts: Vec<Assignment> = (0..blocks)
+        .into_par_iter()
+        .map(|block| assign_block(x, weights, block * BLOCK, centres))
+        .collect();
     let mut parts = parts.into_iter();
     let clusters = centres.len() / x.cols();
     let empty = || Assignment {
@@ -151,20 +173,34 @@ fn assign(x: &Matrix, centres: &[f64]) -> Assignment {
     all
 }
 
-fn assign_block(x: &Matrix, start: usize, centres: &[f64]) -> Assignment {
+fn assign_block(x: &Matrix, weights: Option<&[f64]>, start: usize, centres: &[f64]) -> Assignment {
     let rows = BLOCK.min(x.rows() - start);
     let width = x.cols();
     let (mut labels, mut distances) = (vec![0; rows], vec![0.0; rows]);
     nearest(x, start, centres, &mut labels, &mut distances);
     let mut sums = vec![0.0; centres.len()];
     let mut counts = vec![0.0; centres.len() / width];
-    for label in &labels {
-        counts[*label as usize] += 1.0;
-    }
-    for col in 0..width {
-        let values = &x.col(col)[start..start + rows];
-        for (label, value) in labels.iter().zip(values) {
-            sums[*label as usize * width + col] += value;
+    if let Some(weights) = weights {
+        let weights = &weights[start..start + rows];
+        for (label, weight) in labels.iter().zip(weights) {
+            counts[*label as usize] += weight;
+        }
+        for col in 0..width {
+            let values = &x.col(col)[start..start + rows];
+            for ((label, value), weight) in labels.iter().zip(values).zip(weights) {
+                sums[*label as usize * width + col] += weight * value;
+            }
+        }
+        distances.iter_mut().zip(weights).for_each(|(distance, weight)| *distance *= weight);
+    } else {
+        for label in &labels {
+            counts[*label as usize] += 1.0;
+        }
+        for col in 0..width {
+            let values = &x.col(col)[start..start + rows];
+            for (label, value) in labels.iter().zip(values) {
+                sums[*label as usize * width + col] += value;
+            }
         }
     }
     let farthest = distances.iter().copied().zip(start..).max_by(|a, b| a.0.total_cmp(&b.0));
@@ -231,7 +267,12 @@ fn update(step: &Assignment, x: &Matrix, centres: &mut [f64]) -> f64 {
 }
 
 /// Centres far from each other: each the best of a few rows drawn by their squared distance.
-fn plus_plus(x: &Matrix, clusters: usize, rng: &mut Rng) -> Result<Vec<f64>> {
+fn plus_plus(
+    x: &Matrix,
+    weights: Option<&[f64]>,
+    clusters: usize,
+    rng: &mut Rng,
+) -> Result<Vec<f64>> {
     let point = |row: usize| -> Vec<f64> { (0..x.cols()).map(|col| x.col(col)[row]).collect() };
     let distances_to = |point: &[f64]| -> Vec<f64> {
         let mut out = vec![0.0; x.rows()];
@@ -242,8 +283,17 @@ fn plus_plus(x: &Matrix, clusters: usize, rng: &mut Rng) -> Result<Vec<f64>> {
         });
         out
     };
-    let mut centres = point(rng.below(x.rows()));
+    let weigh = |distances: &mut [f64]| {
+        let weights = weights.unwrap_or_default();
+        distances.iter_mut().zip(weights).for_each(|(distance, weight)| *distance *= weight);
+    };
+    let first = match weights {
+        Some(weights) => rng.weighted(weights),
+        None => rng.below(x.rows()),
+    };
+    let mut centres = point(first);
     let mut nearest = distances_to(&centres);
+    weigh(&mut nearest);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
     let candidates = 2 + float(clusters).ln() as usize;
     while centres.len() < clusters * x.cols() {
@@ -252,6 +302,7 @@ fn plus_plus(x: &Matrix, clusters: usize, rng: &mut Rng) -> Result<Vec<f64>> {
         for _ in 0..candidates {
             let drawn = rng.weighted(&nearest);
             let mut to = distances_to(&point(drawn));
+            weigh(&mut to);
             to.iter_mut().zip(&nearest).for_each(|(to, before)| *to = to.min(*before));
             let total = to.iter().sum();
             if best.as_ref().is_none_or(|best| total < best.0) {
@@ -309,11 +360,25 @@ mod tests {
     fn empty_clusters_move_to_far_rows() {
         let x = Matrix::new(4, 1, vec![0.0, 0.1, 9.0, 9.1]);
         let mut centres = vec![4.5, 100.0];
-        let step = assign(&x, &centres);
+        let step = assign(&x, None, &centres);
         assert_eq!(step.counts, [4.0, 0.0]);
         update(&step, &x, &mut centres);
         assert_eq!(centres, [4.55, 9.1]);
-        let step = assign(&x, &centres);
+        let step = assign(&x, None, &centres);
         assert_eq!(step.counts, [2.0, 2.0]);
+    }
+
+    #[test]
+    fn a_row_of_weight_two_is_two_rows() {
+        let twice = Matrix::new(4, 1, vec![0.0, 1.0, 1.0, 9.0]);
+        let weighted = Matrix::new(4, 1, vec![0.0, 1.0, 9.0, 50.0]);
+        let weights = [1.0, 2.0, 1.0, 0.0];
+        let of = |x: &Matrix, weights: Option<&[f64]>| {
+            let mut centres = vec![0.0, 8.0];
+            let step = assign(x, weights, &centres);
+            update(&step, x, &mut centres);
+            (centres, step.counts, step.inertia)
+        };
+        assert_eq!(of(&weighted, Some(&weights)), of(&twice, None));
     }
 }

@@ -17,6 +17,7 @@ use crate::matrix::{Matrix, float};
 use crate::observed;
 use crate::predictor::Predictor;
 use crate::target::{Goal, Target, TargetReader};
+use crate::weights;
 
 /// A learner with its parameters, ready to be fitted.
 ///
@@ -44,6 +45,12 @@ pub trait Estimator: Send + Sync {
     /// Whether fits of this learner may run at the same time: not where it has threads of its own.
     fn parallel(&self) -> bool {
         true
+    }
+
+    /// The column of the training frame that says how much each row counts; see
+    /// [`SampleWeight`](crate::SampleWeight).
+    fn sample_weight(&self) -> Option<&str> {
+        None
     }
 
     /// As `fit`, of a frame that a pipeline transformed: a learner that holds frames of its own, to
@@ -76,6 +83,10 @@ impl<E: Estimator + ?Sized> Estimator for Box<E> {
         (**self).parallel()
     }
 
+    fn sample_weight(&self) -> Option<&str> {
+        (**self).sample_weight()
+    }
+
     fn fit_behind(
         &self,
         pipeline: &FittedPipeline,
@@ -103,8 +114,11 @@ pub enum ClassWeight {
 pub(crate) struct Problem<'a> {
     pub(crate) x: Matrix,
     pub(crate) y: Target,
-    /// Per row, if not all 1.
+    /// Per row, if not all 1: the weight of its class times its own.
     pub(crate) weights: Option<Vec<f64>>,
+    /// Per row its own alone, and the column that holds it.
+    pub(crate) own_weights: Option<Vec<f64>>,
+    pub(crate) weight_column: Option<&'a str>,
     pub(crate) encoder: &'a Encoder,
     pub(crate) reader: &'a TargetReader,
     /// What the training frame went through before.
@@ -146,6 +160,10 @@ pub(crate) trait Learner: Serialize + Send + Sync {
     fn class_weight(&self) -> ClassWeight {
         ClassWeight::Equal
     }
+    /// The column that says how much each row counts.
+    fn sample_weight(&self) -> Option<&str> {
+        None
+    }
     /// Whether a target of one value only makes sense.
     fn allows_constant_target(&self) -> bool {
         false
@@ -179,7 +197,9 @@ fn fit_untold<L: Learner>(
     pipeline: Option<&FittedPipeline>,
 ) -> Result<FittedModel> {
     learner.check()?;
-    let (reader, y) = TargetReader::of(train, target, learner.goal())?;
+    let weight_column = learner.sample_weight();
+    let (rows, own_weights) = weights::split(train, weight_column, Some(target))?;
+    let (reader, y) = TargetReader::of(&rows, target, learner.goal())?;
     if let Target::Values(values) = &y
         && !learner.allows_constant_target()
         && values.iter().all(|value| value.total_cmp(&values[0]).is_eq())
@@ -190,9 +210,23 @@ fn fit_untold<L: Learner>(
             "there is nothing to learn; check the filter, or use `Dummy`",
         ));
     }
-    let (encoder, x) = Encoder::fit(train, Some(target), learner.encoding())?;
-    let weights = class_weights(&learner.class_weight(), &y, &reader.classes);
-    let problem = Problem { x, y, weights, encoder: &encoder, reader: &reader, pipeline };
+    if let Some(own) = &own_weights {
+        weights::check_classes(own, &y, target, &reader.classes)?;
+    }
+    let (encoder, x) = Encoder::fit(&rows, Some(target), learner.encoding())?;
+    let own = own_weights.as_deref();
+    let weights = class_weights(&learner.class_weight(), &y, &reader.classes, own)
+        .or_else(|| own_weights.clone());
+    let problem = Problem {
+        x,
+        y,
+        weights,
+        own_weights,
+        weight_column,
+        encoder: &encoder,
+        reader: &reader,
+        pipeline,
+    };
     let found = learner.learn(&problem)?;
     drop(problem);
     let schema = Schema {
@@ -206,18 +240,19 @@ fn fit_untold<L: Learner>(
     Ok(FittedModel::assemble(header, encoder, Some(reader), found))
 }
 
-/// As [`fit_supervised`], for learners without a target.
+/// As [`fit_supervised`], for learners without a target; `learn` gets features and weights.
 pub(crate) fn fit_unsupervised(
     name: &'static str,
     params: &serde_json::Value,
-    task: Task,
-    encoding: Encoding,
+    (task, encoding): (Task, Encoding),
     df: &DataFrame,
-    learn: impl FnOnce(&Matrix) -> Result<Learned>,
+    weight_column: Option<&str>,
+    learn: impl FnOnce(&Matrix, Option<&[f64]>) -> Result<Learned>,
 ) -> Result<FittedModel> {
     let fit = || {
-        let (encoder, x) = Encoder::fit(df, None, encoding)?;
-        let learned = learn(&x)?;
+        let (rows, weights) = weights::split(df, weight_column, None)?;
+        let (encoder, x) = Encoder::fit(&rows, None, encoding)?;
+        let learned = learn(&x, weights.as_deref())?;
         let schema = Schema {
             task,
             columns: encoder.columns.clone(),
@@ -328,24 +363,32 @@ fn push(hash: &mut Sha256, buffer: &mut Vec<u8>, bytes: [u8; 8]) {
     }
 }
 
-fn class_weights(rule: &ClassWeight, y: &Target, classes: &[String]) -> Option<Vec<f64>> {
+/// The weight of every row's class times the row's own, unless classes count the same. Balanced classes
+/// are so by the sums of their rows' own weights, as in scikit-learn's logistic regression.
+fn class_weights(
+    rule: &ClassWeight,
+    y: &Target,
+    classes: &[String],
+    own: Option<&[f64]>,
+) -> Option<Vec<f64>> {
     let Target::Classes(codes, count) = y else { return None };
+    let own = |row: usize| own.map_or(1.0, |own| own[row]);
     let per_class: Vec<f64> = match rule {
         ClassWeight::Equal => return None,
         ClassWeight::Balanced => {
-            let mut rows = vec![0_usize; *count];
-            for code in codes {
-                rows[*code as usize] += 1;
+            let mut sums = vec![0.0; *count];
+            for (row, code) in codes.iter().enumerate() {
+                sums[*code as usize] += own(row);
             }
-            rows.iter()
-                .map(|rows| float(codes.len()) / (float(*count) * float((*rows).max(1))))
-                .collect()
+            let all: f64 = sums.iter().sum();
+            sums.iter().map(|sum| all / (float(*count) * sum)).collect()
         }
         ClassWeight::Of(weights) => {
             classes.iter().map(|class| weights.get(class).copied().unwrap_or(1.0)).collect()
         }
     };
-    Some(codes.iter().map(|code| per_class[*code as usize]).collect())
+    let weight = |(row, code): (usize, &u32)| per_class[*code as usize] * own(row);
+    Some(codes.iter().enumerate().map(weight).collect())
 }
 
 /// A config struct with `new()`, `Default` and one `with_*` per field; `as` names the type that it
@@ -431,6 +474,10 @@ macro_rules! estimator {
 
             fn parallel(&self) -> bool {
                 <Self as crate::learner::Learner>::PARALLEL
+            }
+
+            fn sample_weight(&self) -> Option<&str> {
+                crate::learner::Learner::sample_weight(self)
             }
 
             fn fit_behind(

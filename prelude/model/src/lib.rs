@@ -9,6 +9,8 @@
 //!   [`ExtraTrees`], [`LightGbm`], [`XgBoost`]; without a target [`KMeans`], [`Dbscan`], [`Pca`],
 //!   [`IsolationForest`]. Any of the former as [`Estimator`].
 //! * [`PipelineExt`]: a learner as the last step of a pipeline of `oxilab_data`.
+//! * [`SampleWeight`]: rows that count more than others, for every learner whose method has a place for
+//!   them (not nearest neighbours, components and anomalies).
 //! * [`metrics`], [`Evaluation`], [`Slices`]; [`calibrate`], [`reliability`], [`best_threshold`].
 //!
 //! Everything random has a seed; the same seed gives the same model on any number of threads.
@@ -54,6 +56,7 @@ mod show;
 mod target;
 mod tree;
 mod tune;
+mod weights;
 mod xgboost;
 
 /// What a model says about itself; the names `Column` and `Schema` are polars' as well, so they stand
@@ -72,7 +75,8 @@ pub use dummy::Dummy;
 pub use error::{ModelError, Result};
 pub use evaluate::{Evaluation, Slices};
 pub use explain::{
-    PartialDependence, PermutationImportance, partial_dependence, permutation_importance,
+    PartialDependence, PermutationImportance, partial_dependence, partial_dependence_at,
+    permutation_importance,
 };
 pub use fitted::{FittedModel, load};
 pub use folds::{Folds, Split};
@@ -85,9 +89,10 @@ pub use logistic::LogisticRegression;
 pub use neighbors::{KNeighbors, Weights};
 pub use oxilab_model_format::Task;
 pub use pca::Pca;
-pub use piped::{Piped, PipelineExt};
+pub use piped::{LastStep, Piped, PipelineExt};
 pub use tree::{DecisionTree, ExtraTrees, MaxFeatures, RandomForest};
 pub use tune::{
     Dimension, Direction, Pruner, Record, Sampler, Space, State, Study, Trial, Value, tune,
 };
+pub use weights::SampleWeight;
 pub use xgboost::XgBoost;

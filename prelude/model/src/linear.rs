@@ -1,16 +1,20 @@
 //! Linear models of a number: [`LinearRegression`], [`Ridge`], [`Lasso`], [`ElasticNet`].
 //!
 //! Objectives are scikit-learn's, so that parameters mean the same: ridge minimises
-//! `‖y − Xw‖² + α‖w‖²`, lasso and elastic net `‖y − Xw‖² / 2n + α·ρ‖w‖₁ + α(1 − ρ)‖w‖² / 2`.
+//! `‖y − Xw‖² + α‖w‖²`, lasso and elastic net `‖y − Xw‖² / 2n + α·ρ‖w‖₁ + α(1 − ρ)‖w‖² / 2`. With
+//! weights of rows `‖·‖²` is the weighted sum of squares and `n` the sum of the weights.
 
 use crate::bar::Bar;
 use crate::encode::Encoding;
 use crate::error::{Result, check_interrupt, require};
 use crate::learner::{Learned, Learner, Problem, config, estimator};
-use crate::linalg::{blocked_dot, centre, gram, gram_of_rows, solve_least_norm, solve_positive};
+use crate::linalg::{
+    blocked_dot, centre, gram, gram_of_rows, solve_least_norm, solve_positive, weighted_mean,
+};
 use crate::matrix::{Matrix, float};
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 use crate::target::{Goal, Target};
+use crate::weights::SampleWeight;
 
 config! {
     /// Ordinary least squares. Missing numbers are filled with the mean, categories one-hot; where
@@ -28,6 +32,8 @@ config! {
         /// Whether features get mean zero and variance one first (no). It changes coefficients, not
         /// predictions.
         with_standardize standardize: bool = false;
+        /// The column that says how much each row counts (none); see [`SampleWeight`].
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
     }
 }
 
@@ -38,6 +44,8 @@ config! {
         with_alpha alpha: f64 = 1.0;
         /// Whether features get mean zero and variance one first (yes).
         with_standardize standardize: bool = true;
+        /// The column that says how much each row counts (none); see [`SampleWeight`].
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
     }
 }
 
@@ -52,6 +60,8 @@ config! {
         with_tol tol: f64 = 1e-4;
         /// Whether features get mean zero and variance one first (yes).
         with_standardize standardize: bool = true;
+        /// The column that says how much each row counts (none); see [`SampleWeight`].
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
     }
 }
 
@@ -68,6 +78,8 @@ config! {
         with_tol tol: f64 = 1e-4;
         /// Whether features get mean zero and variance one first (yes).
         with_standardize standardize: bool = true;
+        /// The column that says how much each row counts (none); see [`SampleWeight`].
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
     }
 }
 
@@ -83,6 +95,10 @@ macro_rules! linear_learner {
 
             fn encoding(&self) -> Encoding {
                 Encoding::Dense { standardize: self.standardize }
+            }
+
+            fn sample_weight(&self) -> Option<&str> {
+                self.sample_weight.column()
             }
 
             fn check(&self) -> Result<()> {
@@ -122,22 +138,50 @@ fn strength(learner: &'static str, alpha: f64) -> Result<()> {
     require(alpha >= 0.0, learner, "alpha", alpha, "0 or more")
 }
 
-fn centred(problem: &Problem<'_>) -> (Matrix, Vec<f64>, Vec<f64>, f64) {
-    let empty = Vec::new();
-    let y = match &problem.y {
-        Target::Values(values) => values,
-        Target::Classes(..) => &empty,
-    };
-    let (x, means) = centre(&problem.x, None);
-    let y_mean = y.iter().sum::<f64>() / float(y.len().max(1));
-    let y = y.iter().map(|value| value - y_mean).collect();
-    (x, means, y, y_mean)
+/// Features and target around their means. Weighted rows are scaled by the roots of their weights, so
+/// that sums of squares are weighted sums.
+struct Centred {
+    x: Matrix,
+    means: Vec<f64>,
+    y: Vec<f64>,
+    y_mean: f64,
+    /// The sum of the weights.
+    count: f64,
+}
+
+impl Centred {
+    fn of(problem: &Problem<'_>) -> Self {
+        let empty = Vec::new();
+        let y = match &problem.y {
+            Target::Values(values) => values,
+            Target::Classes(..) => &empty,
+        };
+        let weights = problem.weights.as_deref();
+        let (x, means) = centre(&problem.x, weights);
+        let y_mean = weighted_mean(y, weights);
+        let y = y.iter().map(|value| value - y_mean);
+        let Some(weights) = weights else {
+            return Self { x, means, y: y.collect(), y_mean, count: float(problem.x.rows()) };
+        };
+        let roots: Vec<f64> = weights.iter().map(|weight| weight.sqrt()).collect();
+        let mut values = x.as_slice().to_vec();
+        for column in values.chunks_exact_mut(roots.len().max(1)) {
+            column.iter_mut().zip(&roots).for_each(|(value, root)| *value *= root);
+        }
+        Self {
+            x: Matrix::new(x.rows(), x.cols(), values),
+            means,
+            y: y.zip(&roots).map(|(value, root)| value * root).collect(),
+            y_mean,
+            count: weights.iter().sum(),
+        }
+    }
 }
 
 /// Least squares by the normal equations; with L2 penalty `alpha` on all but the intercept.
 #[expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 fn solve(problem: &Problem<'_>, alpha: f64) -> Result<Learned> {
-    let (x, means, y, y_mean) = centred(problem);
+    let Centred { x, means, y, y_mean, .. } = Centred::of(problem);
     let p = x.cols();
     check_interrupt()?;
     if p > x.rows() {
@@ -179,8 +223,8 @@ const MOST_IN_GRAM: usize = 2000;
 /// where there are many features.
 #[expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 fn descend(problem: &Problem<'_>, l1: f64, l2: f64, max_iter: usize, tol: f64) -> Result<Learned> {
-    let (x, means, y, y_mean) = centred(problem);
-    let (n, p) = (float(x.rows()), x.cols());
+    let Centred { x, means, y, y_mean, count: n } = Centred::of(problem);
+    let p = x.cols();
     let w = if p <= MOST_IN_GRAM {
         let a = gram(&x)?;
         // What is left to explain, seen from each feature: xᵀ(y − Xw).

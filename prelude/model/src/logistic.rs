@@ -11,6 +11,7 @@ use crate::linear::spread;
 use crate::matrix::{Matrix, float};
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 use crate::target::{Goal, Target};
+use crate::weights::SampleWeight;
 
 config! {
     /// Logistic regression with an L2 penalty: `C · Σ log-loss + ‖w‖² / 2`, the intercept not
@@ -35,6 +36,8 @@ config! {
         with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
         /// Whether features get mean zero and variance one first (yes).
         with_standardize standardize: bool = true;
+        /// The column that says how much each row counts (none); see [`SampleWeight`].
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
     }
 }
 
@@ -51,6 +54,10 @@ impl Learner for LogisticRegression {
 
     fn class_weight(&self) -> ClassWeight {
         self.class_weight.clone()
+    }
+
+    fn sample_weight(&self) -> Option<&str> {
+        self.sample_weight.column()
     }
 
     fn check(&self) -> Result<()> {

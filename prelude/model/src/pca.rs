@@ -41,8 +41,8 @@ impl Pca {
         const NAME: &str = "Pca";
         let count = self.n_components;
         require(count > 0, NAME, "n_components", count, "1 or more")?;
-        let encoding = Encoding::Dense { standardize: self.standardize };
-        fit_unsupervised(NAME, &params_of(self), Task::Decomposition, encoding, df, |x| {
+        let kind = (Task::Decomposition, Encoding::Dense { standardize: self.standardize });
+        fit_unsupervised(NAME, &params_of(self), kind, df, None, |x, _| {
             require(
                 count <= x.cols().min(x.rows()),
                 NAME,

@@ -14,12 +14,16 @@ use oxilab_model_format::{
 use polars::prelude::*;
 
 use crate::encode;
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Result, While};
 use crate::fitted::FittedModel;
-use crate::learner::{Estimator, hash_frame};
+use crate::isolation::IsolationForest;
+use crate::kmeans::KMeans;
+use crate::learner::{Estimator, hash_frame, params_of};
 use crate::observed;
+use crate::pca::Pca;
 use crate::predictor::damaged;
 use crate::target::column_of;
+use crate::weights;
 
 /// Before the kind of the learner in a file.
 const PREFIX: &str = "pipeline/";
@@ -55,13 +59,39 @@ pub trait PipelineExt {
     /// assert!(again.predict(&test)?.equals(&model.predict(&test)?));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [`KMeans`], [`Pca`] and [`IsolationForest`] can stand there as well; their `fit` needs no target:
+    ///
+    /// ```
+    /// use oxilab_data::{Imputer, Pipeline, Select};
+    /// use oxilab_model::{KMeans, PipelineExt};
+    ///
+    /// let iris = oxilab_data::datasets::iris()?.drop("species")?;
+    /// let steps = Pipeline::new().with(Imputer::new(Select::Numeric));
+    /// let model = steps.then(KMeans::new().with_n_clusters(3)).fit(&iris)?;
+    /// assert_eq!(model.predict(&iris)?.len(), 150);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
-    fn then<E: Estimator>(self, learner: E) -> Piped<E>;
+    fn then<E: LastStep>(self, learner: E) -> Piped<E>;
 }
 
 impl PipelineExt for Pipeline {
-    fn then<E: Estimator>(self, learner: E) -> Piped<E> {
+    fn then<E: LastStep>(self, learner: E) -> Piped<E> {
         Piped::new(self, learner)
+    }
+}
+
+/// What can stand at the end of a pipeline: every [`Estimator`], and the learners without a target that
+/// make a model, [`KMeans`], [`Pca`] and [`IsolationForest`].
+pub trait LastStep {
+    /// The learner's name, as in code.
+    fn step_name(&self) -> &str;
+}
+
+impl<E: Estimator> LastStep for E {
+    fn step_name(&self) -> &str {
+        self.name()
     }
 }
 
@@ -77,43 +107,105 @@ pub struct Piped<E> {
     name: String,
 }
 
-impl<E: Estimator> Piped<E> {
+impl<E: LastStep> Piped<E> {
     /// The steps of a pipeline, then a learner.
     #[must_use]
     pub fn new(pipeline: Pipeline, learner: E) -> Self {
         let mut parts = pipeline.step_names();
-        parts.push(learner.name());
+        parts.push(learner.step_name());
         let name = format!("Pipeline({})", parts.join(", "));
         Self { pipeline, learner, name }
     }
+}
 
-    /// Fits the steps to `train`, and the learner to what they make of it.
-    ///
-    /// # Errors
-    /// If a step or the learner cannot use a column or the target, or a step drops or adds rows.
-    pub fn fit(&self, train: &DataFrame, target: &str) -> Result<FittedModel> {
-        let fit = || self.fit_untold(train, target);
-        observed::fit(&self.name, || self.params(), train, fit)
+impl<E> Piped<E> {
+    /// A learner's parameters, and the names of the steps as `pipeline`.
+    fn params_with(&self, learner: &serde_json::Value) -> serde_json::Value {
+        let mut params = learner.as_object().cloned().unwrap_or_default();
+        params.insert("pipeline".to_owned(), self.pipeline.step_names().into());
+        params.into()
     }
 
-    fn fit_untold(&self, train: &DataFrame, target: &str) -> Result<FittedModel> {
-        column_of(train, target)?;
-        let pipeline = self.pipeline.clone().with_target(target);
-        let (pipeline, prepared) = pipeline.fit_transform(train)?;
+    /// Fits the steps to `train`, and `learn` makes a model of what they make of it. Weights of rows
+    /// pass the steps untouched.
+    fn fit_with(
+        &self,
+        train: &DataFrame,
+        target: Option<&str>,
+        weight: Option<&str>,
+        params: serde_json::Value,
+        learn: impl FnOnce(&FittedPipeline, &DataFrame) -> Result<FittedModel>,
+    ) -> Result<FittedModel> {
+        let (rows, _) = weights::split(train, weight, target)?;
+        let mut pipeline = self.pipeline.clone();
+        if let Some(target) = target {
+            column_of(train, target)?;
+            pipeline = pipeline.with_target(target);
+        }
+        let (pipeline, mut prepared) = pipeline.fit_transform(&rows)?;
         same_rows(train, &prepared)?;
-        let model = self.learner.fit_behind(&pipeline, &prepared, target)?;
-        let raw = train.columns().iter().filter(|column| column.name() != target);
+        if let Some(weight) = weight {
+            let weights = column_of(train, weight)?.clone();
+            prepared.with_column(weights).doing("adding the weights")?;
+        }
+        let model = learn(&pipeline, &prepared)?;
+        let raw = rows.columns().iter().filter(|column| Some(column.name().as_str()) != target);
         let learnt = model.header();
         let header = Header {
             learner: self.name.clone(),
             schema: Schema { columns: raw.map(describe).collect(), ..learnt.schema.clone() },
-            params: self.params(),
+            params,
             training_data: hash_frame(train)?,
             ..learnt.clone()
         };
         Ok(model.behind(pipeline, header))
     }
 }
+
+impl<E: Estimator> Piped<E> {
+    /// Fits the steps to `train`, and the learner to what they make of it.
+    ///
+    /// # Errors
+    /// If a step or the learner cannot use a column or the target, or a step drops or adds rows.
+    pub fn fit(&self, train: &DataFrame, target: &str) -> Result<FittedModel> {
+        let weight = self.learner.sample_weight();
+        let learn = |pipeline: &FittedPipeline, prepared: &DataFrame| {
+            self.learner.fit_behind(pipeline, prepared, target)
+        };
+        let fit = || self.fit_with(train, Some(target), weight, self.params(), learn);
+        observed::fit(&self.name, || self.params(), train, fit)
+    }
+}
+
+/// Learners without a target at the end of a pipeline; `$weight` is the column of weights, if they take
+/// one.
+macro_rules! without_target {
+    ($name:ident, $weight:expr) => {
+        impl LastStep for $name {
+            fn step_name(&self) -> &str {
+                stringify!($name)
+            }
+        }
+
+        impl Piped<$name> {
+            /// Fits the steps to `df`, and the learner to what they make of it.
+            ///
+            /// # Errors
+            /// If a step or the learner cannot use a column, or a step drops or adds rows.
+            pub fn fit(&self, df: &DataFrame) -> Result<FittedModel> {
+                let weight: fn(&$name) -> Option<&str> = $weight;
+                let params = || self.params_with(&params_of(&self.learner));
+                let learn = |_: &FittedPipeline, prepared: &DataFrame| self.learner.fit(prepared);
+                let fit = || self.fit_with(df, None, weight(&self.learner), params(), learn);
+                observed::fit(&self.name, params, df, fit)
+            }
+        }
+    };
+}
+
+without_target!(KMeans, |learner| learner.weight_column());
+without_target!(Pca, |_| None);
+without_target!(IsolationForest, |_| None);
 
 impl<E: Estimator> Estimator for Piped<E> {
     fn name(&self) -> &str {
@@ -122,9 +214,7 @@ impl<E: Estimator> Estimator for Piped<E> {
 
     /// The learner's, and the names of the steps as `pipeline`.
     fn params(&self) -> serde_json::Value {
-        let mut params = self.learner.params().as_object().cloned().unwrap_or_default();
-        params.insert("pipeline".to_owned(), self.pipeline.step_names().into());
-        params.into()
+        self.params_with(&self.learner.params())
     }
 
     fn fit(&self, train: &DataFrame, target: &str) -> Result<FittedModel> {
@@ -133,6 +223,10 @@ impl<E: Estimator> Estimator for Piped<E> {
 
     fn parallel(&self) -> bool {
         self.learner.parallel()
+    }
+
+    fn sample_weight(&self) -> Option<&str> {
+        self.learner.sample_weight()
     }
 }
 

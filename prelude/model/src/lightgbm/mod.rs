@@ -22,6 +22,7 @@ use crate::learner::{ClassWeight, Learned, Learner, Problem, config, estimator};
 use crate::matrix::Matrix;
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 use crate::target::Goal;
+use crate::weights::SampleWeight;
 
 use library::{Booster, Predict};
 
@@ -78,6 +79,9 @@ config! {
         with_validation_fraction validation_fraction: Option<f64> as impl Into<Option<f64>> = None;
         /// How much the rows of each class count (all the same).
         with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
+        /// The column that says how much each row counts (none); see [`SampleWeight`]. A frame to
+        /// validate on that has it is weighted as well.
+        with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> = SampleWeight::default();
         /// For columns by name: 1 if the prediction must not fall as the column rises, −1 the reverse.
         with_monotone_constraints monotone_constraints: BTreeMap<String, i8> = BTreeMap::new();
         /// Further parameters by LightGBM's names.
@@ -140,6 +144,10 @@ impl Learner for LightGbm {
 
     fn class_weight(&self) -> ClassWeight {
         self.class_weight.clone()
+    }
+
+    fn sample_weight(&self) -> Option<&str> {
+        self.sample_weight.column()
     }
 
     fn check(&self) -> Result<()> {

@@ -22,6 +22,7 @@ use crate::learner::{ClassWeight, Learned, Learner, Problem, config, estimator};
 use crate::matrix::float;
 use crate::rng::Rng;
 use crate::target::{Goal, Target};
+use crate::weights::SampleWeight;
 
 use bins::Bins;
 use grow::{Limits, Rows};
@@ -83,6 +84,9 @@ macro_rules! tree_config {
                 with_max_features max_features: MaxFeatures = MaxFeatures::Auto;
                 /// How much the rows of each class count (all the same).
                 with_class_weight class_weight: ClassWeight = ClassWeight::Equal;
+                /// The column that says how much each row counts (none); see [`SampleWeight`].
+                with_sample_weight sample_weight: SampleWeight as impl Into<SampleWeight> =
+                    SampleWeight::default();
                 /// Classes or numbers, if the target's type should not decide.
                 with_task task: Option<Task> as impl Into<Option<Task>> = None;
                 /// The seed (0).
@@ -107,7 +111,8 @@ tree_config! {
 
 tree_config! {
     /// A random forest (Breiman, 2001): trees on bootstrap samples, each node on a random choice of
-    /// features; probabilities and numbers are the trees' means. Trees grow in parallel.
+    /// features; probabilities and numbers are the trees' means. Rows that count more are drawn more
+    /// often. Trees grow in parallel.
     RandomForest {
         /// How many trees (100).
         with_n_estimators n_estimators: usize = 100;
@@ -146,6 +151,10 @@ macro_rules! tree_learner {
 
             fn class_weight(&self) -> ClassWeight {
                 self.class_weight.clone()
+            }
+
+            fn sample_weight(&self) -> Option<&str> {
+                self.sample_weight.column()
             }
 
             fn check(&self) -> Result<()> {
@@ -193,21 +202,18 @@ fn plant(problem: &Problem<'_>, limits: &Limits, recipe: &Recipe) -> Result<Lear
     let bins = Bins::new(&problem.x);
     let rows = problem.x.rows();
     let base = problem.weights.as_deref();
+    let sums = base.filter(|_| recipe.bootstrap).map(running_sums);
     let bar = Bar::new(recipe.label, recipe.trees);
     let trees = (0..recipe.trees)
         .into_par_iter()
         .map(|tree| {
             check_interrupt()?;
             let mut rng = Rng::part(recipe.seed, tree as u64);
-            let mut weights = match base {
+            let weights = match base {
+                _ if recipe.bootstrap => bootstrap(rows, sums.as_deref(), &mut rng),
                 Some(base) => base.to_vec(),
                 None => vec![1.0; rows],
             };
-            if recipe.bootstrap {
-                let mut drawn = vec![0.0; rows];
-                (0..rows).for_each(|_| drawn[rng.below(rows)] += 1.0);
-                weights.iter_mut().zip(&drawn).for_each(|(w, n)| *w *= n);
-            }
             let grown = grow::grow(&Rows { bins: &bins, y: &problem.y, weights }, limits, rng)?;
             bar.step();
             Ok(grown)
@@ -222,4 +228,48 @@ fn plant(problem: &Problem<'_>, limits: &Limits, recipe: &Recipe) -> Result<Lear
     };
     let classes = matches!(problem.y, Target::Classes(..));
     Ok(Learned::new(ForestPredictor::new(trees?, problem.x.cols(), outputs, classes)))
+}
+
+fn running_sums(weights: &[f64]) -> Vec<f64> {
+    let add = |sum: &mut f64, weight: &f64| {
+        *sum += weight;
+        Some(*sum)
+    };
+    weights.iter().scan(0.0, add).collect()
+}
+
+/// How often each row is drawn in as many draws as there are rows: all rows with the same chance, or in
+/// proportion to weights with these running sums, as in scikit-learn since 1.9.
+fn bootstrap(rows: usize, sums: Option<&[f64]>, rng: &mut Rng) -> Vec<f64> {
+    let mut drawn = vec![0.0; rows];
+    match sums {
+        None => (0..rows).for_each(|_| drawn[rng.below(rows)] += 1.0),
+        Some(sums) => {
+            let total = sums.last().copied().unwrap_or(0.0);
+            for _ in 0..rows {
+                let place = rng.unit() * total;
+                // Rows of weight 0 have the sum of the row before and are passed over.
+                drawn[sums.partition_point(|sum| *sum <= place).min(rows - 1)] += 1.0;
+            }
+        }
+    }
+    drawn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_drawn_in_proportion_to_their_weights() {
+        let weights: Vec<f64> = (0..10_000).map(|row| f64::from(row % 4)).collect();
+        let drawn = bootstrap(10_000, Some(&running_sums(&weights)), &mut Rng::new(1));
+        assert!((drawn.iter().sum::<f64>() - 10_000.0).abs() < 1e-9);
+        let share = |kind: usize| drawn.iter().skip(kind).step_by(4).sum::<f64>() / 10_000.0;
+        for (kind, expected) in [0.0, 1.0 / 6.0, 2.0 / 6.0, 3.0 / 6.0].into_iter().enumerate() {
+            assert!((share(kind) - expected).abs() < 0.02, "{kind}: {}", share(kind));
+        }
+        let zeros = drawn.iter().step_by(4).all(|drawn| *drawn == 0.0);
+        assert!(zeros, "a row of weight 0 was drawn");
+    }
 }

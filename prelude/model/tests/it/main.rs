@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod corrupted;
+mod explain;
 mod golden;
 mod learners;
 mod lightgbm;
@@ -10,4 +11,5 @@ mod metrics;
 mod models;
 mod pipeline;
 mod tuning;
+mod weights;
 mod xgboost;

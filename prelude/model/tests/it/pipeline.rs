@@ -262,3 +262,47 @@ fn what_does_not_fit_is_named() {
     new.with_column(Column::new("city".into(), vec!["Wien"; 200])).unwrap();
     assert_eq!(model.predict(&new).unwrap().len(), 200);
 }
+
+#[test]
+fn clusters_components_and_anomalies_are_found_behind_steps() {
+    let df = table();
+    let inputs = df.drop("kept").unwrap();
+    let plain = steps().fit(&inputs).unwrap().transform(&inputs).unwrap();
+
+    let by_hand = KMeans::new().with_n_clusters(3).fit(&plain).unwrap();
+    let model = steps().then(KMeans::new().with_n_clusters(3)).fit(&inputs).unwrap();
+    let labels = by_hand.predict(&plain).unwrap();
+    assert!(model.predict(&inputs).unwrap().equals(&labels));
+    assert_eq!(model.metrics()["inertia"], by_hand.metrics()["inertia"]);
+    assert!(model.learner().ends_with("StandardScaler, KMeans)"), "{}", model.learner());
+    assert_eq!(model.params()["n_clusters"], 3);
+    assert_eq!(model.schema().names(), ["x", "note", "size", "city", "day"]);
+    assert_eq!(model.header().training_data, hash_frame(&inputs).unwrap());
+
+    let by_hand = oxilab_model::Pca::new().fit(&plain).unwrap();
+    let components = steps().then(oxilab_model::Pca::new()).fit(&inputs).unwrap();
+    let expected = by_hand.transform(&plain).unwrap();
+    assert!(components.transform(&inputs).unwrap().equals(&expected));
+
+    let anomalies = steps().then(IsolationForest::new()).fit(&inputs).unwrap();
+    let scores = anomalies.score(&inputs).unwrap();
+    assert_eq!((scores.len(), scores.null_count()), (200, 0));
+
+    // Their files hold the steps; raw rows of any origin are read, also with a target beside.
+    for model in [&model, &components, &anomalies] {
+        let again = FittedModel::from_bytes(&model.to_bytes().unwrap()).unwrap();
+        assert_eq!(again.header(), model.header());
+        assert!(again.render().plain().contains("StandardScaler"));
+    }
+    let again = FittedModel::from_bytes(&model.to_bytes().unwrap()).unwrap();
+    assert!(again.predict(&df).unwrap().equals(&labels));
+    let again = FittedModel::from_bytes(&components.to_bytes().unwrap()).unwrap();
+    assert!(again.transform(&df).unwrap().equals(&expected));
+
+    let error = model.predict(&inputs.drop("city").unwrap()).unwrap_err().to_string();
+    assert!(error.contains("\"city\" (str) is missing"), "{error}");
+    let half = Custom::new("half", |df| Ok(df.head(Some(df.height() / 2))));
+    let steps = Pipeline::new().with(half).with(Imputer::new("x"));
+    let error = steps.then(KMeans::new()).fit(&inputs).unwrap_err().to_string();
+    assert!(error.contains("the pipeline makes 100 rows of 200"), "{error}");
+}
