@@ -5,6 +5,8 @@ use std::ops::Range;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
+use super::arithmetic::is_arithmetic;
+
 /// Replaces a range of the cell's text; an empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
@@ -123,8 +125,7 @@ impl<'ast> Visit<'ast> for Finder {
     }
 
     fn visit_expr_for_loop(&mut self, node: &'ast syn::ExprForLoop) {
-        // Innermost arithmetic loops stay as they are: a poll would cost them their vectorisation.
-        if holds_call_or_loop(&node.body) {
+        if !is_arithmetic(&node.body) {
             self.poll(&node.body);
         }
         visit::visit_expr_for_loop(self, node);
@@ -204,28 +205,4 @@ impl<'ast> Visit<'ast> for Finder {
             self.edits.append(&mut inner.edits);
         }
     }
-}
-
-fn holds_call_or_loop(body: &syn::Block) -> bool {
-    struct Search(bool);
-    impl<'ast> Visit<'ast> for Search {
-        fn visit_expr(&mut self, node: &'ast syn::Expr) {
-            use syn::Expr::{Await, Call, ForLoop, Loop, Macro, MethodCall, While};
-            if matches!(
-                node,
-                Await(_) | Call(_) | ForLoop(_) | Loop(_) | Macro(_) | MethodCall(_) | While(_)
-            ) {
-                self.0 = true;
-            } else {
-                visit::visit_expr(self, node);
-            }
-        }
-
-        fn visit_stmt_macro(&mut self, _: &'ast syn::StmtMacro) {
-            self.0 = true;
-        }
-    }
-    let mut search = Search(false);
-    search.visit_block(body);
-    search.0
 }

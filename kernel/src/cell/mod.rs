@@ -5,6 +5,7 @@
 //! [`Edit`]s are the only changes made to the user's text: a poll in a loop, a question asked before
 //! a `?`, `pub` before an item.
 
+mod arithmetic;
 mod edits;
 mod hints;
 mod items;

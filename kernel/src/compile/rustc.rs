@@ -35,6 +35,9 @@ const FLAGS: &[&str] = &[
     "-Cdebuginfo=0",
     "-Cstrip=none",
     "--error-format=json",
+    // A short loop over two lines of the processor's cache of decoded code takes twice the time, and where
+    // it comes to lie is chance.
+    "-Cllvm-args=-align-loops=64",
     // Types must be complete to be written back.
     "-Ztrim-diagnostic-paths=no",
     "-Zwrite-long-types-to-disk=no",
