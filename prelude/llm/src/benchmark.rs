@@ -11,6 +11,14 @@ use crate::llm::Llm;
 use crate::sampling::Sampling;
 
 /// What [`benchmark`] measured; medians of three runs.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, benchmark};
+/// let measured = benchmark(&mut Llm::load(folder)?)?;
+/// assert!(measured.speed > 0.0, "tokens a second");
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Benchmark {
     /// Tokens of the prompt.

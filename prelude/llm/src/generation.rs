@@ -7,6 +7,14 @@ use oxilab_display::{MimeBundle, Render};
 use oxilab_runtime::display::Display;
 
 /// Why a text ended.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Finish, Llm, Sampling};
+/// let said = Llm::load(folder)?.generate("the", &Sampling::greedy().with_max_tokens(3))?;
+/// assert!(said.finish == Finish::Length || said.tokens.len() < 3);
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// The model ended it.
@@ -18,6 +26,15 @@ pub enum Finish {
 }
 
 /// A generated text with its numbers.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, Sampling};
+/// let said = Llm::load(folder)?.generate("the cat", &Sampling::greedy().with_max_tokens(3))?;
+/// assert_eq!(said.logprobs.len(), said.tokens.len());
+/// println!("{} ({:.0} tokens/s)", said.text, said.tokens_per_second());
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Generation {
     /// The text, without prompt and stop sequence.

@@ -156,6 +156,15 @@ impl Llm {
 
     /// Goes on from a text.
     ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// use oxilab_llm::{Llm, Sampling};
+    /// let mut llm = Llm::load(folder)?;
+    /// let said = llm.generate("the cat", &Sampling::greedy().with_max_tokens(4))?;
+    /// assert!(said.tokens.len() <= 4);
+    /// # Ok::<(), oxilab_llm::LlmError>(())
+    /// ```
+    ///
     /// # Errors
     /// When the prompt is empty or too long, a setting is out of range, or the user interrupts.
     pub fn generate(&mut self, prompt: &str, sampling: &Sampling) -> Result<Generation> {
@@ -234,6 +243,17 @@ impl Llm {
     }
 
     /// The log-probability of each token of a text but the first, given those before it.
+    ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// use oxilab_llm::Llm;
+    /// let llm = Llm::load(folder)?;
+    /// let scored = llm.logprobs("the cat")?;
+    /// let sum: f64 = scored.iter().map(|(_, logprob)| f64::from(*logprob)).sum();
+    /// let mean = sum / scored.len() as f64;
+    /// assert!(((-mean).exp() / llm.perplexity("the cat")? - 1.0).abs() < 1e-3);
+    /// # Ok::<(), oxilab_llm::LlmError>(())
+    /// ```
     ///
     /// # Errors
     /// When the text is empty or longer than the context.
@@ -349,6 +369,15 @@ fn is_hub_name(name: &str) -> bool {
 }
 
 /// A conversation. Each answer is shown below the cell while it grows.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::Llm;
+/// let mut llm = Llm::load(folder)?;
+/// let chat = llm.conversation().with_system("Answer briefly.");
+/// assert_eq!(chat.messages().len(), 1);
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 pub struct Chat<'a> {
     llm: &'a mut Llm,
     messages: Vec<Message>,

@@ -31,6 +31,10 @@ fn folder(name: &'static str) -> Result<PathBuf> {
 }
 
 /// `$OXILAB_MODELS_DIR`, or `oxilab/models` in the user's cache folder.
+///
+/// ```
+/// println!("models are looked for in {}", oxilab_llm::models::models_dir().display());
+/// ```
 #[must_use]
 pub fn models_dir() -> PathBuf {
     if let Some(folder) = std::env::var_os("OXILAB_MODELS_DIR") {

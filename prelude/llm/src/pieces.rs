@@ -16,6 +16,18 @@ use crate::sampling::{Sampler, Sampling, top};
 use crate::text::tokenizer::Stream;
 
 /// A generated token.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, Sampling};
+/// let mut llm = Llm::load(folder)?;
+/// for piece in llm.pieces("the", &Sampling::greedy().with_max_tokens(3).with_top_logprobs(2))? {
+///     for token in piece?.tokens {
+///         assert!(token.top[0].1 >= token.top[1].1, "the likeliest first");
+///     }
+/// }
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     /// Its id; [`Tokenizer::bytes`](crate::text::Tokenizer::bytes) says what it stands for.
@@ -28,6 +40,19 @@ pub struct Token {
 }
 
 /// Text that has become certain, and the tokens since the last piece.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, Sampling};
+/// let mut llm = Llm::load(folder)?;
+/// let greedy = Sampling::greedy().with_max_tokens(6);
+/// let mut text = String::new();
+/// for piece in llm.pieces("the", &greedy)? {
+///     text.push_str(&piece?.text);
+/// }
+/// assert_eq!(text, llm.generate("the", &greedy)?.text);
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Piece {
     /// Whole characters; what may become a stop sequence is held back until it does or does not.

@@ -1,12 +1,13 @@
 //! Fine-tuning tiny models: all weights, early stopping, settings, what is on disk when it is full.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use candle_core::Tensor;
 use oxilab_llm::error::Result;
 use oxilab_llm::model::KvCache;
 use oxilab_llm::{Example, Llm, Lora, Quant, Sampling, SftTrainer};
-use oxilab_nn::Mode;
+use oxilab_nn::{Consumer, Event, Flow, History, Mode};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tiny").join(name)
@@ -205,5 +206,66 @@ fn on_a_full_disk(disk: &Path) -> Result<()> {
     }
     // The adapter in memory is still there to be saved elsewhere.
     assert!(other.adapter().is_some());
+    Ok(())
+}
+
+/// Writes down which steps it hears of and what is saved.
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Consumer for Heard {
+    fn on_event(&mut self, event: &Event, _: &History) -> oxilab_nn::error::Result<Flow> {
+        let line = match event {
+            Event::Step { step, .. } => format!("step {step}"),
+            Event::Saved { path } => {
+                format!("saved {}", path.file_name().unwrap_or_default().display())
+            }
+            _ => return Ok(Flow::Continue),
+        };
+        self.0.lock().expect("not poisoned").push(line);
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn what_is_saved_and_told_follows_the_settings() -> Result<()> {
+    let out = tempfile::tempdir().expect("a folder");
+    let run = |trainer: SftTrainer, llm: &mut Llm| -> Result<(Vec<String>, History)> {
+        let heard = Arc::default();
+        let trainer = trainer
+            .with_epochs(2)
+            .with_batch_size(1)
+            .with_learning_rate(0.02)
+            .with_checkpoints(out.path())
+            .with_consumer(Heard(Arc::clone(&heard)))
+            .quiet();
+        let history = trainer.fit(llm, &examples())?;
+        let heard = heard.lock().expect("not poisoned").clone();
+        Ok((heard, history))
+    };
+    // Three examples: three steps an epoch.
+    let mut llm = load("llama")?;
+    let lora = || SftTrainer::new(Lora::new(2));
+    let (heard, history) = run(lora().with_save_steps(2).with_logging_steps(3), &mut llm)?;
+    assert_eq!(heard, ["saved step-2", "step 3", "saved step-4", "step 6", "saved step-6"]);
+    assert_eq!(history.steps().len(), 6, "the history has them all");
+    let saved = |name: &str| -> Result<Tensor> {
+        let mut saved = load("llama")?;
+        saved.load_adapter(out.path().join(name))?;
+        logits(&saved)
+    };
+    assert!(apart(&saved("step-6")?, &logits(&llm)?)? < 1e-5);
+    assert!(apart(&saved("step-4")?, &logits(&llm)?)? > 1e-3, "it went on from there");
+
+    let mut llm = load("llama")?;
+    let (heard, _) = run(lora().with_logging_steps(100), &mut llm)?;
+    assert_eq!(heard, ["saved epoch-1", "step 6", "saved epoch-2"], "the last step is always told");
+    assert!(apart(&saved("epoch-2")?, &logits(&llm)?)? < 1e-5);
+
+    // All weights: a checkpoint is a whole model.
+    let mut llm = load("qwen2")?;
+    let (heard, _) = run(SftTrainer::full().with_save_steps(6).with_logging_steps(100), &mut llm)?;
+    assert_eq!(heard, ["step 6", "saved step-6"]);
+    let again = Llm::load(out.path().join("step-6"))?;
+    assert!(apart(&logits(&again)?, &logits(&llm)?)? < 1e-4);
     Ok(())
 }

@@ -12,6 +12,12 @@ use crate::history::History;
 use crate::schedule::ScheduleState;
 
 /// Where a run stands; everything random follows from it and the seed.
+///
+/// ```
+/// use oxilab_nn::Position;
+/// let position = Position { epoch: 2, step: 40, ..Position::default() };
+/// assert_eq!((position.batch, position.best), (0, None), "between two epochs, nothing watched yet");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Epochs done.

@@ -5,6 +5,13 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a training run or a net stopped.
+///
+/// ```
+/// use oxilab_nn::{Mlp, NnError};
+/// let error = Mlp::new(0, &[], 1, 0).err().expect("refused");
+/// assert!(matches!(error, NnError::Setting { .. }));
+/// assert_eq!(error.to_string(), "the number of inputs is 0, but it must be at least 1");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NnError {

@@ -15,6 +15,27 @@ use crate::history::History;
 use crate::memory::Memory;
 
 /// Why a run ended.
+///
+/// ```
+/// use oxilab_nn::{Consumer, Event, Flow, History, StopReason, error::Result};
+///
+/// /// Tells whether a run was ended by hand.
+/// struct ByHand(bool);
+///
+/// impl Consumer for ByHand {
+///     fn on_event(&mut self, event: &Event, _: &History) -> Result<Flow> {
+///         if let Event::Ended { reason } = event {
+///             self.0 = *reason == StopReason::Interrupted;
+///         }
+///         Ok(Flow::Continue)
+///     }
+/// }
+///
+/// let mut listener = ByHand(false);
+/// listener.on_event(&Event::Ended { reason: StopReason::Interrupted }, &History::default())?;
+/// assert!(listener.0);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
@@ -29,6 +50,28 @@ pub enum StopReason {
 }
 
 /// Something that happened in a run. Epochs and steps count from 1.
+///
+/// ```
+/// use oxilab_nn::{Event, Memory};
+///
+/// /// A line for a log.
+/// fn line(event: &Event) -> Option<String> {
+///     match event {
+///         Event::Started { steps, memory, .. } => {
+///             Some(format!("{steps} steps, {} bytes", memory.total()))
+///         }
+///         Event::Step { step, loss, .. } => Some(format!("step {step}: {loss:.3}")),
+///         Event::EpochEnded { epoch, metrics } => Some(format!("epoch {epoch}: {metrics:?}")),
+///         _ => None,
+///     }
+/// }
+///
+/// let step = Event::Step { epoch: 1, step: 7, loss: 0.25, learning_rate: 1e-3, grad_norm: 0.5 };
+/// assert_eq!(line(&step).as_deref(), Some("step 7: 0.250"));
+/// let memory = Memory { parameters: 400, ..Memory::default() };
+/// let start = Event::Started { epochs: 1, steps: 9, parameters: 100, memory };
+/// assert_eq!(line(&start).as_deref(), Some("9 steps, 400 bytes"));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -85,6 +128,21 @@ pub enum Event {
 }
 
 /// Whether a run goes on.
+///
+/// ```
+/// use oxilab_nn::{Consumer, EarlyStopping, EpochRecord, Event, Flow, History};
+/// let mut history = History::default();
+/// let mut stopping = EarlyStopping::new(1);
+/// let mut ended = Vec::new();
+/// for (epoch, loss) in [(1, 0.5), (2, 0.4), (3, 0.6)] {
+///     let metrics = vec![("valid_loss".to_owned(), loss)];
+///     let record = metrics.iter().cloned().collect();
+///     history.push_epoch(EpochRecord { epoch, step: epoch, metrics: record });
+///     ended.push(stopping.on_event(&Event::EpochEnded { epoch, metrics }, &history)?);
+/// }
+/// assert_eq!(ended, [Flow::Continue, Flow::Continue, Flow::Stop]);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Go on.
@@ -125,6 +183,16 @@ pub trait Consumer: Send {
 }
 
 /// A progress bar with the latest loss.
+///
+/// ```
+/// use oxilab_nn::{Loss, Mlp, Optimizer, ProgressBar, Trainer};
+/// // A trainer has one unless it is quiet; here it is the only thing shown.
+/// let net = Mlp::new(1, &[4], 1, 0)?;
+/// let trainer = Trainer::new(net, Optimizer::adam(0.01), Loss::Mse);
+/// let trainer = trainer.quiet().with_consumer(ProgressBar::default());
+/// # drop(trainer);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Default)]
 pub struct ProgressBar {
     bar: Option<Progress>,
@@ -155,6 +223,15 @@ impl Consumer for ProgressBar {
 }
 
 /// The history's chart, updated in place at most once a second.
+///
+/// ```
+/// use oxilab_nn::{LiveChart, Loss, Mlp, Optimizer, Trainer};
+/// let net = Mlp::new(1, &[4], 1, 0)?;
+/// let trainer = Trainer::new(net, Optimizer::adam(0.01), Loss::Mse);
+/// let trainer = trainer.quiet().with_consumer(LiveChart::default());
+/// # drop(trainer);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Default)]
 pub struct LiveChart {
     shown: Option<Display>,

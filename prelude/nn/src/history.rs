@@ -29,6 +29,13 @@ pub struct History {
 }
 
 /// One optimiser step.
+///
+/// ```
+/// use oxilab_nn::{History, StepRecord};
+/// let mut history = History::default();
+/// history.push_step(StepRecord { step: 1, loss: 0.9, learning_rate: 1e-3, grad_norm: 2.0 });
+/// assert_eq!(history.steps()[0].loss, 0.9);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Steps so far, from 1.
@@ -42,6 +49,14 @@ pub struct StepRecord {
 }
 
 /// One epoch, or one evaluation.
+///
+/// ```
+/// use oxilab_nn::{EpochRecord, History};
+/// let mut history = History::default();
+/// let metrics = [("valid_loss".to_owned(), 0.4)].into();
+/// history.push_epoch(EpochRecord { epoch: 1, step: 12, metrics });
+/// assert_eq!(history.last("valid_loss"), Some(0.4));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// The epoch, from 1.

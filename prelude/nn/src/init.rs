@@ -31,6 +31,14 @@ pub fn normal(shape: &[usize], std: f64, rng: &mut impl Rng, device: &Device) ->
 
 /// Uniform values in `-bound..bound`.
 ///
+/// ```
+/// use candle_core::Device;
+/// use rand::{SeedableRng as _, rngs::StdRng};
+/// let weights = oxilab_nn::init::uniform(&[2, 3], 0.1, &mut StdRng::seed_from_u64(0), &Device::Cpu)?;
+/// assert!(weights.abs()?.max_all()?.to_scalar::<f32>()? <= 0.1);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shape cannot be allocated.
 #[expect(clippy::cast_possible_truncation, reason = "values are kept as f32")]

@@ -11,6 +11,19 @@ use crate::check;
 use crate::error::{NnError, Result};
 
 /// Some rows of a data set.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::{DataLoader, TensorDataset};
+/// let x = Tensor::arange(0f32, 5.0, &Device::Cpu)?.reshape((5, 1))?;
+/// let loader = DataLoader::new(TensorDataset::new(x.clone(), x)?, 2);
+/// for batch in loader.epoch(0, 0) {
+///     let batch = batch?;
+///     assert_eq!(batch.input.dim(0)?, batch.rows.len());
+///     assert_eq!(batch.target.dims(), batch.input.dims());
+/// }
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The inputs, rows first.
@@ -345,6 +358,20 @@ impl std::fmt::Debug for DataLoader {
 }
 
 /// The batches of one epoch.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_nn::{DataLoader, TensorDataset};
+/// let x = Tensor::arange(0f32, 5.0, &Device::Cpu)?.reshape((5, 1))?;
+/// let loader = DataLoader::new(TensorDataset::new(x.clone(), x)?, 2).with_shuffle(1);
+/// let rows = |epoch| -> oxilab_nn::error::Result<Vec<usize>> {
+///     let batches: Vec<_> = loader.epoch(epoch, 0).collect::<Result<_, _>>()?;
+///     Ok(batches.into_iter().flat_map(|batch| batch.rows).collect())
+/// };
+/// assert_eq!(rows(0)?, rows(0)?, "the order follows from seed and epoch");
+/// assert_eq!(rows(1)?.len(), 5);
+/// # Ok::<(), oxilab_nn::NnError>(())
+/// ```
 pub struct Batches(Source);
 
 enum Source {

@@ -4,6 +4,13 @@ use oxilab_display::table::{Heading, Table};
 use oxilab_display::{MimeBundle, Render};
 
 /// An estimate of memory in bytes.
+///
+/// ```
+/// use oxilab_nn::Memory;
+/// let memory = Memory { frozen: 98_000_000, parameters: 2_000_000, gradients: 2_000_000,
+///     optimizer: 4_000_000, activations: 500_000_000 };
+/// assert_eq!(memory.total(), 606_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Weights that are not trained, as they are held (quantised ones small).
@@ -49,6 +56,10 @@ impl Render for Memory {
 }
 
 /// Bytes as megabytes with one decimal.
+///
+/// ```
+/// assert_eq!(oxilab_nn::memory::megabytes(98_432_100), "98.4");
+/// ```
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub fn megabytes(bytes: usize) -> String {
@@ -56,6 +67,12 @@ pub fn megabytes(bytes: usize) -> String {
 }
 
 /// The most memory this process has held so far, in bytes; `None` where the system does not say.
+///
+/// ```
+/// if let Some(bytes) = oxilab_nn::memory::peak_resident() {
+///     assert!(bytes > 1_000_000, "this program holds more than a megabyte");
+/// }
+/// ```
 #[must_use]
 pub fn peak_resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -5,6 +5,18 @@ use candle_nn::VarMap;
 use rand::{SeedableRng as _, rngs::StdRng};
 
 /// Whether a forward pass is one of training, and the seed of its dropout.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::{Mode, layers::dropout};
+/// let x = Tensor::ones(1000, DType::F32, &Device::Cpu)?;
+/// // The same seed and layer: the same values are dropped.
+/// let dropped = |mode: Mode| dropout(&x, 0.5, &mut mode.rng(3))?.to_vec1::<f32>();
+/// assert_eq!(dropped(Mode::train(7))?, dropped(Mode::train(7))?);
+/// assert_ne!(dropped(Mode::train(7))?, dropped(Mode::train(8))?);
+/// assert!(!Mode::eval().train);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
     /// Dropout and batch statistics are on.

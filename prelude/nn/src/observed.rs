@@ -8,6 +8,12 @@ use crate::event::Event;
 
 /// A training run that somebody may track. Made by a trainer when it starts, given every event, and
 /// ended with the outcome.
+///
+/// ```
+/// use oxilab_nn::Observed;
+/// let observed = Observed::started("MyTrainer", "my-crate", || vec![("rate".into(), "0.1".into())]);
+/// assert!(!observed.is_observed(), "nobody tracks fits here");
+/// ```
 #[derive(Debug, Default)]
 pub struct Observed {
     fit: Fit,

@@ -11,6 +11,14 @@ use crate::check;
 use crate::error::{NnError, Result};
 
 /// Gradients by parameter name, flattened.
+///
+/// ```
+/// use oxilab_nn::optim::{self, Gradients};
+/// let mut grads = Gradients::from([("weight".to_owned(), vec![3.0, 4.0])]);
+/// assert_eq!(optim::norm(&grads), 5.0);
+/// optim::scale(&mut grads, 0.2);
+/// assert!((optim::norm(&grads) - 1.0).abs() < 1e-6);
+/// ```
 pub type Gradients = BTreeMap<String, Vec<f32>>;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -50,6 +50,14 @@ pub enum Schedule {
 }
 
 /// What a schedule has seen, for [`Schedule::Plateau`]; part of a checkpoint.
+///
+/// ```
+/// use oxilab_nn::{Schedule, ScheduleState};
+/// let schedule = Schedule::Cosine { warmup: 10 };
+/// let state = ScheduleState::default();
+/// assert!(schedule.factor(&state, 5, 100, 0) < schedule.factor(&state, 10, 100, 0));
+/// assert!(schedule.factor(&state, 99, 100, 0) < 0.01);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScheduleState {
     best: Option<f64>,

@@ -391,3 +391,98 @@ fn a_net_of_a_closure_has_a_type_with_a_name() -> Result<()> {
     run.fit(&loader(false)?)?;
     Ok(())
 }
+
+/// A net of one weight and no noise, of which every step can be followed by hand.
+fn line(steps: &std::sync::Arc<std::sync::Mutex<Vec<(f64, f64)>>>) -> Result<Trainer<Mlp>> {
+    let net = Mlp::new(1, &[], 1, 4)?;
+    let steps = std::sync::Arc::clone(steps);
+    let keep = Steps(steps);
+    Ok(Trainer::new(net, Optimizer::sgd(0.1), Loss::Mse).with_epochs(3).with_consumer(keep).quiet())
+}
+
+/// Keeps the gradient's norm and the rate of each step.
+struct Steps(std::sync::Arc<std::sync::Mutex<Vec<(f64, f64)>>>);
+
+impl oxilab_nn::Consumer for Steps {
+    fn on_event(
+        &mut self,
+        event: &oxilab_nn::Event,
+        _history: &oxilab_nn::History,
+    ) -> Result<oxilab_nn::Flow> {
+        if let oxilab_nn::Event::Step { grad_norm, learning_rate, .. } = event {
+            self.0.lock().expect("not poisoned").push((*grad_norm, *learning_rate));
+        }
+        Ok(oxilab_nn::Flow::Continue)
+    }
+}
+
+fn numbers(trainer: &Trainer<Mlp>) -> Result<Vec<f64>> {
+    Ok(weights(trainer)?.into_iter().map(|bits| f64::from(f32::from_bits(bits))).collect())
+}
+
+fn far(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+}
+
+#[test]
+fn a_clipped_step_is_as_long_as_its_norm_allows() -> Result<()> {
+    let steps = std::sync::Arc::default();
+    let mut run = line(&steps)?.with_clip_norm(0.05).with_epochs(1);
+    let before = numbers(&run)?;
+    // One batch of all rows: one step.
+    let x = Tensor::arange(0f32, 8.0, &Device::Cpu)?.reshape((8, 1))?;
+    run.fit(&DataLoader::new(TensorDataset::new(x.clone(), (x * 9.0)?)?, 8))?;
+    let taken = steps.lock().expect("not poisoned").clone();
+    let [(norm, rate)] = taken[..] else { panic!("one step: {taken:?}") };
+    assert!(norm > 1.0, "the norm that is told is the one before clipping: {norm}");
+    let moved = far(&numbers(&run)?, &before);
+    assert!((moved - 0.05 * rate).abs() < 1e-6, "{moved} at a rate of {rate}");
+    Ok(())
+}
+
+/// The weights after each epoch of one step.
+struct Weights(std::path::PathBuf, std::sync::Arc<std::sync::Mutex<Vec<Vec<f64>>>>);
+
+impl oxilab_nn::Consumer for Weights {
+    fn on_event(
+        &mut self,
+        event: &oxilab_nn::Event,
+        _history: &oxilab_nn::History,
+    ) -> Result<oxilab_nn::Flow> {
+        if let oxilab_nn::Event::Saved { path } = event
+            && *path == self.0
+        {
+            let tensors = oxilab_nn::load_tensors(path.join("model.safetensors"))?;
+            let mut values = Vec::new();
+            for name in ["layers.0.weight", "layers.0.bias"] {
+                let tensor = tensors[name].flatten_all()?.to_vec1::<f32>()?;
+                values.extend(tensor.into_iter().map(f64::from));
+            }
+            self.1.lock().expect("not poisoned").push(values);
+        }
+        Ok(oxilab_nn::Flow::Continue)
+    }
+}
+
+#[test]
+fn the_average_that_is_left_is_that_of_all_steps() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let x = Tensor::arange(0f32, 8.0, &Device::Cpu)?.reshape((8, 1))?;
+    let loader = DataLoader::new(TensorDataset::new((&x * 0.1)?, (x * 0.3)?)?, 8);
+    let walked = std::sync::Arc::default();
+    let keep = Weights(folder.path().join("last"), std::sync::Arc::clone(&walked));
+    let plain = || line(&std::sync::Arc::default());
+    plain()?.with_checkpoints(folder.path()).with_consumer(keep).fit(&loader)?;
+    let walked = walked.lock().expect("not poisoned").clone();
+    assert_eq!(walked.len(), 3, "one step an epoch");
+    let mut average = walked[0].clone();
+    for weights in &walked[1..] {
+        let moved = average.iter().zip(weights).map(|(old, new)| 0.8 * old + 0.2 * new);
+        average = moved.collect();
+    }
+    let mut run = plain()?.with_average(0.8);
+    run.fit(&loader)?;
+    assert!(far(&numbers(&run)?, &average) < 1e-6, "{:?} {average:?}", numbers(&run)?);
+    assert!(far(&average, &walked[2]) > 1e-3, "the average is not the last step");
+    Ok(())
+}

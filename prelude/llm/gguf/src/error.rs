@@ -5,6 +5,13 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a file could not be read.
+///
+/// ```
+/// use oxilab_gguf::{Gguf, GgufError};
+/// let error = Gguf::open("/nowhere/model.gguf").expect_err("there is none");
+/// assert!(matches!(error, GgufError::File { .. }));
+/// assert!(error.to_string().contains("/nowhere/model.gguf"));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GgufError {

@@ -11,6 +11,15 @@ use crate::kind::Type;
 use crate::value::Value;
 
 /// Where a tensor lies.
+///
+/// ```
+/// use oxilab_gguf::Gguf;
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/goldens/circle/merged-llama-0.gguf");
+/// let file = Gguf::open(path)?;
+/// let info = &file.tensors()["token_embd.weight"];
+/// assert_eq!(info.shape, [264, 32]);
+/// # Ok::<(), oxilab_gguf::GgufError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     /// Dimensions, outermost first: the reverse of the file's order.
@@ -22,6 +31,15 @@ pub struct TensorInfo {
 }
 
 /// An open GGUF file: metadata and the table of tensors.
+///
+/// ```
+/// use oxilab_gguf::Gguf;
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/goldens/circle/merged-llama-0.gguf");
+/// let file = Gguf::open(path)?;
+/// assert_eq!(file.text("general.architecture"), Some("llama"));
+/// assert_eq!(file.number("llama.block_count"), Some(2));
+/// # Ok::<(), oxilab_gguf::GgufError>(())
+/// ```
 #[derive(Debug)]
 pub struct Gguf {
     path: PathBuf,
@@ -179,6 +197,14 @@ impl Gguf {
     }
 
     /// The stored bytes of a tensor.
+    ///
+    /// ```
+    /// use oxilab_gguf::Gguf;
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/goldens/circle/merged-llama-0.gguf");
+    /// let (info, bytes) = Gguf::open(path)?.bytes("output_norm.weight")?;
+    /// assert_eq!((info.shape.as_slice(), bytes.len()), (&[32][..], 4 * 32));
+    /// # Ok::<(), oxilab_gguf::GgufError>(())
+    /// ```
     ///
     /// # Errors
     /// When there is no such tensor or the file cannot be read.

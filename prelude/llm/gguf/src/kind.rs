@@ -1,6 +1,12 @@
 //! How tensors are stored.
 
 /// A type of blocks, under ggml's name.
+///
+/// ```
+/// use oxilab_gguf::Type;
+/// assert_eq!(Type::Q4_0.block(), (32, 18), "values and bytes of a block");
+/// assert_eq!(Type::F32.block(), (1, 4));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Type {

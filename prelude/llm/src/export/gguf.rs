@@ -27,6 +27,17 @@ impl Llm {
 
     /// As [`Llm::save_gguf`], with the matrices rounded to `quant`.
     ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// use oxilab_llm::{Llm, Quant};
+    /// let out = tempfile::tempdir()?;
+    /// let path = out.path().join("small.gguf");
+    /// let llm = Llm::load(folder)?;
+    /// llm.save_gguf_as(&path, Quant::Q8_0)?;
+    /// assert!(Llm::load(&path)?.model().bytes() < llm.model().bytes() / 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Llm::save_gguf`].
     pub fn save_gguf_as(&self, path: impl AsRef<Path>, quant: Quant) -> Result<()> {

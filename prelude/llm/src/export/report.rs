@@ -9,6 +9,15 @@ use crate::error::Result;
 use crate::llm::Llm;
 
 /// A model in one type.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, Quant};
+/// let report = Llm::load(folder)?.compare_quants("the cat in the hat", &[Quant::Q8_0])?;
+/// let [before, after] = &report.rows[..] else { panic!("two rows") };
+/// assert!(after.bytes < before.bytes / 2 && after.perplexity.is_finite());
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantRow {
     /// The type; `None` is the model as it is held.
@@ -20,6 +29,15 @@ pub struct QuantRow {
 }
 
 /// A model before and after quantising: size and perplexity.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, Quant};
+/// let llm = Llm::load(folder)?;
+/// let report = llm.compare_quants("the cat in the hat", &[Quant::F16, Quant::Q4_0])?;
+/// assert_eq!(report.rows.len(), 3, "as it is, and two types");
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantReport {
     /// The model as it is, then each type in the order asked for.

@@ -21,6 +21,16 @@ pub(crate) struct Pass<'a> {
 }
 
 /// The layers of a block, under Hugging Face's names.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, Lora};
+/// // The names that an adapter's targets have: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
+/// // `up_proj`, `down_proj`.
+/// let mut llm = Llm::load(folder)?;
+/// llm.add_adapter(&Lora::new(4).with_targets(&["q_proj", "down_proj"]))?;
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Block {
     pub(crate) input_norm: Tensor,

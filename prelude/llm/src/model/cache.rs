@@ -9,6 +9,19 @@ pub(crate) struct LayerCache {
 }
 
 /// All layers' caches.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, model::KvCache};
+/// let llm = Llm::load(folder)?;
+/// let mut cache = KvCache::new(llm.config().layers);
+/// llm.model().forward(&[5, 77, 130], &mut cache)?;
+/// llm.model().forward(&[9], &mut cache)?;
+/// assert_eq!(cache.len(), 4);
+/// cache.truncate(3);
+/// assert_eq!(cache.len(), 3, "the last token is forgotten");
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct KvCache {
     pub(crate) layers: Vec<LayerCache>,

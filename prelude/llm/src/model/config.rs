@@ -8,6 +8,13 @@ use crate::error::{LlmError, Result};
 use crate::weights::gguf::{self, Gguf};
 
 /// Architectures of the Llama family.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/qwen3");
+/// use oxilab_llm::{Llm, model::Architecture};
+/// assert_eq!(Llm::load(folder)?.config().architecture, Architecture::Qwen3);
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Architecture {
@@ -71,6 +78,15 @@ impl Architecture {
 }
 
 /// What a model looks like.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::Llm;
+/// let llm = Llm::load(folder)?;
+/// let config = llm.config();
+/// assert_eq!((config.layers, config.hidden, config.heads, config.kv_heads), (2, 32, 4, 2));
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
     /// The architecture.

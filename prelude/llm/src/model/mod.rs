@@ -21,6 +21,18 @@ pub use train::Sequence;
 use crate::weights::linear::{Linear, Weight};
 
 /// A language model.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::{Llm, model::KvCache};
+/// use oxilab_nn::Mode;
+/// let llm = Llm::load(folder)?;
+/// let model = llm.model();
+/// let hidden = model.forward(&[5, 77, 130], &mut KvCache::new(model.config().layers))?;
+/// let logits = model.logits(&hidden, Mode::eval())?;
+/// assert_eq!(logits.dims(), [3, model.config().vocabulary]);
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Debug)]
 pub struct Model {
     pub(crate) config: ModelConfig,

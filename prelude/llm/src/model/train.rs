@@ -10,6 +10,12 @@ use oxilab_nn::optim::{self, Gradients};
 use super::{Model, Pass};
 
 /// Tokens, and for each whether the model is to learn to say it.
+///
+/// ```
+/// use oxilab_llm::model::Sequence;
+/// let answer = Sequence { tokens: vec![5, 77, 130], learn: vec![false, true, true] };
+/// assert_eq!(answer.learned(), 2);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sequence {
     /// Token ids.

@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{LlmError, Result};
 
 /// One message of a conversation.
+///
+/// ```
+/// use oxilab_llm::Message;
+/// let message = Message::user("Who are you?");
+/// assert_eq!((message.role.as_str(), message.content.as_str()), ("user", "Who are you?"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// `system`, `user` or `assistant`.

@@ -12,6 +12,15 @@ use crate::weights::gguf::{Gguf, Value, meta};
 use crate::weights::gguf_writer::Meta;
 
 /// Text to token ids and back.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+/// use oxilab_llm::Llm;
+/// let llm = Llm::load(folder)?;
+/// let ids = llm.tokenizer().encode("the cat", false)?;
+/// assert_eq!(llm.tokenizer().decode(&ids)?, "the cat");
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: Inner,

@@ -17,6 +17,14 @@ use crate::weights::source::damaged;
 
 /// Which biases are trained along with adapters, PEFT's names. Most models of the Llama family have
 /// none; Qwen2 has them on q, k and v.
+///
+/// ```
+/// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/qwen2");
+/// use oxilab_llm::{Bias, Llm, Lora};
+/// // Qwen2's q, k and v have biases.
+/// Llm::load(folder)?.add_adapter(&Lora::new(4).with_bias(Bias::LoraOnly))?;
+/// # Ok::<(), oxilab_llm::LlmError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bias {
     /// None.
@@ -221,6 +229,18 @@ impl Llm {
 
     /// Adds the adapters to the weights, which become `f32` where they were quantised.
     ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// # let adapter = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama-plain");
+    /// use oxilab_llm::Llm;
+    /// let mut llm = Llm::load(folder)?;
+    /// llm.load_adapter(adapter)?;
+    /// let before = llm.perplexity("the cat")?;
+    /// llm.merge()?;
+    /// assert!((llm.perplexity("the cat")? / before - 1.0).abs() < 1e-3);
+    /// # Ok::<(), oxilab_llm::LlmError>(())
+    /// ```
+    ///
     /// # Errors
     /// When the model has no adapter.
     pub fn merge(&mut self) -> Result<()> {
@@ -275,6 +295,18 @@ impl Llm {
     }
 
     /// Reads adapters that [`Llm::save_adapter`] or PEFT wrote, and puts them into the model.
+    ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// # let adapter = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama-plain");
+    /// use oxilab_llm::Llm;
+    /// let mut llm = Llm::load(folder)?;
+    /// llm.load_adapter(adapter)?;
+    /// let copy = tempfile::tempdir()?;
+    /// llm.save_adapter(copy.path())?;
+    /// assert!(copy.path().join("adapter_model.safetensors").is_file());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When a file is missing or damaged, does not fit the model, or the model already has adapters.

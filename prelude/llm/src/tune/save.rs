@@ -16,6 +16,15 @@ impl Llm {
     /// Writes the model as transformers reads it: `config.json`, `model.safetensors` (`f32`, quantised
     /// weights dequantised), `tokenizer.json`, `tokenizer_config.json`. Merge adapters first.
     ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// use oxilab_llm::Llm;
+    /// let out = tempfile::tempdir()?;
+    /// Llm::load(folder)?.save(out.path())?;
+    /// assert_eq!(Llm::load(out.path())?.config().layers, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When the model still has adapters or the folder cannot be written; an older model there stays.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {

@@ -22,6 +22,21 @@ const CHUNK: usize = 1 << 20;
 const FEW_ROWS: usize = 4;
 
 /// A matrix `(outputs, inputs)`.
+///
+/// ```
+/// use candle_core::quantized::GgmlDType;
+/// use candle_core::{Device, Tensor};
+/// use oxilab_llm::weights::linear::Weight;
+/// // One row of 32 values in a block of Q8_0: a scale of 1 in 16 bits, then a byte for each.
+/// let mut block = vec![0x00, 0x3c];
+/// block.extend(0..32u8);
+/// let weight = Weight::quantized(&block, (1, 32), GgmlDType::Q8_0)?;
+/// assert_eq!(weight.dims()?, (1, 32));
+/// let x = Tensor::ones((1, 32), candle_core::DType::F32, &Device::Cpu)?;
+/// let y = weight.apply(&x, false)?.to_vec2::<f32>()?;
+/// assert!((y[0][0] - 496.0).abs() < 0.1, "0 + 1 + … + 31");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum Weight {
     /// `f32`, not trained.
@@ -271,6 +286,22 @@ impl CustomOp1 for Frozen {
 }
 
 /// The low-rank update of one layer: `scale · B A` (Hu et al., 2021).
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use oxilab_llm::weights::linear::{Adapter, Linear, Weight};
+/// use oxilab_nn::Mode;
+/// let mut layer = Linear::new(Weight::Dense(Tensor::new(&[[1f32, 0.0]], &Device::Cpu)?), None);
+/// let a = Var::new(&[[1f32, 1.0]], &Device::Cpu)?; // (r, inputs)
+/// let b = Var::new(&[[0.5f32]], &Device::Cpu)?; // (outputs, r)
+/// layer.adapter = Some(Adapter { a, b, scale: 2.0, dropout: 0.0, id: 1 });
+/// let x = Tensor::new(&[[3f32, 4.0]], &Device::Cpu)?;
+/// // 3, and twice 0.5 · (3 + 4).
+/// assert_eq!(layer.forward(&x, Mode::eval())?.to_vec2::<f32>()?, [[10.0]]);
+/// layer.merge()?;
+/// assert_eq!(layer.forward(&x, Mode::eval())?.to_vec2::<f32>()?, [[10.0]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Adapter {
     /// `(r, inputs)`.
@@ -286,6 +317,17 @@ pub struct Adapter {
 }
 
 /// `x · Wᵀ + bias`, plus the adapter's update.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use oxilab_llm::weights::linear::{Linear, Weight};
+/// use oxilab_nn::Mode;
+/// let weight = Weight::Dense(Tensor::new(&[[3f32, 4.0]], &Device::Cpu)?); // (outputs, inputs)
+/// let layer = Linear::new(weight, Some(Tensor::new(&[0.5f32], &Device::Cpu)?));
+/// let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+/// assert_eq!(layer.forward(&x, Mode::eval())?.to_vec2::<f32>()?, [[11.5]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// The matrix.

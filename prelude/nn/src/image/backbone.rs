@@ -26,6 +26,19 @@ type Features = dyn Fn(&Tensor) -> candle_core::Result<Tensor> + Send + Sync;
 /// A pretrained net without its last layer: pictures `(rows, 3, size, size)` to features
 /// `(rows, width)`. It is not trained itself; [`ResNet`](crate::nets::ResNet) can be, from the same
 /// weights.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::{ResNet, image::Backbone, save_weights};
+/// // A file as torchvision's, here with random weights; from the hub it is one of `hub::get`.
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("resnet18.safetensors");
+/// save_weights(&ResNet::resnet18(10, 0)?, &path)?;
+/// let backbone = Backbone::resnet("resnet18", &path)?.with_size(32);
+/// let pictures = Tensor::zeros((1, 3, 32, 32), DType::F32, &Device::Cpu)?;
+/// assert_eq!(backbone.features(&pictures)?.dims(), [1, 512]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Backbone {
     name: String,
     net: Box<Features>,

@@ -28,6 +28,15 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 
 /// [`linear`] with ReLU behind it.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+/// let weight = Tensor::new(&[[3f32, 4.0], [-3.0, -4.0]], &Device::Cpu)?; // (outputs, inputs)
+/// let bias = Tensor::new(&[0.5f32, 0.5], &Device::Cpu)?;
+/// assert_eq!(oxilab_nn::layers::linear_relu(&x, &weight, &bias)?.to_vec2::<f32>()?, [[11.5, 0.0]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shapes do not fit.
 pub fn linear_relu(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {

@@ -262,6 +262,16 @@ fn rms_norm_backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> (Vec<
 }
 
 /// A trainable root-mean-square normalisation.
+///
+/// ```
+/// use candle_core::{Device, Module as _, Tensor};
+/// use oxilab_nn::layers::RmsNorm;
+/// let norm = RmsNorm::new(2, &Device::Cpu)?;
+/// let y = norm.forward(&Tensor::new(&[[3f32, 4.0]], &Device::Cpu)?)?.to_vec2::<f32>()?;
+/// // Divided by √((9 + 16) / 2).
+/// assert!((y[0][0] - 3.0 / 12.5f32.sqrt()).abs() < 1e-4);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
     weight: Var,
@@ -291,6 +301,15 @@ impl Module for RmsNorm {
 }
 
 /// A trainable layer normalisation.
+///
+/// ```
+/// use candle_core::{Device, Module as _, Tensor};
+/// use oxilab_nn::layers::LayerNorm;
+/// let norm = LayerNorm::new(2, &Device::Cpu)?;
+/// let y = norm.forward(&Tensor::new(&[[3f32, 7.0]], &Device::Cpu)?)?.to_vec2::<f32>()?;
+/// assert!((y[0][0] + 1.0).abs() < 1e-3 && (y[0][1] - 1.0).abs() < 1e-3);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     weight: Var,

@@ -43,6 +43,13 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
 
 /// The mean of each picture: `(rows, channels)`.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let x = Tensor::new(&[1f32, 2.0, 3.0, 6.0], &Device::Cpu)?.reshape((1, 1, 2, 2))?;
+/// assert_eq!(oxilab_nn::layers::global_mean(&x)?.to_vec2::<f32>()?, [[3.0]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the tensor has not four dimensions.
 pub fn global_mean(x: &Tensor) -> Result<Tensor> {

@@ -112,6 +112,12 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 ///
 /// The threads of a matrix product wait for each other by spinning. On a machine that is busy with
 /// other work, one thread is often faster than two.
+///
+/// ```
+/// use oxilab_nn::layers::{set_threads, threads};
+/// set_threads(1);
+/// assert_eq!(threads(), 1);
+/// ```
 pub fn set_threads(threads: usize) {
     THREADS.store(threads, Ordering::Relaxed);
 }

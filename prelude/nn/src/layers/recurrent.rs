@@ -6,6 +6,15 @@ use rand::Rng;
 use crate::init;
 
 /// Which recurrent cell.
+///
+/// ```
+/// use candle_core::Device;
+/// use oxilab_nn::layers::{Cell, Recurrent};
+/// use rand::{SeedableRng as _, rngs::StdRng};
+/// let layer = Recurrent::new(Cell::Lstm, 3, 5, &mut StdRng::seed_from_u64(0), &Device::Cpu)?;
+/// assert_eq!(layer.vars()[0].1.dims(), [4 * 5, 3], "four gates; a GRU has three");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
     /// Long short-term memory (Hochreiter and Schmidhuber, 1997); four gates in PyTorch's order.

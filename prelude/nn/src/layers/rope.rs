@@ -6,6 +6,15 @@ use rayon::prelude::*;
 use super::kernel::{PARALLEL_FROM, fused, slice};
 
 /// Cosines and sines of all positions.
+///
+/// ```
+/// use candle_core::Device;
+/// use oxilab_nn::layers::RopeTable;
+/// let table = RopeTable::new(8, 128, 10_000.0, None, &Device::Cpu)?;
+/// let (cos, sin) = table.range(0, 3)?;
+/// assert_eq!((cos.dims(), sin.dims()), (&[3, 4][..], &[3, 4][..]), "a value for each pair");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RopeTable {
     cos: Tensor,

@@ -10,6 +10,18 @@ use super::product::{Fill, Matrix, product};
 /// Attention inside each text: `q`, `k` and `v` are `(tokens, heads · dim)`, and `lengths` are the
 /// tokens of each text. No token sees another text. `f32` on the CPU.
 ///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use oxilab_nn::layers::attention_by_text;
+/// // Texts of two tokens and of one: the last token sees nothing but itself.
+/// let q = Tensor::ones((3, 4), DType::F32, &Device::Cpu)?;
+/// let v = Tensor::arange(0f32, 12.0, &Device::Cpu)?.reshape((3, 4))?;
+/// let y = attention_by_text(&q, &q, &v, &[2, 1], 2)?.to_vec2::<f32>()?;
+/// assert_eq!(y[0], [2.0, 3.0, 4.0, 5.0], "the mean of the first two");
+/// assert_eq!(y[2], [8.0, 9.0, 10.0, 11.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the shapes differ, the lengths do not add up, or the heads do not divide the width.
 pub fn attention_by_text(

@@ -27,6 +27,15 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 /// `softmax(scale · x + mask)` over the last dimension of `x` `(…, rows, n)`, with a constant mask
 /// `(length, n)` whose rows repeat over those of `x`: attention scores in one pass.
 ///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let scores = Tensor::new(&[[[[2f32, 2.0, 9.0]]]], &Device::Cpu)?;
+/// let mask = Tensor::new(&[[0f32, 0.0, f32::NEG_INFINITY]], &Device::Cpu)?;
+/// let shares = oxilab_nn::layers::masked_softmax(&scores, Some(&mask), 1.0)?;
+/// assert_eq!(shares.flatten_all()?.to_vec1::<f32>()?, [0.5, 0.5, 0.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
 /// # Errors
 /// When the rows of `x` are no multiple of the mask's, or the widths differ.
 pub fn masked_softmax(x: &Tensor, mask: Option<&Tensor>, scale: f64) -> Result<Tensor> {

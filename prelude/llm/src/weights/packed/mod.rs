@@ -61,6 +61,17 @@ impl Form {
 }
 
 /// A quantised matrix `(rows, columns)`.
+///
+/// ```
+/// use candle_core::quantized::GgmlDType;
+/// use oxilab_llm::weights::packed::Packed;
+/// // One row of 32 values in a block of Q8_0: a scale of 1 in 16 bits, then a byte for each.
+/// let mut block = vec![0x00, 0x3c];
+/// block.extend(0..32u8);
+/// let packed = Packed::new(&block, GgmlDType::Q8_0, 1, 32).expect("Q8_0 has a packed form");
+/// assert_eq!(packed.bytes(0..1), block, "bit for bit what it was made of");
+/// assert!((packed.multiply(&[1.0; 32])[0] - 496.0).abs() < 0.1);
+/// ```
 pub struct Packed {
     dtype: GgmlDType,
     form: Form,
