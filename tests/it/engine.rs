@@ -8,6 +8,7 @@ use oxilab_kernel::server::handler::{
     CellError, CellRunner, ExecuteCell, ExecuteReply, Output, OutputSender,
 };
 use oxilab_kernel::session::Config;
+use oxilab_protocol::MimeBundle;
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -28,8 +29,48 @@ pub(crate) async fn run_as(
     code: &str,
     count: u32,
 ) -> Result<String, CellError> {
+    let (reply, outputs) = outputs(runner, code, count, LIMIT).await;
+    let text = |output| match output {
+        Output::Stream { text, .. } => Some(text),
+        Output::Result { bundle } | Output::Display { bundle, .. } => {
+            Some(bundle.plain().to_owned())
+        }
+        _ => None,
+    };
+    let shown: String = outputs.into_iter().filter_map(text).collect();
+    match reply {
+        ExecuteReply::Ok { .. } => Ok(shown),
+        ExecuteReply::Error(error) => Err(error),
+        ExecuteReply::Aborted => panic!("aborted after {shown:?}"),
+    }
+}
+
+/// The values that a cell shows, in order; it must not fail, nor take longer than that.
+pub(crate) async fn shown(
+    runner: &Arc<dyn CellRunner>,
+    code: &str,
+    limit: Duration,
+) -> Vec<MimeBundle> {
+    let (reply, outputs) = outputs(runner, code, 1, limit).await;
+    if let ExecuteReply::Error(error) = &reply {
+        panic!("{code}: {}", error.traceback.join("\n"));
+    }
+    let bundle = |output| match output {
+        Output::Result { bundle } | Output::Display { bundle, .. } => Some(bundle),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(bundle).collect()
+}
+
+/// Runs a cell: how it ended, and all that it put out.
+async fn outputs(
+    runner: &Arc<dyn CellRunner>,
+    code: &str,
+    count: u32,
+    limit: Duration,
+) -> (ExecuteReply, Vec<Output>) {
     let (output, mut receiver) = OutputSender::channel();
-    let shown = Mutex::new(String::new());
+    let put_out = Mutex::new(Vec::new());
     let run = async {
         let reply = runner.execute(ExecuteCell::new(code, count), output.clone()).await;
         output.barrier().await;
@@ -38,14 +79,7 @@ pub(crate) async fn run_as(
     // Does not end by itself: the worker keeps the last cell's sender for its background threads.
     let collect = async {
         while let Some(output) = receiver.recv().await {
-            let text = match output {
-                Output::Stream { text, .. } => text,
-                Output::Result { bundle } | Output::Display { bundle, .. } => {
-                    bundle.plain().to_owned()
-                }
-                _ => continue,
-            };
-            shown.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+            put_out.lock().unwrap_or_else(PoisonError::into_inner).push(output);
         }
     };
     let both = async {
@@ -54,11 +88,6 @@ pub(crate) async fn run_as(
             () = collect => ExecuteReply::Aborted,
         }
     };
-    let reply = tokio::time::timeout(LIMIT, both).await.expect("ends");
-    let shown = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match reply {
-        ExecuteReply::Ok { .. } => Ok(shown),
-        ExecuteReply::Error(error) => Err(error),
-        ExecuteReply::Aborted => panic!("aborted after {shown:?}"),
-    }
+    let reply = tokio::time::timeout(limit, both).await.expect("ends");
+    (reply, put_out.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

@@ -5,6 +5,7 @@ mod assist;
 mod bad_input;
 mod binary;
 mod cells;
+mod charts;
 mod comms;
 mod compiles;
 mod concurrency;

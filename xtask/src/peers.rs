@@ -1,6 +1,7 @@
-//! `cargo xtask peers`: the cell specs on evcxr, every difference with its reason, into `docs/EVCXR.md`.
+//! `cargo xtask peers`: other people's work. Chart crates from crates.io show themselves in cells; the
+//! cell specs run on evcxr, every difference with its reason, into `docs/EVCXR.md`.
 //!
-//! Outside CI: evcxr brings rust-analyzer, 11 CPU-minutes of building.
+//! Outside CI: the first needs the network, and evcxr brings rust-analyzer, 11 CPU-minutes of building.
 
 use std::time::Duration;
 
@@ -13,10 +14,16 @@ use crate::{cargo, tools};
 
 const LIMIT: Duration = Duration::from_hours(1);
 
-/// Builds the second engine and compares.
+/// Adds the chart crates to the installed engine, then builds the second engine and compares.
 pub(crate) fn run(paths: &Paths) -> Result<()> {
     let mut steps = Steps::default();
     steps.step("tools", || tools::setup(paths))?;
+    steps.step("charts", || {
+        let mut test = cargo::command(paths);
+        test.args(["test", "--release", "--locked", "--package", "oxilab-tests", "--test", "it"]);
+        test.args(["--", "--ignored", "plotly_and_charming"]);
+        run_command(&mut test, LIMIT)
+    })?;
     steps.step("build", || {
         let mut build = cargo::command(paths);
         build.args(["build", "--release", "--locked", "--package", "oxilab-tests"]);
