@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use oxilab_data::expect::Suite;
 use oxilab_model::FittedModel;
-use oxilab_track::{Candidate, resolve};
+use oxilab_track::{Best, Candidate, TrackError, resolve};
 use polars::prelude::DataFrame;
 
 type Verdict = Result<(), String>;
@@ -53,21 +53,30 @@ pub fn latency(
     }
 }
 
-/// A metric on rows that hold the target is `floor` or more.
+/// A metric on rows that hold the target is `bound` or better: that or more, and for errors and losses
+/// (see [`Best::of`]) that or less.
 pub fn metric(
     rows: &DataFrame,
     metric: &str,
-    floor: f64,
+    bound: f64,
 ) -> impl Fn(&Candidate) -> Verdict + Send + Sync + 'static {
     let (rows, metric) = (rows.clone(), metric.to_owned());
     move |candidate| {
         let found = load(candidate)?.evaluate(&rows).map_err(|error| error.to_string())?;
-        match found.get(&metric) {
-            Some(value) if value >= floor => Ok(()),
-            Some(value) => Err(format!("{metric} is {value:.4}, at least {floor} is asked")),
-            None => Err(format!("the model has no metric {metric:?}")),
+        let Some(value) = found.get(&metric) else {
+            return Err(format!("the model has no metric {metric:?}"));
+        };
+        if as_good(&metric, value, bound) {
+            return Ok(());
         }
+        let side = if Best::of(&metric) == Best::Lowest { "most" } else { "least" };
+        Err(format!("{metric} is {value:.4}, at {side} {bound} is asked"))
     }
+}
+
+/// Whether one value of a metric is another or better; NaN never is.
+fn as_good(metric: &str, value: f64, other: f64) -> bool {
+    if Best::of(metric) == Best::Lowest { value <= other } else { value >= other }
 }
 
 /// A metric differs by `most` at most between the groups of a column.
@@ -111,8 +120,8 @@ pub fn data(
     }
 }
 
-/// A metric on the rows is not worse than that of the version which has the alias now; without one, the
-/// gate is open.
+/// A metric on the rows is not worse than that of the version which has the alias now: not lower, or, for
+/// errors and losses, not higher. Without such a version the gate is open.
 pub fn not_worse_than(
     alias: &str,
     rows: &DataFrame,
@@ -122,8 +131,10 @@ pub fn not_worse_than(
     move |candidate| {
         let name = &candidate.version().name;
         let address = format!("models:/{name}@{alias}");
-        if resolve(&address).is_err() {
-            return Ok(());
+        match resolve(&address) {
+            Err(TrackError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+            Ok(_) => {}
         }
         let path = oxilab_track::load_path(&address).map_err(|error| error.to_string())?;
         let champion = oxilab_model::load(path).map_err(|error| error.to_string())?;
@@ -132,7 +143,7 @@ pub fn not_worse_than(
             found.get(&metric).ok_or_else(|| format!("there is no metric {metric:?}"))
         };
         let (new, old) = (value(&load(candidate)?)?, value(&champion)?);
-        if new >= old {
+        if as_good(&metric, new, old) {
             return Ok(());
         }
         Err(format!("{metric} is {new:.4}, and {old:.4} for the present {alias}"))

@@ -6,8 +6,8 @@ use crate::session::current_experiment;
 use crate::{Result, TrackError};
 
 /// Words of a metric's name that say that lower is better.
-const LOWER: [&str; 23] = [
-    "mae", "mse", "msle", "rmsle", "mase", "smape", "wape", "nll", "aic", "bic", "wer", "cer",
+const LOWER: [&str; 24] = [
+    "mae", "mse", "medae", "msle", "rmsle", "mase", "smape", "wape", "nll", "aic", "bic", "wer", "cer",
     "ppl", "ece", "fpr", "fnr", "crps", "latency", "seconds", "regret", "cost", "inertia",
     "distance",
 ];
@@ -30,6 +30,7 @@ impl Best {
     /// ```
     /// use oxilab_track::Best;
     /// assert_eq!(Best::of("val_loss"), Best::Lowest);
+    /// assert_eq!(Best::of("medae"), Best::Lowest);
     /// assert_eq!(Best::of("accuracy"), Best::Highest);
     /// // scikit-learn's scores are errors with their sign turned.
     /// assert_eq!(Best::of("neg_mean_squared_error"), Best::Highest);

@@ -9,7 +9,7 @@ use oxilab_display::Render;
 use oxilab_display::table::{Heading, Table};
 use oxilab_model::{Evaluation, FittedModel};
 use oxilab_runtime::MimeBundle;
-use oxilab_track::Status;
+use oxilab_track::{Best, Status};
 use serde_json::{Value, json};
 
 use super::Retrain;
@@ -18,10 +18,6 @@ use crate::locate::locate;
 use crate::program::beside;
 use crate::reference::{load_reference, reference_path, save_reference};
 use crate::registry::promote;
-
-/// Metrics of which less is better.
-const LOWER: [&str; 9] =
-    ["rmse", "mse", "mae", "mape", "medae", "log_loss", "brier", "max_error", "ece"];
 
 /// Lines of the notebook's words that an error repeats.
 const LINES: usize = 12;
@@ -229,8 +225,10 @@ impl Retrain {
         champion: Option<f64>,
     ) -> std::result::Result<String, String> {
         let Some(champion) = champion else { return Ok("there was no champion".to_owned()) };
-        let gain =
-            if LOWER.contains(&metric) { champion - candidate } else { candidate - champion };
+        let gain = match Best::of(metric) {
+            Best::Lowest => champion - candidate,
+            Best::Highest => candidate - champion,
+        };
         let text = format!("{metric} {candidate:.4} against the champion's {champion:.4}");
         if gain >= self.margin {
             Ok(text)
