@@ -44,8 +44,8 @@ fn the_estimate_counts_what_is_held() -> Result<()> {
     // Two blocks of 32 × 32 and 32 × 48 weights, a rank of 4, four bytes.
     let parameters = 4 * 2 * 4 * ((32 + 32) + (48 + 32));
     assert_eq!((whole.parameters, whole.gradients), (parameters, parameters));
-    assert_eq!((whole.optimizer, whole.frozen), (2 * parameters, base));
-    assert_eq!(whole.total(), base + 4 * parameters + whole.activations);
+    assert_eq!((whole.optimizer, whole.copies, whole.frozen), (2 * parameters, parameters, base));
+    assert_eq!(whole.total(), base + 5 * parameters + whole.activations);
 
     let again = estimate(lora().with_gradient_checkpointing(), &mut load()?)?;
     assert!(again.activations < whole.activations, "{again:?} {whole:?}");
@@ -101,6 +101,7 @@ fn the_table_stands_before_the_first_step_and_what_is_held_beside_the_run() -> R
         ("trainable parameters", Some(memory.parameters)),
         ("gradients", Some(memory.gradients)),
         ("optimiser", Some(memory.optimizer)),
+        ("copies to go back to", Some(memory.copies)),
         ("activations", Some(memory.activations)),
         ("total", Some(memory.total())),
         ("memory held", None),

@@ -1,4 +1,4 @@
-//! all-MiniLM-L6-v2 against vectors computed with numpy. `cargo xtask setup` fetches the model.
+//! all-MiniLM-L6-v2 against vectors of sentence-transformers. `cargo xtask setup` fetches the model.
 
 use oxilab_llm::error::Result;
 use oxilab_llm::{Embedder, models};

@@ -218,6 +218,40 @@ fn a_loss_that_is_no_number_ends_training_and_keeps_the_last_good_adapter() -> R
     assert!(error.contains("epoch 1") && error.contains("batch 2"), "{error}");
     assert!(llm.perplexity("the cat in the hat")?.is_finite());
     assert!(apart(&logits(&llm, &[16])?, &golden("llama")?)? < 1e-4, "as before the step");
+    // All weights likewise.
+    let mut llm = load("llama")?;
+    let trainer = SftTrainer::full().with_batch_size(1).with_learning_rate(1e30).quiet();
+    let error = trainer.fit(&mut llm, &examples).expect_err("diverges").to_string();
+    assert!(error.contains("epoch 1") && error.contains("batch 2"), "{error}");
+    assert!(apart(&logits(&llm, &[16])?, &golden("llama")?)? < 1e-4, "as before the step");
+    Ok(())
+}
+
+/// PEFT's files may name the adapted layers by a pattern, by more of their path, or not at all.
+#[test]
+fn the_adapted_layers_are_those_that_the_file_holds() -> Result<()> {
+    let out = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(folder("llama-plain")).expect("there").flatten() {
+        std::fs::copy(entry.path(), out.path().join(entry.file_name())).expect("copied");
+    }
+    let path = out.path().join("adapter_config.json");
+    let text = std::fs::read_to_string(&path).expect("there");
+    for targets in [
+        serde_json::json!(".*(q_proj|v_proj|down_proj)"),
+        serde_json::json!(["self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj"]),
+        serde_json::Value::Null,
+    ] {
+        let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        config["target_modules"] = targets;
+        std::fs::write(&path, config.to_string()).expect("written");
+        let mut llm = load("llama")?;
+        llm.load_adapter(out.path())?;
+        assert!(apart(&logits(&llm, &[16])?, &golden("llama-plain")?)? < 1e-3);
+        llm.save_adapter(out.path().join("again"))?;
+        let again = std::fs::read_to_string(out.path().join("again/adapter_config.json"));
+        let again: serde_json::Value = serde_json::from_str(&again.expect("there")).expect("JSON");
+        assert_eq!(again["target_modules"], serde_json::json!(["q_proj", "v_proj", "down_proj"]));
+    }
     Ok(())
 }
 

@@ -7,9 +7,8 @@ use oxilab_display::{MimeBundle, Render};
 ///
 /// ```
 /// use oxilab_nn::Memory;
-/// let memory = Memory { frozen: 98_000_000, parameters: 2_000_000, gradients: 2_000_000,
-///     optimizer: 4_000_000, activations: 500_000_000 };
-/// assert_eq!(memory.total(), 606_000_000);
+/// let memory = Memory { parameters: 2_000_000, optimizer: 4_000_000, ..Memory::default() };
+/// assert_eq!(memory.total(), 6_000_000);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -21,6 +20,8 @@ pub struct Memory {
     pub gradients: usize,
     /// The optimiser's state.
     pub optimizer: usize,
+    /// Copies of the parameters that the run can go back to: those before the last step, and the best.
+    pub copies: usize,
     /// Intermediate results kept for the backward pass; zero where it is not known.
     pub activations: usize,
 }
@@ -29,15 +30,21 @@ impl Memory {
     /// The sum.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.frozen + self.parameters + self.gradients + self.optimizer + self.activations
+        self.frozen
+            + self.parameters
+            + self.gradients
+            + self.optimizer
+            + self.copies
+            + self.activations
     }
 
-    fn parts(&self) -> [(&'static str, usize); 6] {
+    fn parts(&self) -> [(&'static str, usize); 7] {
         [
             ("frozen weights", self.frozen),
             ("trainable parameters", self.parameters),
             ("gradients", self.gradients),
             ("optimiser", self.optimizer),
+            ("copies to go back to", self.copies),
             ("activations", self.activations),
             ("total", self.total()),
         ]

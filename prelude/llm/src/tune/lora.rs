@@ -317,7 +317,7 @@ impl Llm {
         let unfit = |reason: String| LlmError::Adapter { path: folder.to_owned(), reason };
         let json: Json = serde_json::from_str(&text)
             .map_err(|e| unfit(format!("adapter_config.json is damaged: {e}")))?;
-        let lora = read_config(&json).map_err(unfit)?;
+        let mut lora = read_config(&json).map_err(unfit)?;
         let path = folder.join("adapter_model.safetensors");
         let mut tensors =
             candle_core::safetensors::load(&path, &Device::Cpu).map_err(|e| damaged(&path, e))?;
@@ -355,6 +355,9 @@ impl Llm {
         if found.is_empty() {
             return Err(unfit("it holds no tensors".to_owned()));
         }
+        // PEFT also takes a pattern, or names with more of the path, for the layers to adapt.
+        let adapted = |target: &&str| found.iter().any(|(_, name, _, _)| name == target);
+        lora.targets = TARGETS.into_iter().filter(adapted).map(str::to_owned).collect();
         self.add_adapter(&lora)?;
         for (id, (number, name, a, b)) in (1..).zip(found) {
             for (_, place, layer) in self.model.blocks[number].linears_mut() {

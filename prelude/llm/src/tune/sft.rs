@@ -257,7 +257,7 @@ impl SftTrainer {
     ///
     /// # Errors
     /// When a setting cannot be meant, there are no examples, one has nothing to learn, the loss is not
-    /// finite (the adapters are those of the last finite loss), or the user interrupts (the model keeps
+    /// finite (what is trained is as it was with the last finite loss), or the user interrupts (the model keeps
     /// what it has learned).
     pub fn fit(mut self, llm: &mut Llm, examples: &[Example]) -> Result<History> {
         let library = env!("CARGO_PKG_NAME");
@@ -356,6 +356,7 @@ impl SftTrainer {
             parameters,
             gradients: parameters,
             optimizer: 2 * parameters,
+            copies: if self.patience.is_some() { 2 * parameters } else { parameters },
             activations: 4 * (kept * blocks + inputs + logits),
         }
     }

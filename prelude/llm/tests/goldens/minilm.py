@@ -1,10 +1,10 @@
-"""Writes minilm.json: sentence vectors of all-MiniLM-L6-v2, computed with numpy alone.
+"""Writes minilm.json: sentence vectors of all-MiniLM-L6-v2 by sentence-transformers.
 
-    python3 -m venv venv && venv/bin/pip install numpy safetensors tokenizers
+    python3 -m venv venv && venv/bin/pip install sentence-transformers
     venv/bin/python prelude/llm/tests/goldens/minilm.py MODEL_FOLDER
 
-BERT as its paper has it (post-norm, erf GELU), mean pooling over the tokens, length one; this is what
-sentence-transformers computes for this model.
+The same is computed with numpy alone and must agree: BERT as its paper has it (post-norm, erf GELU), mean
+pooling over the tokens, length one.
 """
 
 import json
@@ -14,6 +14,7 @@ import sys
 
 import numpy as np
 from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 TEXTS = [
@@ -66,9 +67,13 @@ def main():
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_LENGTH)
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    assert model.max_seq_length == MAX_LENGTH
     rows = []
-    for text in TEXTS:
-        vector = embed(weights, tokenizer.encode(text).ids)
+    for text, vector in zip(TEXTS, model.encode(TEXTS, batch_size=1)):
+        apart = float(np.abs(vector - embed(weights, tokenizer.encode(text).ids)).max())
+        print(f"{apart:.1e} between sentence-transformers and numpy: {text[:40]}")
+        assert apart < 1e-5
         rows.append({"text": text, "vector": [round(x, 7) for x in vector.tolist()]})
     path = pathlib.Path(__file__).parent / "minilm.json"
     path.write_text(json.dumps(rows, ensure_ascii=False) + "\n")

@@ -121,7 +121,7 @@ impl SftTrainer {
         let schedule = self.schedule.unwrap_or(Schedule::Cosine { warmup });
         let factor = schedule.factor(&ScheduleState::default(), run.step, run.steps, epoch - 1);
         let learning_rate = self.learning_rate * factor;
-        run.keep(&self.method)?;
+        run.keep()?;
         run.optimizer.step(&run.vars, grads, learning_rate)?;
         run.step += 1;
         let step = run.step;
@@ -181,18 +181,18 @@ pub(super) struct Run {
     pub(super) history: History,
     pub(super) step: usize,
     pub(super) steps: usize,
-    /// The adapters before the last step, with which the loss was still a number.
+    /// What is trained, as it was before the last step, with which the loss was still a number.
     pub(super) good: Vec<Tensor>,
     /// The least loss on the evaluation's examples and the weights that had it, for early stopping.
     pub(super) best: Option<(f64, Vec<Tensor>)>,
 }
 
 impl Run {
-    /// Keeps the adapters as they are; not all weights, of which a copy would not fit.
-    fn keep(&mut self, method: &Method) -> Result<()> {
-        if matches!(method, Method::Adapter(_)) {
-            self.good = self.copies()?;
-        }
+    /// Keeps what is trained as it is before a step.
+    fn keep(&mut self) -> Result<()> {
+        // The older copy makes room for the new one first.
+        self.good = Vec::new();
+        self.good = self.copies()?;
         Ok(())
     }
 
