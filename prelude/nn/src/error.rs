@@ -49,10 +49,9 @@ pub enum NnError {
         /// What to do.
         hint: &'static str,
     },
-    /// The loss or the gradient is not a number; the parameters are those before the batch.
+    /// The loss or the gradient is not a number.
     #[error(
-        "{what} is {value} in epoch {epoch}, batch {batch} (rows {rows}); the parameters are those \
-         before this batch. Look for missing or huge values in these rows, lower the learning rate, or \
+        "{what} is {value} in epoch {epoch}, batch {batch} (rows {rows}); the parameters are {kept}. Look for missing or huge values in these rows, lower the learning rate, or \
          clip the gradient with `with_clip_norm(1.0)`"
     )]
     NotFinite {
@@ -66,6 +65,8 @@ pub enum NnError {
         batch: usize,
         /// The rows of the data set, shortened.
         rows: String,
+        /// Which parameters the model has now, in words.
+        kept: &'static str,
     },
     /// The user interrupted the training.
     #[error(

@@ -259,6 +259,7 @@ fn a_loss_that_is_not_a_number_names_the_rows_and_keeps_the_parameters_finite() 
     let NnError::NotFinite { rows, epoch, .. } = &error else { panic!("{error}") };
     assert_eq!(*epoch, 1);
     assert!(rows.split(", ").any(|row| row == "17"), "{error}");
+    assert!(error.to_string().contains("those before this batch"), "{error}");
     assert!(weights(&run)?.into_iter().all(|bits| f32::from_bits(bits).is_finite()));
     Ok(())
 }
@@ -389,6 +390,34 @@ fn a_net_of_a_closure_has_a_type_with_a_name() -> Result<()> {
     let mut run: Trainer<oxilab_nn::Net> =
         Trainer::new(net, Optimizer::sgd(0.1), Loss::Mse).with_epochs(1).quiet();
     run.fit(&loader(false)?)?;
+    Ok(())
+}
+
+#[test]
+fn a_run_that_diverges_goes_back_to_the_start_of_its_epoch() -> Result<()> {
+    let make = |rate: f64| -> Result<Trainer<Mlp>> {
+        let net = Mlp::new(1, &[16], 1, 1)?;
+        Ok(Trainer::new(net, Optimizer::adam(rate), Loss::Mse).with_epochs(2).quiet())
+    };
+    let fresh = weights(&make(0.1)?)?;
+    let mut run = make(1e30)?;
+    let error = run.fit(&loader(false)?).expect_err("diverges");
+    let NnError::NotFinite { epoch: 1, batch: 2, .. } = &error else { panic!("{error}") };
+    assert!(error.to_string().contains("this epoch's start"), "{error}");
+    assert_eq!(weights(&run)?, fresh);
+    assert!(run.history().is_empty(), "the epoch is to be done again");
+    assert!(run.evaluate(&loader(false)?)?[0].1.is_finite());
+
+    // A good epoch, and then one at a rate that no run survives.
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut first = make(0.01)?.with_epochs(1);
+    first.fit(&loader(false)?)?;
+    first.save(folder.path().join("last"))?;
+    let mut second = make(1e30)?;
+    second.resume(folder.path().join("last"))?;
+    second.fit(&loader(false)?).expect_err("diverges");
+    assert_eq!(weights(&second)?, weights(&first)?);
+    assert_eq!(second.history(), first.history());
     Ok(())
 }
 

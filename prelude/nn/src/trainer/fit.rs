@@ -17,8 +17,9 @@ impl<M: Trainable> Trainer<M> {
     /// Trains up to the set number of epochs. Call it again, with more epochs, to go on.
     ///
     /// # Errors
-    /// When a loss or gradient is not finite (the parameters are those before the batch), a shape does
-    /// not fit, a file cannot be written, or the user interrupts (the model stays usable).
+    /// When a loss or gradient is not finite (the parameters are those before the batch, or of the start
+    /// of the epoch where it is they that give no finite loss any more), a shape does not fit, a file
+    /// cannot be written, or the user interrupts (the model stays usable).
     pub fn fit(&mut self, loader: &DataLoader) -> Result<History> {
         let library = env!("CARGO_PKG_NAME");
         self.observed = Observed::started("Trainer", library, || self.params(loader));
@@ -76,6 +77,8 @@ impl<M: Trainable> Trainer<M> {
                 parameters: parameters * 4,
                 gradients: parameters * 4,
                 optimizer: parameters * 4 * self.optimizer.state_factor(),
+                // Those of the epoch's start, the best, and the average.
+                copies: parameters * 4 * (2 + usize::from(self.average_decay.is_some())),
                 ..Memory::default()
             },
         })?;
@@ -104,7 +107,10 @@ impl<M: Trainable> Trainer<M> {
         steps: usize,
     ) -> Result<StopReason> {
         while self.position.epoch < self.epochs {
-            self.epoch(loader, vars, steps)?;
+            let start = self.start()?;
+            if let Err(error) = self.epoch(loader, vars, steps) {
+                return Err(self.go_back(start, loader, error));
+            }
             if self.end_epoch(vars)? == Flow::Stop {
                 return Ok(StopReason::Stopped);
             }

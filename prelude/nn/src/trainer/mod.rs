@@ -1,5 +1,6 @@
 //! [`Trainer`]: the loop emits events, everything else listens.
 
+mod back;
 mod check;
 mod checkpoint;
 mod epoch;

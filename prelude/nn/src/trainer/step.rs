@@ -99,6 +99,7 @@ impl<M: Trainable> Trainer<M> {
             epoch: self.position.epoch + 1,
             batch: place + 1,
             rows: shown.join(", ") + more,
+            kept: "those before this batch",
         }
     }
 }

@@ -236,7 +236,8 @@ fn not_finite(
     rows: &[usize],
 ) -> NnError {
     let rows: Vec<String> = rows.iter().map(usize::to_string).collect();
-    NnError::NotFinite { what, value, epoch, batch, rows: rows.join(", ") }
+    let kept = "those with which the loss was last finite";
+    NnError::NotFinite { what, value, epoch, batch, rows: rows.join(", "), kept }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
