@@ -191,6 +191,35 @@ fn qlora_teaches_and_its_adapter_is_saved_loaded_and_merged() -> Result<()> {
     Ok(())
 }
 
+/// Writes merged models with what they say for `gguf_circle.py FOLDER`, which asks llama.cpp:
+/// `OXILAB_CIRCLE=FOLDER`.
+#[test]
+#[ignore = "needs llama.cpp afterwards"]
+fn write_merged_models_for_llama_cpp() -> Result<()> {
+    let out = std::env::var_os("OXILAB_CIRCLE").expect("OXILAB_CIRCLE is a folder");
+    let mut model = llm()?;
+    SftTrainer::new(Lora::new(8).with_targets(&["q_proj", "v_proj", "down_proj"]))
+        .with_epochs(6)
+        .with_batch_size(1)
+        .with_learning_rate(3e-3)
+        .quiet()
+        .fit(&mut model, &examples())?;
+    model.merge()?;
+    let prompt = model.template()?.render(&[Message::user("Say white.")], true)?;
+    for quant in [Quant::Q4_1, Quant::Q8_0] {
+        let path = std::path::Path::new(&out).join(format!("smollm2-{}.gguf", quant.name()));
+        model.save_gguf_as(&path, quant)?;
+        let mut again = Llm::load(&path)?;
+        let tokens = again.tokenizer().encode(&prompt, false)?;
+        let said = again.generate_tokens(&tokens, &Sampling::greedy().with_max_tokens(12))?.text;
+        assert!(said.contains("Zork white zork!"), "{said}");
+        let json =
+            serde_json::json!({"tokens": tokens, "said": said, "text": prompt, "ids": tokens});
+        std::fs::write(path.with_extension("json"), json.to_string()).expect("written");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_model_written_again_is_the_same_and_types_cost_what_they_should() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
