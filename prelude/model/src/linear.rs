@@ -179,7 +179,6 @@ impl Centred {
 }
 
 /// Least squares by the normal equations; with L2 penalty `alpha` on all but the intercept.
-#[expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 fn solve(problem: &Problem<'_>, alpha: f64) -> Result<Learned> {
     let Centred { x, means, y, y_mean, .. } = Centred::of(problem);
     let p = x.cols();
@@ -221,7 +220,6 @@ const MOST_IN_GRAM: usize = 2000;
 
 /// Coordinate descent (Friedman, Hastie and Tibshirani, 2010): on the Gram matrix, or on the residuals
 /// where there are many features.
-#[expect(clippy::many_single_char_names, reason = "the letters of the formulas")]
 fn descend(problem: &Problem<'_>, l1: f64, l2: f64, max_iter: usize, tol: f64) -> Result<Learned> {
     let Centred { x, means, y, y_mean, count: n } = Centred::of(problem);
     let p = x.cols();

@@ -202,9 +202,9 @@ impl RecurrentPredictor {
             let mut states = Vec::with_capacity(self.shape.time * self.hidden);
             for x in below.chunks_exact(width) {
                 if self.gru {
-                    cell.gru(x)
+                    cell.gru(x);
                 } else {
-                    cell.lstm(x)
+                    cell.lstm(x);
                 }
                 states.extend_from_slice(&cell.state);
             }

@@ -160,8 +160,7 @@ impl<'a> Parser<'a> {
 
 /// Where the last whole line of a text ends that starts outside of quotes; `None` if it has none.
 fn last_line(text: &[u8]) -> Option<usize> {
-    let quotes = text.iter().filter(|byte| **byte == b'"').count();
-    let mut quoted = quotes % 2 == 1;
+    let mut quoted = text.iter().fold(false, |quoted, byte| quoted ^ (*byte == b'"'));
     let end = text.iter().rposition(|byte| {
         quoted ^= *byte == b'"';
         *byte == b'\n' && !quoted

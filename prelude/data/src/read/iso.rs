@@ -22,18 +22,18 @@ pub(super) fn parsed(text: &StringChunked, dtype: &DataType) -> Option<Column> {
     match dtype {
         DataType::Date => {
             let chunks = chunks.into_par_iter().map(|chunk| {
-                let values = chunk.iter().map(|value| optional(value, days));
-                values.collect::<Option<Vec<Option<i32>>>>().map(Int32Chunked::from_iter)
+                let values = chunk.iter().map(|value| read(value, days));
+                values.collect::<Result<Vec<Option<i32>>, NoTime>>().map(Int32Chunked::from_iter)
             });
-            let chunks = chunks.collect::<Option<Vec<_>>>()?;
+            let chunks = chunks.collect::<Result<Vec<_>, _>>().ok()?;
             Some(joined(chunks)?.with_name(name).into_date().into_column())
         }
         DataType::Datetime(TimeUnit::Microseconds, None) => {
             let chunks = chunks.into_par_iter().map(|chunk| {
-                let values = chunk.iter().map(|value| optional(value, micros));
-                values.collect::<Option<Vec<Option<i64>>>>().map(Int64Chunked::from_iter)
+                let values = chunk.iter().map(|value| read(value, micros));
+                values.collect::<Result<Vec<Option<i64>>, NoTime>>().map(Int64Chunked::from_iter)
             });
-            let all = joined(chunks.collect::<Option<Vec<_>>>()?)?.with_name(name);
+            let all = joined(chunks.collect::<Result<Vec<_>, _>>().ok()?)?.with_name(name);
             Some(all.into_datetime(TimeUnit::Microseconds, None).into_column())
         }
         _ => None,
@@ -49,11 +49,14 @@ fn joined<T: PolarsNumericType>(chunks: Vec<ChunkedArray<T>>) -> Option<ChunkedA
     Some(all)
 }
 
-/// Nothing for no text, `None` for text that is wrong.
-fn optional<T>(text: Option<&str>, read: fn(&[u8]) -> Option<T>) -> Option<Option<T>> {
+/// Text that is not written as expected, or is no date.
+struct NoTime;
+
+/// Nothing for no text.
+fn read<T>(text: Option<&str>, value: fn(&[u8]) -> Option<T>) -> Result<Option<T>, NoTime> {
     match text {
-        None | Some("") => Some(None),
-        Some(text) => read(text.as_bytes()).map(Some),
+        None | Some("") => Ok(None),
+        Some(text) => value(text.as_bytes()).map(Some).ok_or(NoTime),
     }
 }
 

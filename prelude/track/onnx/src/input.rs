@@ -90,7 +90,7 @@ fn dense(graph: &mut Graph, parts: &Parts<'_>) -> Result<Features> {
     let given = given(graph, parts)?;
     let (mut found, mut width) = (Vec::with_capacity(given.len()), 0);
     for (at, (column, (name, kind))) in columns.iter().zip(given).enumerate() {
-        let rows = graph.rows_of(&name, if kind == Type::Text { 0 } else { 1 });
+        let rows = graph.rows_of(&name, usize::from(kind != Type::Text));
         width += if kind == Type::Text { column.categories.len() } else { 1 };
         found.push(match kind {
             Type::Text => {

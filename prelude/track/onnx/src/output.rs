@@ -65,8 +65,8 @@ pub(crate) fn probabilities(graph: &mut Graph, parts: &Parts<'_>, p: &str) -> Re
         }
         _ => (graph.constant(&[classes.len()], &Values::Text(classes)), Type::Text),
     };
-    let named = graph.op("Gather", &[&names, &place], &[("axis", Setting::Int(0))]);
-    graph.output(PREDICTION, &named, kind, None);
+    let chosen = graph.op("Gather", &[&names, &place], &[("axis", Setting::Int(0))]);
+    graph.output(PREDICTION, &chosen, kind, None);
     graph.output("probabilities", p, Type::F64, Some(classes.len()));
     Ok(())
 }
