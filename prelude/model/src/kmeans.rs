@@ -82,6 +82,8 @@ impl KMeans {
 
     fn learn(&self, x: &Matrix, weights: Option<&[f64]>) -> Result<Learned> {
         let mut best: Option<(f64, Vec<f64>, usize)> = None;
+        // Many starts count as steps; the rounds of a single one otherwise.
+        let bar = (self.n_init > 1).then(|| Bar::new("k-means starts", self.n_init));
         for start in 0..self.n_init {
             let mut rng = Rng::part(self.seed, start as u64);
             let centres = plus_plus(x, weights, self.n_clusters, &mut rng)?;
@@ -89,7 +91,9 @@ impl KMeans {
             if best.as_ref().is_none_or(|best| found.0 < best.0) {
                 best = Some(found);
             }
+            bar.iter().for_each(Bar::step);
         }
+        drop(bar);
         let (inertia, centres, rounds) = best.unwrap_or_default();
         let mut learned = Learned::new(KMeansPredictor { features: x.cols(), centres });
         learned.metrics.insert("inertia".to_owned(), inertia);

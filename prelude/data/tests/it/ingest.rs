@@ -42,6 +42,22 @@ fn every_format_that_is_written_reads_back() {
 }
 
 #[test]
+fn a_file_is_written_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let kept = folder.file("kept.csv", "a\n1\n");
+    let lists = df!("a" => [1, 1]).unwrap().lazy().group_by([lit(1)]).agg([col("a")]);
+    let lists = lists.collect().unwrap();
+    for path in [kept.clone(), folder.0.path().join("new.csv")] {
+        let error = write(&lists, &path).unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "a\n1\n");
+    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 1, "nothing is left aside");
+    let error = write(&frame(), folder.0.path().join("no/such/folder.parquet")).unwrap_err();
+    assert!(error.to_string().contains("folder.parquet"), "{error}");
+}
+
+#[test]
 fn the_real_weather_file_has_dates_numbers_and_text() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../notebooks/data/seattle-weather.csv");
     let df = read(path).unwrap();
@@ -150,10 +166,29 @@ fn every_text_format_is_told_apart_in_every_compressed_form() {
             assert_eq!(df.get_column_names()[0].as_str(), first, "{name}.{ending}");
         }
     }
-    // A stream that ends too soon is an error, not half a table.
-    let whole = zstd::encode_all(lines.as_bytes(), 3).unwrap();
-    let error = read(folder.file("cut.ndjson.zst", &whole[..whole.len() / 2])).unwrap_err();
-    assert!(error.to_string().contains("cut.ndjson.zst"), "{error}");
+}
+
+#[test]
+fn a_download_that_was_cut_off_is_no_shorter_table() {
+    use std::fmt::Write as _;
+
+    let folder = Folder::new();
+    let mut lines = String::new();
+    let mut table = String::from("a,b\n");
+    let mut state = 1_u64;
+    for row in 0..30_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(row);
+        writeln!(lines, "{{\"a\": {row}, \"b\": \"{state:x}\"}}").unwrap();
+        writeln!(table, "{row},{state:x}").unwrap();
+    }
+    for (name, text) in [("cut.ndjson", &lines), ("cut.csv", &table)] {
+        for (ending, bytes) in compressed(text.as_bytes()) {
+            let name = format!("{name}.{ending}");
+            let found = read(folder.file(&name, &bytes[..bytes.len() * 2 / 3]));
+            let error = found.map(|df| df.shape()).expect_err(&name).to_string();
+            assert!(error.contains(&name), "{error}");
+        }
+    }
 }
 
 #[test]
@@ -232,6 +267,8 @@ fn what_is_odd_within_a_file_is_kept_or_named() {
     // A line break within quotes, and quotes that are not closed.
     let df = read(folder.file("lines.csv", "a,b\n\"x\ny\",2\n")).unwrap();
     assert_eq!(df.column("a").unwrap().str().unwrap().get(0), Some("x\ny"));
+    let error = read(folder.file("open.csv", "a,b\n1,\"x\n2,y\n3,z\n")).unwrap_err().to_string();
+    assert!(error.contains("open.csv"), "{error}");
     let types = [("t.csv", "a,b\n1,x\nx,2\n1.5,true\n")];
     for (name, text) in types {
         let df = read(folder.file(name, text)).unwrap();

@@ -202,6 +202,37 @@ fn anomalies_are_found() {
 }
 
 #[test]
+fn isolation_scores_are_sklearns_up_to_chance() {
+    let golden = read("anomalies.json");
+    let df = datasets::breast_cancer().unwrap();
+    let malignant: Vec<bool> = {
+        let diagnosis = df.column("diagnosis").unwrap().str().unwrap();
+        diagnosis.iter().map(|class| class == Some("malignant")).collect()
+    };
+    let inputs = df.drop("diagnosis").unwrap();
+    let area = |seed| {
+        let model = IsolationForest::new().with_seed(seed).fit(&inputs).unwrap();
+        let scores = values(&model.score(&inputs).unwrap());
+        // The share of pairs in the right order.
+        let of = |wanted: bool| {
+            scores.iter().zip(&malignant).filter(move |(_, m)| **m == wanted).map(|(s, _)| *s)
+        };
+        let right =
+            of(true).flat_map(|high| of(false).map(move |low| f64::from(u8::from(high > low))));
+        let right: Vec<f64> = right.collect();
+        right.iter().sum::<f64>() / right.len() as f64
+    };
+    let areas: Vec<f64> = (0..20).map(area).collect();
+    let mean = areas.iter().sum::<f64>() / 20.0;
+    let expected = floats(&golden["roc_auc"]);
+    let error = expected[1] * (2.0 / 20.0_f64).sqrt();
+    assert!((mean - expected[0]).abs() < 4.0 * error, "{mean} {expected:?}");
+    let model = IsolationForest::new().with_n_estimators(1000).fit(&inputs).unwrap();
+    let scores = values(&model.score(&inputs).unwrap());
+    all_close("scores", &scores, &floats(&golden["scores"]), 0.02);
+}
+
+#[test]
 fn baselines_repeat_seasons_and_means() {
     let df = df!("t" => [1, 2, 3, 4, 5], "y" => [1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
     let model = Dummy::seasonal_naive(2).fit(&df, "y").unwrap();

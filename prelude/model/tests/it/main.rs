@@ -2,6 +2,7 @@
 //! (`golden/generate.py`), and of what happens with bad input.
 
 mod bad_input;
+mod calibration;
 mod corrupted;
 mod explain;
 mod golden;

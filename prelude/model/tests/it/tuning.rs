@@ -90,6 +90,29 @@ fn a_study_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_grid_visits_every_combination_once() {
+    let space = Space::new().float("x", 0.0, 1.0).int("n", 1, 2).choice("k", ["a", "b"]);
+    let mut study = Study::new("g").with_sampler(Sampler::Grid(3));
+    let mut seen = Vec::new();
+    study
+        .optimize(&space, 12, |trial| {
+            let (x, n, k) = (trial.float("x")?, trial.int("n")?, trial.choice("k")?);
+            seen.push(format!("{x} {n} {k}"));
+            Ok(x * n as f64 + if k == "b" { 0.5 } else { 0.0 })
+        })
+        .unwrap();
+    seen.sort();
+    let mut all: Vec<String> = ["0", "0.5", "1"]
+        .iter()
+        .flat_map(|x| [1, 2].map(|n| ["a", "b"].map(|k| format!("{x} {n} {k}"))))
+        .flatten()
+        .collect();
+    all.sort();
+    assert_eq!(seen, all);
+    assert_eq!(study.best_value(), Some(2.5));
+}
+
+#[test]
 fn halving_ends_poor_trials_early() {
     let pruner = Pruner::SuccessiveHalving { min_step: 1, factor: 3 };
     let mut study = Study::new("h").with_sampler(Sampler::Random).with_pruner(pruner);
