@@ -209,7 +209,10 @@ def test_completions_and_embeddings(language):
     )
     assert said.choices[0].text.startswith("The sea is")
     assert said.choices[0].finish_reason == "length"
-    assert len(said.choices[0].logprobs.tokens) == 5
+    told = said.choices[0].logprobs
+    assert len(told.tokens) == said.usage.prompt_tokens + 5
+    assert "".join(told.tokens) == said.choices[0].text
+    assert told.token_logprobs[0] is None and max(told.token_logprobs[1:]) <= 0
     prompts = ["The sea is", "Rome is the capital of"]
     ask = dict(model="smollm2", max_tokens=5, temperature=0)
     alone = [language.completions.create(prompt=prompt, **ask) for prompt in prompts]
@@ -227,7 +230,10 @@ def test_completions_and_embeddings(language):
         language.completions.create(prompt=["The sea is", 5], **ask)
     assert mixed.value.param == "prompt"
     texts = ["a cat on the sofa", "a kitten lies on a couch", "the stock market fell"]
-    vectors = np.array([e.embedding for e in language.embeddings.create(model="minilm", input=texts).data])
+    made = language.embeddings.create(model="minilm", input=texts)
+    vectors = np.array([e.embedding for e in made.data])
+    # As the model's own tokenizer counts, with what opens and closes each text.
+    assert made.usage.prompt_tokens == made.usage.total_tokens == 21
     assert vectors.shape == (3, 384)
     near, far = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
     assert near > 0.5 > far

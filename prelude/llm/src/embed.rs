@@ -90,6 +90,15 @@ impl Embedder {
         Ok(Tensor::from_vec(vectors, (texts.len(), self.width()), &Device::Cpu)?)
     }
 
+    /// How many tokens [`Embedder::embed`] reads of these texts: those that open and close them count, what
+    /// is beyond the model's longest text does not.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn count_tokens<S: AsRef<str>>(&self, texts: &[S]) -> Result<usize> {
+        Ok(self.texts.ids(texts)?.iter().map(Vec::len).sum())
+    }
+
     /// One vector of length one from the states of a text.
     fn pool(&self, states: &[f32], vector: &mut [f32]) {
         let tokens =

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::{LlmError, Result};
 use crate::generation::Generation;
 use crate::model::{KvCache, Model, ModelConfig};
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, Token};
 use crate::sampling::{Sampling, log_sum_exp};
 use crate::text::{ChatTemplate, Message, Tokenizer};
 use crate::tune::lora::Lora;
@@ -272,6 +272,16 @@ impl Llm {
     }
 
     fn token_logprobs(&self, tokens: &[u32]) -> Result<Vec<(u32, f32)>> {
+        let scored = self.score_tokens(tokens, 0)?;
+        Ok(scored.into_iter().map(|token| (token.id, token.logprob)).collect())
+    }
+
+    /// Each of these tokens but the first, with its log-probability given those before it, and the `top`
+    /// most likely ones in its place.
+    ///
+    /// # Errors
+    /// When there are none, more than the context, or some that the vocabulary does not have.
+    pub fn score_tokens(&self, tokens: &[u32], top: usize) -> Result<Vec<Token>> {
         let context = self.config().context;
         if tokens.is_empty() {
             return Err(LlmError::EmptyPrompt);
@@ -290,7 +300,8 @@ impl Llm {
             let hidden = self.model.forward(part, &mut cache)?;
             for row in self.model.logits(&hidden, Mode::eval())?.to_vec2::<f32>()? {
                 let id = tokens[at];
-                scores.push((id, row[id as usize] - log_sum_exp(&row)));
+                let logprob = row[id as usize] - log_sum_exp(&row);
+                scores.push(Token { id, logprob, top: crate::sampling::top(&row, top) });
                 at += 1;
             }
         }

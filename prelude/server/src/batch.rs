@@ -51,13 +51,8 @@ impl Batcher {
     pub(crate) fn start(args: &Args) -> Arc<Self> {
         let all = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if args.threads == 0 { (all - 1).max(1) } else { args.threads };
-        let batcher = Arc::new(Self {
-            queue: Mutex::default(),
-            arrived: Condvar::new(),
-            coming: AtomicUsize::new(0),
-            rows: args.batch_rows.max(1),
-            wait: Duration::from_secs_f64(args.batch_wait / 1e3),
-        });
+        let wait = Duration::from_secs_f64(args.batch_wait / 1e3);
+        let batcher = Arc::new(Self::new(args.batch_rows, wait));
         for number in 0..threads {
             let batcher = Arc::clone(&batcher);
             let builder = std::thread::Builder::new().name(format!("predict-{number}"));
@@ -66,6 +61,16 @@ impl Batcher {
             }
         }
         batcher
+    }
+
+    fn new(rows: usize, wait: Duration) -> Self {
+        Self {
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            coming: AtomicUsize::new(0),
+            rows: rows.max(1),
+            wait,
+        }
     }
 
     /// Says that a job will follow.
@@ -186,4 +191,99 @@ fn joined(jobs: &[Job]) -> Option<DataFrame> {
 fn predict(predictor: &Predictor, frame: &DataFrame) -> Result<Predictions, ServeError> {
     let said = std::panic::catch_unwind(AssertUnwindSafe(|| predictor.predict(frame)));
     said.unwrap_or_else(|_| Err(ServeError::Panicked))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use polars::df;
+
+    use super::*;
+
+    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/virginica.lgb.txt");
+    const BUDGET: Duration = Duration::from_millis(250);
+    /// Far beyond the budget, for busy machines.
+    const LONG: Duration = Duration::from_secs(20);
+
+    struct Given {
+        batcher: Arc<Batcher>,
+        slot: Arc<Slot>,
+    }
+
+    impl Given {
+        fn new(rows: usize, wait: Duration) -> Self {
+            let args = Args::parse_from(["oxilab-server", "--model", &format!("iris={MODEL}")]);
+            let slot = Slot::load("iris", "iris", MODEL, &args).expect("a model");
+            Self { batcher: Arc::new(Batcher::new(rows, wait)), slot: Arc::new(slot) }
+        }
+
+        fn push(&self, id: &str) {
+            let frame = df!(
+                "sepal_length" => [6.5], "sepal_width" => [3.0],
+                "petal_length" => [5.5], "petal_width" => [2.0]
+            );
+            let (reply, _) = oneshot::channel();
+            let (slot, predictor) = (Arc::clone(&self.slot), self.slot.current());
+            let frame = frame.expect("a frame");
+            self.batcher.push(Job { slot, predictor, frame, id: id.to_owned(), reply });
+        }
+
+        /// The next batch, and how long it was waited for.
+        fn gather(&self) -> (Vec<String>, Duration) {
+            let begun = Instant::now();
+            let jobs = self.batcher.gather();
+            (jobs.into_iter().map(|job| job.id).collect(), begun.elapsed())
+        }
+    }
+
+    #[test]
+    fn a_batch_waits_for_those_on_their_way_as_long_as_its_budget_lasts() {
+        let given = Given::new(100, BUDGET);
+        // One comes while the batch waits, another one never does.
+        let (second, _never) = (given.batcher.coming(), given.batcher.coming());
+        given.push("first");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(BUDGET / 5);
+                given.push("second");
+                drop(second);
+            });
+            let (jobs, waited) = given.gather();
+            assert_eq!(jobs, ["first", "second"]);
+            assert!(waited >= BUDGET && waited < LONG, "{waited:?}");
+        });
+    }
+
+    #[test]
+    fn a_batch_does_not_wait_when_nobody_comes_or_it_is_full_or_there_is_no_budget() {
+        let given = Given::new(100, LONG);
+        given.push("lone");
+        let (jobs, waited) = given.gather();
+        assert_eq!(jobs, ["lone"]);
+        assert!(waited < LONG / 2, "{waited:?}");
+        // The last one that was on its way has come.
+        let coming = given.batcher.coming();
+        given.push("a");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(BUDGET / 5);
+                drop(coming);
+                given.push("b");
+            });
+            let (jobs, waited) = given.gather();
+            assert_eq!(jobs, ["a", "b"]);
+            assert!(waited < LONG / 2, "{waited:?}");
+        });
+
+        let full = Given::new(2, LONG);
+        let _coming = full.batcher.coming();
+        ["a", "b", "c"].into_iter().for_each(|id| full.push(id));
+        assert_eq!(full.gather().0, ["a", "b"]);
+        assert_eq!(full.batcher.waiting(), 1);
+
+        let none = Given::new(100, Duration::ZERO);
+        let _coming = none.batcher.coming();
+        none.push("a");
+        assert_eq!(none.gather().0, ["a"]);
+    }
 }

@@ -7,7 +7,7 @@ use oxilab_serve::body;
 use serde_json::{Value, json};
 
 use super::answer::{Asked, find};
-use super::{Body, Shared, aside, problem};
+use super::{Body, PUSH_LIMIT, Shared, aside, problem, unread};
 use crate::limits::allowed;
 use crate::pushed;
 
@@ -25,7 +25,7 @@ pub(super) async fn feedback(
     };
     let bytes = match body {
         Ok(bytes) => bytes,
-        Err(rejection) => return problem(rejection.status(), &rejection.body_text(), None),
+        Err(rejection) => return unread(&rejection, app.args.body_limit),
     };
     let value = match body::json(&bytes) {
         Ok(value) => value,
@@ -74,7 +74,7 @@ pub(super) async fn push(
     };
     let bytes = match body {
         Ok(bytes) => bytes,
-        Err(rejection) => return problem(rejection.status(), &rejection.body_text(), None),
+        Err(rejection) => return unread(&rejection, PUSH_LIMIT),
     };
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (sum, size) = (text("x-oxilab-sha256"), text("x-oxilab-model-bytes"));

@@ -11,7 +11,7 @@ use polars::prelude::DataFrame;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Body, aside, id_of, problem};
+use super::{Body, aside, id_of, problem, unread};
 use crate::app::App;
 use crate::batch::Job;
 use crate::llm::Model;
@@ -53,7 +53,7 @@ pub(super) async fn answer(
     let begun = Instant::now();
     let (response, rows) = match body {
         Ok(bytes) => respond(app, &slot, headers, bytes, read).await,
-        Err(rejection) => (problem(rejection.status(), &rejection.body_text(), None), 0),
+        Err(rejection) => (unread(&rejection, app.args.body_limit), 0),
     };
     slot.metrics().record(asked.route, response.status().as_u16(), rows, begun.elapsed());
     response

@@ -94,6 +94,19 @@ pub(crate) fn problem(status: StatusCode, message: &str, field: Option<&str>) ->
     response
 }
 
+/// What to say of a body that was not read.
+pub(super) fn unread(rejection: &BytesRejection, limit: usize) -> Response {
+    let status = rejection.status();
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = format!(
+            "the body is larger than the limit of {limit} bytes; send the rows in parts, or start the server \
+             with a larger --body-limit"
+        );
+        return problem(status, &message, None);
+    }
+    problem(status, &rejection.body_text(), None)
+}
+
 /// The name of a request, which [`admit`] has made sure of.
 pub(super) fn id_of(headers: &HeaderMap) -> String {
     headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()

@@ -65,6 +65,43 @@ fn slow_clients_and_idle_connections_do_not_keep_others_out() {
     drop(idle);
 }
 
+#[test]
+fn a_body_of_a_hundred_megabytes_is_refused_unread_or_taken_where_that_is_allowed() {
+    const SIZE: usize = 100 << 20;
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server());
+    let body = [&br#"{"age": 90,"#[..], &vec![b' '; SIZE], br#""city": "Oslo"}"#].concat();
+    let (status, _, text) = raw(&url, "POST /predict HTTP/1.1", &body);
+    assert_eq!(status, 413, "{text}");
+    assert!(text.contains("16777216"), "the limit is named: {text}");
+
+    // Without a length the limit ends it on the way.
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
+    let mut sent = 0;
+    for piece in body.chunks(1 << 20) {
+        let whole = write!(stream, "{:x}\r\n", piece.len())
+            .and_then(|()| stream.write_all(piece))
+            .and_then(|()| write!(stream, "\r\n"));
+        if whole.is_err() {
+            break;
+        }
+        sent += piece.len();
+    }
+    let mut answer = [0; 12];
+    let read = stream.read_exact(&mut answer);
+    assert!(sent < SIZE, "all of it was taken");
+    assert!(read.is_err() || &answer == b"HTTP/1.1 413", "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(post_json(format!("{url}/predict"), &old()).unwrap()["prediction"], "old");
+
+    let url = setting.start(setting.server_of("wide", "m.oxi").with("--body-limit", 128 << 20));
+    let (status, _, text) = raw(&url, "POST /predict HTTP/1.1", &body);
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains(r#""prediction":"old""#), "{text}");
+}
+
 /// As many as this process may hold open, up to 10,000.
 fn idle_connections(address: &str) -> Vec<TcpStream> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

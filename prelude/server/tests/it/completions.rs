@@ -105,6 +105,55 @@ fn each_prompt_of_a_list_gets_its_answer() {
 }
 
 #[test]
+fn a_repeated_prompt_has_its_log_probabilities() {
+    let tiny = Tiny::start();
+    let llm = oxilab_llm::Llm::load(TINY).unwrap();
+    let expected: Vec<f64> =
+        llm.logprobs("xyz").unwrap().iter().map(|(_, logprob)| f64::from(*logprob)).collect();
+    let close = |found: &Value, expected: f64| {
+        let found = found.as_f64().expect("a number");
+        assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+    };
+    let check = |logprobs: &Value| {
+        assert_eq!(logprobs["token_logprobs"][0], Value::Null, "nothing stands before it");
+        assert_eq!(logprobs["top_logprobs"][0], Value::Null);
+        close(&logprobs["token_logprobs"][1], expected[0]);
+        close(&logprobs["token_logprobs"][2], expected[1]);
+        let best = logprobs["top_logprobs"][1].as_object().expect("a table");
+        assert_eq!(best.len(), 2);
+        assert!(best.values().all(|p| p.as_f64().unwrap() >= expected[0] - 1e-4));
+    };
+    let more = json!({"echo": true, "logprobs": 2});
+    let whole = &tiny.ask(&json!("xyz"), &more).unwrap()["choices"][0];
+    let logprobs = &whole["logprobs"];
+    check(logprobs);
+    assert_eq!(logprobs["tokens"].as_array().unwrap()[..3], [json!("x"), json!("y"), json!("z")]);
+    assert_eq!(logprobs["text_offset"].as_array().unwrap()[..4], [0, 1, 2, 3]);
+    assert_eq!(logprobs["tokens"].as_array().unwrap().len(), 3 + 6, "prompt and answer");
+    let alone = &tiny.ask(&json!("xyz"), &json!({"logprobs": 2})).unwrap()["choices"][0];
+    let of_answer = &logprobs["token_logprobs"].as_array().unwrap()[3..];
+    assert_eq!(of_answer, alone["logprobs"]["token_logprobs"].as_array().unwrap());
+
+    // The prompt alone, as who measures texts asks for it.
+    let more = json!({"echo": true, "logprobs": 2, "max_tokens": 0});
+    for prompt in [json!(["xyz", "ab"]), json!([ids("xyz"), ids("ab")])] {
+        let scored = tiny.ask(&prompt, &more).unwrap();
+        assert_eq!(choices(&scored), [(0, "xyz".to_owned()), (1, "ab".to_owned())]);
+        check(&scored["choices"][0]["logprobs"]);
+        assert_eq!(scored["choices"][0]["finish_reason"], "length");
+        assert_eq!(scored["choices"][1]["logprobs"]["tokens"], json!(["a", "b"]));
+        let usage = json!({"prompt_tokens": 5, "completion_tokens": 0, "total_tokens": 5});
+        assert_eq!(scored["usage"], usage);
+    }
+    let chunks = tiny.stream(&json!("xyz"), &more);
+    check(&chunks[0]["choices"][0]["logprobs"]);
+    assert_eq!(chunks[0]["choices"][0]["text"], "xyz");
+    assert_eq!(chunks[1]["choices"][0]["finish_reason"], "length");
+    let error = tiny.ask(&json!("xyz"), &json!({"max_tokens": 0})).unwrap_err();
+    assert_eq!(error.status(), 400, "{error}");
+}
+
+#[test]
 fn several_answers_have_seeds_of_their_own() {
     let tiny = Tiny::start();
     let more = json!({"n": 3, "temperature": 1.5, "seed": 7, "max_tokens": 12});

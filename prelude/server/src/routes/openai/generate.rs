@@ -10,13 +10,14 @@ use axum::body::Body as HttpBody;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
-use oxilab_llm::{Llm, LlmError, Pieces, Token};
+use oxilab_llm::text::Tokenizer;
+use oxilab_llm::{Finish, Llm, LlmError, Pieces};
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::reply::{Reply, usage};
+use super::reply::{Reply, Scored, usage};
 use super::request::{Ask, Prompt};
 use super::{Fault, find, object};
 use crate::app::App;
@@ -150,10 +151,20 @@ impl Work {
         }
         let mut made = Made::default();
         for (at, prompt) in prompts.iter().enumerate() {
+            let before = self.before(llm, prompt)?;
+            if self.ask.only_echo {
+                made.prompt += before.count;
+            }
             for answer in 0..self.ask.answers {
+                let index = at * self.ask.answers + answer;
+                if self.ask.only_echo {
+                    if !self.repeated(index, &before, llm.tokenizer(), &mut made.choices) {
+                        return Ok(made.tokens);
+                    }
+                    continue;
+                }
                 let seed = self.ask.seed.wrapping_add(answer as u64);
                 let sampling = self.ask.sampling.clone().with_seed(seed);
-                let before = self.before(llm, prompt)?;
                 let mut pieces = match prompt {
                     Prompt::Chat(messages) => llm.answer_pieces(messages, &sampling)?,
                     Prompt::Text(text) => llm.pieces(text, &sampling)?,
@@ -162,7 +173,6 @@ impl Work {
                 if answer == 0 {
                     made.prompt += pieces.prompt_tokens();
                 }
-                let index = at * self.ask.answers + answer;
                 let heard = if self.ask.stream {
                     self.streamed(index, &mut pieces, &before)?
                 } else {
@@ -183,13 +193,43 @@ impl Work {
         Ok(made.tokens)
     }
 
-    /// The prompt, if it is to be repeated.
-    fn before(&self, llm: &Llm, prompt: &Prompt) -> Result<String, LlmError> {
-        match prompt {
-            Prompt::Text(text) if self.ask.echo => Ok(text.clone()),
-            Prompt::Tokens(tokens) if self.ask.echo => llm.tokenizer().decode(tokens),
-            _ => Ok(String::new()),
+    /// The prompt, if it is to be repeated, with its log-probabilities if those are asked for.
+    fn before(&self, llm: &Llm, prompt: &Prompt) -> Result<Before, LlmError> {
+        let tokenizer = llm.tokenizer();
+        let (text, ids) = match prompt {
+            Prompt::Text(text) if self.ask.echo => (text.clone(), tokenizer.encode(text, true)?),
+            Prompt::Tokens(ids) if self.ask.echo => (tokenizer.decode(ids)?, ids.clone()),
+            _ => return Ok(Before::default()),
+        };
+        llm.check_prompt(&ids)?;
+        let count = ids.len();
+        if !self.reply.logprobs {
+            return Ok(Before { text, tokens: Vec::new(), count });
         }
+        let first = ids.first().map(|id| Scored { id: *id, logprob: None, top: Vec::new() });
+        // A start token that the text does not hold is no part of it.
+        let written = matches!(prompt, Prompt::Tokens(_));
+        let first = first.filter(|first| written || Some(first.id) != tokenizer.bos());
+        let rest = llm.score_tokens(&ids, self.ask.top)?.into_iter().map(Scored::from);
+        Ok(Before { text, tokens: first.into_iter().chain(rest).collect(), count })
+    }
+
+    /// Answers with the prompt alone. Whether somebody still waits.
+    fn repeated(
+        &self,
+        index: usize,
+        before: &Before,
+        tokenizer: &Tokenizer,
+        choices: &mut Vec<Value>,
+    ) -> bool {
+        let logprobs = self.reply.logprobs(&before.tokens, tokenizer, 0);
+        if self.ask.stream {
+            self.send(Event::Value(self.reply.chunk(index, &before.text, &logprobs)));
+            self.send(Event::Value(self.reply.closing(index, Some(Finish::Length))));
+        } else {
+            choices.push(self.reply.choice(index, &before.text, &logprobs, Some(Finish::Length)));
+        }
+        !self.sender.is_closed()
     }
 
     /// Whether somebody still waits.
@@ -197,19 +237,19 @@ impl Work {
         &self,
         index: usize,
         pieces: &mut Pieces<'_>,
-        before: &str,
+        before: &Before,
         choices: &mut Vec<Value>,
     ) -> Result<bool, LlmError> {
-        let (mut text, mut tokens) = (before.to_owned(), Vec::<Token>::new());
+        let (mut text, mut tokens) = (before.text.clone(), before.tokens.clone());
         for piece in pieces.by_ref() {
             let piece = piece?;
             text.push_str(&piece.text);
-            tokens.extend(piece.tokens);
+            tokens.extend(piece.tokens.into_iter().map(Scored::from));
             if self.sender.is_closed() {
                 return Ok(false);
             }
         }
-        let logprobs = self.reply.logprobs(&tokens, pieces.tokenizer(), before.chars().count());
+        let logprobs = self.reply.logprobs(&tokens, pieces.tokenizer(), 0);
         choices.push(self.reply.choice(index, &text, &logprobs, pieces.finish()));
         Ok(true)
     }
@@ -219,18 +259,20 @@ impl Work {
         &self,
         index: usize,
         pieces: &mut Pieces<'_>,
-        before: &str,
+        before: &Before,
     ) -> Result<bool, LlmError> {
         if let Some(opening) = self.reply.opening(index) {
             self.send(Event::Value(opening));
         }
-        if !before.is_empty() {
-            self.send(Event::Value(self.reply.chunk(index, before, &Value::Null)));
+        if !before.text.is_empty() {
+            let logprobs = self.reply.logprobs(&before.tokens, pieces.tokenizer(), 0);
+            self.send(Event::Value(self.reply.chunk(index, &before.text, &logprobs)));
         }
-        let mut offset = before.chars().count();
+        let mut offset = before.text.chars().count();
         while let Some(piece) = pieces.next() {
             let piece = piece?;
-            let logprobs = self.reply.logprobs(&piece.tokens, pieces.tokenizer(), offset);
+            let tokens: Vec<Scored> = piece.tokens.into_iter().map(Scored::from).collect();
+            let logprobs = self.reply.logprobs(&tokens, pieces.tokenizer(), offset);
             offset += piece.text.chars().count();
             let chunk = Event::Value(self.reply.chunk(index, &piece.text, &logprobs));
             if self.sender.blocking_send(chunk).is_err() {
@@ -240,6 +282,15 @@ impl Work {
         self.send(Event::Value(self.reply.closing(index, pieces.finish())));
         Ok(true)
     }
+}
+
+/// A prompt that is repeated before its answer.
+#[derive(Default)]
+struct Before {
+    text: String,
+    tokens: Vec<Scored>,
+    /// How many tokens the model reads of it.
+    count: usize,
 }
 
 /// What was made so far.

@@ -214,12 +214,12 @@ async fn embed(app: &App, slot: &LlmSlot, value: Value) -> Result<(usize, Value)
         return Err(fault(Fault::busy()));
     };
     let count = texts.len();
-    let words: usize = texts.iter().map(|text| text.split_whitespace().count()).sum();
     let vectors = aside(move || {
         let tensor = embedder.embed(&texts)?;
-        Ok::<Vec<Vec<f32>>, LlmError>(tensor.to_vec2::<f32>()?)
+        let tokens = embedder.count_tokens(&texts)?;
+        Ok::<(Vec<Vec<f32>>, usize), LlmError>((tensor.to_vec2::<f32>()?, tokens))
     });
-    let vectors = vectors.await?.map_err(|error| fault(Fault::of(&error, "input")))?;
+    let (vectors, tokens) = vectors.await?.map_err(|error| fault(Fault::of(&error, "input")))?;
     let data: Vec<Value> = vectors
         .iter()
         .enumerate()
@@ -228,7 +228,7 @@ async fn embed(app: &App, slot: &LlmSlot, value: Value) -> Result<(usize, Value)
             json!({"object": "embedding", "index": index, "embedding": embedding})
         })
         .collect();
-    let usage = json!({"prompt_tokens": words, "total_tokens": words});
+    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
     Ok((count, json!({"object": "list", "data": data, "model": slot.name, "usage": usage})))
 }
 

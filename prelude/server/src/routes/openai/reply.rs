@@ -4,6 +4,20 @@ use oxilab_llm::text::Tokenizer;
 use oxilab_llm::{Finish, Token};
 use serde_json::{Map, Value, json};
 
+/// A token and how likely it was: the first of a prompt has nothing before it to say so.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scored {
+    pub(super) id: u32,
+    pub(super) logprob: Option<f32>,
+    pub(super) top: Vec<(u32, f32)>,
+}
+
+impl From<Token> for Scored {
+    fn from(token: Token) -> Self {
+        Self { id: token.id, logprob: Some(token.logprob), top: token.top }
+    }
+}
+
 /// What stays the same over the pieces of an answer.
 #[derive(Clone)]
 pub(super) struct Reply {
@@ -100,7 +114,7 @@ impl Reply {
     /// Log-probabilities of tokens; `offset` is where their text begins.
     pub(super) fn logprobs(
         &self,
-        tokens: &[Token],
+        tokens: &[Scored],
         tokenizer: &Tokenizer,
         mut offset: usize,
     ) -> Value {
@@ -109,27 +123,32 @@ impl Reply {
         }
         let text = |id: u32| String::from_utf8_lossy(tokenizer.bytes(id)).into_owned();
         if self.chat {
-            let one = |id: u32, logprob: f32| json!({"token": text(id), "logprob": logprob, "bytes": tokenizer.bytes(id)});
+            let one = |id: u32, logprob: Option<f32>| json!({"token": text(id), "logprob": logprob, "bytes": tokenizer.bytes(id)});
             let content: Vec<Value> = tokens
                 .iter()
                 .map(|token| {
                     let mut entry = one(token.id, token.logprob);
-                    entry["top_logprobs"] = token.top.iter().map(|(id, p)| one(*id, *p)).collect();
+                    entry["top_logprobs"] =
+                        token.top.iter().map(|(id, p)| one(*id, Some(*p))).collect();
                     entry
                 })
                 .collect();
             return json!({"content": content, "refusal": null});
         }
         let (mut texts, mut values, mut tops, mut offsets) = (vec![], vec![], vec![], vec![]);
+        // A part of a character has no text: it is told by its bytes, as OpenAI's server does.
+        let named = |id: u32| match std::str::from_utf8(tokenizer.bytes(id)) {
+            Ok(text) => text.to_owned(),
+            Err(_) => format!("bytes:{}", tokenizer.bytes(id).escape_ascii()),
+        };
         for token in tokens {
-            let word = text(token.id);
             offsets.push(offset);
-            offset += word.chars().count();
-            texts.push(word);
+            offset += text(token.id).chars().count();
+            texts.push(named(token.id));
             values.push(token.logprob);
             let top: Map<String, Value> =
-                token.top.iter().map(|(id, p)| (text(*id), json!(p))).collect();
-            tops.push(Value::Object(top));
+                token.top.iter().map(|(id, p)| (named(*id), json!(p))).collect();
+            tops.push(if token.logprob.is_some() { Value::Object(top) } else { Value::Null });
         }
         json!({"tokens": texts, "token_logprobs": values, "top_logprobs": tops, "text_offset": offsets})
     }

@@ -21,8 +21,12 @@ pub(super) struct Ask {
     /// Whether a stream ends with the counts of tokens.
     pub(super) usage: bool,
     pub(super) logprobs: bool,
+    /// How many of the most likely tokens stand beside each one.
+    pub(super) top: usize,
     /// Whether the prompt is repeated before the text.
     pub(super) echo: bool,
+    /// Whether the prompt alone is asked for: `echo` with `max_tokens` 0.
+    pub(super) only_echo: bool,
 }
 
 /// What a text goes on from.
@@ -66,6 +70,7 @@ impl Ask {
         if top > 20 || (top > 0 && !ask.logprobs) {
             return Err(Fault::new("top_logprobs", "it must be at most 20, with `logprobs` true"));
         }
+        ask.top = top;
         ask.sampling = ask.sampling.with_top_logprobs(top);
         Ok(ask)
     }
@@ -73,13 +78,16 @@ impl Ask {
     /// A request to `/v1/completions`.
     pub(super) fn completion(value: &Value, limit: usize, seed: u64) -> Result<Self, Fault> {
         let most = count(value, "max_tokens")?.unwrap_or(16);
+        let echo = flag(value, "echo")?;
+        let only_echo = echo && most == 0;
+        let most = if only_echo { 1 } else { most };
         let mut ask = Self::new(value, prompts(value)?, most, limit, seed)?;
-        ask.echo = flag(value, "echo")?;
+        (ask.echo, ask.only_echo) = (echo, only_echo);
         if let Some(top) = count(value, "logprobs")? {
             if top > 5 {
                 return Err(Fault::new("logprobs", "it must be at most 5"));
             }
-            ask.logprobs = true;
+            (ask.logprobs, ask.top) = (true, top);
             ask.sampling = ask.sampling.with_top_logprobs(top);
         }
         Ok(ask)
@@ -114,7 +122,10 @@ impl Ask {
         }
         let seed = count(value, "seed")?.map_or(seed, |seed| seed as u64);
         if most == 0 {
-            return Err(Fault::new("max_tokens", "it must be 1 at least"));
+            return Err(Fault::new(
+                "max_tokens",
+                "it must be 1 at least, or 0 with `echo` of `/v1/completions`",
+            ));
         }
         let within = |name: &'static str, lowest: f64, highest: f64, default: f64| {
             let found = number(value, name)?.unwrap_or(default);
@@ -137,7 +148,8 @@ impl Ask {
         }
         let usage = value.pointer("/stream_options/include_usage") == Some(&json!(true));
         let stream = flag(value, "stream")?;
-        Ok(Self { prompts, answers, sampling, seed, stream, usage, logprobs: false, echo: false })
+        let (logprobs, top, echo, only_echo) = (false, 0, false, false);
+        Ok(Self { prompts, answers, sampling, seed, stream, usage, logprobs, top, echo, only_echo })
     }
 }
 
