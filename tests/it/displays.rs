@@ -46,6 +46,48 @@ async fn displays_are_updated_cleared_and_counted() {
     frontend.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_learner_that_takes_long_shows_how_far_it_is() {
+    let mut frontend = engine::start().await;
+    let data = "let x: Vec<f64> = (0..30_000i64).map(|i| (i * 7919 % 10_007) as f64).collect();\n\
+                // Nearly the same, so that coordinates go down in small steps.\n\
+                let z: Vec<f64> = x.iter().enumerate().map(|(i, x)| x + (i % 7) as f64).collect();\n\
+                let y: Vec<f64> = x.iter().zip(&z).map(|(x, z)| x * 3.0 - z + (x % 11.0)).collect();\n\
+                let many = df!(\"x\" => x, \"z\" => z, \"y\" => y)?;\n\
+                let two = many.with_columns([col(\"y\").gt(10_000.0).alias(\"y\")])?;\n\
+                let inputs = many.drop(\"y\")?;";
+    run(&mut frontend, data).await;
+    let fits = [
+        "model::RandomForest::new().with_n_estimators(200).fit(&many, \"y\")?;",
+        "model::ExtraTrees::new().with_n_estimators(200).fit(&many, \"y\")?;",
+        "model::IsolationForest::new().with_n_estimators(3000).fit(&inputs)?;",
+        "model::LightGbm::new().with_n_estimators(300).fit(&many, \"y\")?;",
+        "model::LogisticRegression::new().with_tol(1e-300).with_max_iter(2000).fit(&two, \"y\")?;",
+        "model::Lasso::new().with_alpha(1e-9).with_tol(1e-12).with_max_iter(1_000_000).fit(&many, \"y\")?;",
+        "model::KMeans::new().with_n_clusters(200).with_tol(0.0).fit(&inputs)?;",
+        "model::KMeans::new().with_n_init(100).fit(&inputs)?;",
+        "model::cross_validate(&model::RandomForest::new().with_n_estimators(30), &many, \"y\", model::Folds::k_fold(5))?;",
+    ];
+    for fit in fits {
+        let done = run(&mut frontend, fit).await;
+        let bar = |message: &&Message| {
+            let html = message.content["data"]["text/html"].as_str().unwrap_or_default();
+            html.contains("<progress")
+        };
+        let bars: Vec<&Message> = done.outputs.iter().filter(bar).collect();
+        assert!(!bars.is_empty(), "{fit}: no bar in {:?}", done.outputs);
+        let last = text(bars[bars.len() - 1]);
+        println!("{fit} {last}");
+        // One place for all that a fit does, and it ends.
+        let places: BTreeSet<String> = bars
+            .iter()
+            .map(|message| message.content["transient"]["display_id"].to_string())
+            .collect();
+        assert_eq!(places.len(), 1, "{fit}: {places:?}");
+    }
+    frontend.shut_down().await;
+}
+
 fn text(message: &Message) -> &str {
     message.content["data"]["text/plain"].as_str().unwrap_or_default()
 }
