@@ -7,8 +7,8 @@ use crate::{Result, TrackError};
 
 /// Words of a metric's name that say that lower is better.
 const LOWER: [&str; 24] = [
-    "mae", "mse", "medae", "msle", "rmsle", "mase", "smape", "wape", "nll", "aic", "bic", "wer", "cer",
-    "ppl", "ece", "fpr", "fnr", "crps", "latency", "seconds", "regret", "cost", "inertia",
+    "mae", "mse", "medae", "msle", "rmsle", "mase", "smape", "wape", "nll", "aic", "bic", "wer",
+    "cer", "ppl", "ece", "fpr", "fnr", "crps", "latency", "seconds", "regret", "cost", "inertia",
     "distance",
 ];
 /// Parts of words that say the same: `val_loss`, `logloss`, `max_error`, `nrmse`.
