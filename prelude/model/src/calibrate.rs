@@ -8,11 +8,10 @@ use oxilab_runtime::MimeBundle;
 use polars::prelude::DataFrame;
 use std::sync::Arc;
 
-use crate::error::{ModelError, Result, require};
+use crate::error::{ModelError, Result, check_interrupt, require};
 use crate::evaluate::figure;
 use crate::fitted::FittedModel;
-use crate::lbfgs::minimise;
-use crate::logistic::sigmoid;
+use crate::logistic::{sigmoid, softplus};
 use crate::matrix::{Matrix, float};
 use crate::metrics::probability;
 use crate::predictor::{self, Output, Predictor, Reader, Sections, consistent};
@@ -84,29 +83,44 @@ fn log_odds(p: f64) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
-/// Slope and intercept, with Platt's targets that keep away from 0 and 1.
+/// Slope and intercept, with Platt's targets that keep away from 0 and 1, by Newton's method with halved
+/// steps (Lin, Lin and Weng, 2007): two parameters of a convex loss, to the last digits.
 fn platt(truth: &[bool], scores: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
     let positive = float(truth.iter().filter(|t| **t).count());
     let negative = float(truth.len()) - positive;
     let (high, low) = ((positive + 1.0) / (positive + 2.0), 1.0 / (negative + 2.0));
+    let goal = |t: &bool| if *t { high } else { low };
     let z: Vec<f64> = scores.iter().map(|p| log_odds(*p)).collect();
-    let n = float(truth.len());
-    let found = minimise(vec![1.0, 0.0], 200, 1e-9, |w, g| {
-        g.fill(0.0);
-        let mut loss = 0.0;
+    let loss = |slope: f64, intercept: f64| -> f64 {
+        let of = |(z, t): (&f64, &bool)| {
+            let s = slope * z + intercept;
+            softplus(s) - goal(t) * s
+        };
+        z.iter().zip(truth).map(of).sum()
+    };
+    let (mut slope, mut intercept) = (0.0, ((positive + 1.0) / (negative + 1.0)).ln());
+    let mut value = loss(slope, intercept);
+    for _ in 0..100 {
+        check_interrupt()?;
+        let (mut g, mut h) = ([0.0; 2], [1e-12, 0.0, 1e-12]);
         for (z, t) in z.iter().zip(truth) {
-            let goal = if *t { high } else { low };
-            let p = sigmoid(w[0] * z + w[1]).clamp(1e-15, 1.0 - 1e-15);
-            loss -= goal * p.ln() + (1.0 - goal) * (1.0 - p).ln();
-            g[0] += (p - goal) * z;
-            g[1] += p - goal;
+            let p = sigmoid(slope * z + intercept);
+            let (away, bend) = (p - goal(t), p * (1.0 - p));
+            g = [g[0] + away * z, g[1] + away];
+            h = [h[0] + bend * z * z, h[1] + bend * z, h[2] + bend];
         }
-        for g in g.iter_mut() {
-            *g /= n;
-        }
-        loss / n
-    })?;
-    Ok((vec![found.point[0]], vec![found.point[1]]))
+        let determinant = h[0] * h[2] - h[1] * h[1];
+        let step =
+            [(h[2] * g[0] - h[1] * g[1]) / determinant, (h[0] * g[1] - h[1] * g[0]) / determinant];
+        let halves = std::iter::successors(Some(1.0), |share| Some(share / 2.0)).take(30);
+        let mut tried = halves.map(|share| {
+            let (slope, intercept) = (slope - share * step[0], intercept - share * step[1]);
+            (slope, intercept, loss(slope, intercept))
+        });
+        let Some(better) = tried.find(|(_, _, new)| *new < value) else { break };
+        (slope, intercept, value) = better;
+    }
+    Ok((vec![slope], vec![intercept]))
 }
 
 /// The rising step function closest to the truth, as points between which lines run.

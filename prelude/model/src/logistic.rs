@@ -184,7 +184,7 @@ pub(crate) fn sigmoid(z: f64) -> f64 {
 }
 
 /// `ln(1 + eᶻ)` without overflow.
-fn softplus(z: f64) -> f64 {
+pub(crate) fn softplus(z: f64) -> f64 {
     if z > 0.0 { z + (-z).exp().ln_1p() } else { z.exp().ln_1p() }
 }
 
