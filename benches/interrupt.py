@@ -42,7 +42,7 @@ SETUP = (
 LOOPS = {
     "while, a table of 256": "let mut i = 0u64; while i < n { sum += table[(i & 255) as usize] ^ i; i += 1; }",
     "for with a call of an earlier cell's function": "for i in 0..n { sum = mixed(sum, i); }",
-    "for of arithmetic (no poll)": "for i in 0..n { sum = sum.wrapping_add(std::hint::black_box(i)); }",
+    "for with a call of one cycle": "for i in 0..n { sum = sum.wrapping_add(std::hint::black_box(i)); }",
     "for of a number's methods (no poll)": "for i in 0..n { sum += table[(i & 255) as usize].abs_diff(i).min(9); }",
     "for over a sum of 64": "for i in 0..n / 64 { sum += table[(i & 3) as usize..64].iter().sum::<u64>(); }",
     "loop that hashes": "let mut i = 0u64; loop { if i == n { break; } sum = (sum ^ i).wrapping_mul(0x9E3779B97F4A7C15).rotate_left(5); i += 1; }",

@@ -54,15 +54,15 @@ async fn every_learner_that_takes_long_shows_how_far_it_is() {
                 let z: Vec<f64> = x.iter().enumerate().map(|(i, x)| x + (i % 7) as f64).collect();\n\
                 let y: Vec<f64> = x.iter().zip(&z).map(|(x, z)| x * 3.0 - z + (x % 11.0)).collect();\n\
                 let many = df!(\"x\" => x, \"z\" => z, \"y\" => y)?;\n\
-                let two = many.with_columns([col(\"y\").gt(10_000.0).alias(\"y\")])?;\n\
+                let digits = data::datasets::digits()?;\n\
                 let inputs = many.drop(\"y\")?;";
     run(&mut frontend, data).await;
     let fits = [
         "model::RandomForest::new().with_n_estimators(200).fit(&many, \"y\")?;",
         "model::ExtraTrees::new().with_n_estimators(200).fit(&many, \"y\")?;",
-        "model::IsolationForest::new().with_n_estimators(3000).fit(&inputs)?;",
+        "model::IsolationForest::new().with_n_estimators(30_000).fit(&inputs)?;",
         "model::LightGbm::new().with_n_estimators(300).fit(&many, \"y\")?;",
-        "model::LogisticRegression::new().with_tol(1e-300).with_max_iter(2000).fit(&two, \"y\")?;",
+        "model::LogisticRegression::new().with_c(1e9).with_tol(1e-300).with_max_iter(10_000).fit(&digits, \"digit\")?;",
         "model::Lasso::new().with_alpha(1e-9).with_tol(1e-12).with_max_iter(1_000_000).fit(&many, \"y\")?;",
         "model::KMeans::new().with_n_clusters(200).with_tol(0.0).fit(&inputs)?;",
         "model::KMeans::new().with_n_init(100).fit(&inputs)?;",
