@@ -50,7 +50,6 @@ async fn displays_are_updated_cleared_and_counted() {
 async fn every_learner_that_takes_long_shows_how_far_it_is() {
     let mut frontend = engine::start().await;
     let data = "let x: Vec<f64> = (0..30_000i64).map(|i| (i * 7919 % 10_007) as f64).collect();\n\
-                // Nearly the same, so that coordinates go down in small steps.\n\
                 let z: Vec<f64> = x.iter().enumerate().map(|(i, x)| x + (i % 7) as f64).collect();\n\
                 let y: Vec<f64> = x.iter().zip(&z).map(|(x, z)| x * 3.0 - z + (x % 11.0)).collect();\n\
                 let many = df!(\"x\" => x, \"z\" => z, \"y\" => y)?;\n\
@@ -61,11 +60,10 @@ async fn every_learner_that_takes_long_shows_how_far_it_is() {
         "model::RandomForest::new().with_n_estimators(200).fit(&many, \"y\")?;",
         "model::ExtraTrees::new().with_n_estimators(200).fit(&many, \"y\")?;",
         "model::IsolationForest::new().with_n_estimators(30_000).fit(&inputs)?;",
-        "model::LightGbm::new().with_n_estimators(300).fit(&many, \"y\")?;",
+        "model::LightGbm::new().with_n_estimators(1000).fit(&many, \"y\")?;",
         "model::LogisticRegression::new().with_c(1e9).with_tol(1e-300).with_max_iter(10_000).fit(&digits, \"digit\")?;",
-        "model::Lasso::new().with_alpha(1e-9).with_tol(1e-12).with_max_iter(1_000_000).fit(&many, \"y\")?;",
-        "model::KMeans::new().with_n_clusters(200).with_tol(0.0).fit(&inputs)?;",
-        "model::KMeans::new().with_n_init(100).fit(&inputs)?;",
+        "model::KMeans::new().with_n_clusters(500).with_tol(0.0).fit(&inputs)?;",
+        "model::KMeans::new().with_n_init(300).fit(&inputs)?;",
         "model::cross_validate(&model::RandomForest::new().with_n_estimators(30), &many, \"y\", model::Folds::k_fold(5))?;",
     ];
     for fit in fits {
