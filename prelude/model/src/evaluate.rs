@@ -232,7 +232,7 @@ impl Judged {
 pub(crate) fn higher_is_better(metric: &str) -> bool {
     !metric.contains("loss")
         && !metric.contains("error")
-        && !matches!(metric, "mse" | "rmse" | "mae" | "medae" | "mape" | "brier_score")
+        && !matches!(metric, "rmse" | "mae" | "mape" | "brier_score")
 }
 
 pub(crate) fn evaluate(model: &FittedModel, df: &DataFrame) -> Result<Evaluation> {

@@ -229,6 +229,18 @@ fn fit_untold<L: Learner>(
     };
     let found = learner.learn(&problem)?;
     drop(problem);
+    supervised(L::NAME, params_of(learner), (train, target), encoder, reader, found)
+}
+
+/// The model of a target: what was learned, with what reads the frame and the target.
+pub(crate) fn supervised(
+    name: &str,
+    params: serde_json::Value,
+    (train, target): (&DataFrame, &str),
+    encoder: Encoder,
+    reader: TargetReader,
+    learned: Learned,
+) -> Result<FittedModel> {
     let schema = Schema {
         task: reader.task,
         columns: encoder.columns.clone(),
@@ -236,8 +248,8 @@ fn fit_untold<L: Learner>(
         target_dtype: Some(reader.dtype.to_string()),
         classes: reader.classes.clone(),
     };
-    let header = header(L::NAME, params_of(learner), schema, train, &found)?;
-    Ok(FittedModel::assemble(header, encoder, Some(reader), found))
+    let header = header(name, params, schema, train, &learned)?;
+    Ok(FittedModel::assemble(header, encoder, Some(reader), learned))
 }
 
 /// As [`fit_supervised`], for learners without a target; `learn` gets features and weights.

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use oxilab_model_format::{ColumnKind, Schema};
+use oxilab_model_format::ColumnKind;
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
 
 use crate::encode::{Encoder, Encoding};
 use crate::error::{ModelError, Result};
 use crate::fitted::FittedModel;
-use crate::learner::{Learned, header};
+use crate::learner::{Learned, supervised};
 use crate::matrix::{Matrix, float};
 use crate::observed;
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
@@ -88,23 +88,20 @@ fn fit_untold(
     net.embeddings = weights.embeddings;
     net.layers = weights.layers;
     if !net.fits() {
-        return Err(ModelError::Library {
-            library: name,
-            doing: "taking over the trained net",
-            message: "the sizes of its layers contradict each other".to_owned(),
-        });
+        return Err(contradiction(name));
     }
-    let schema = Schema {
-        task: reader.task,
-        columns: encoder.columns.clone(),
-        target: Some(target.to_owned()),
-        target_dtype: Some(reader.dtype.to_string()),
-        classes: reader.classes.clone(),
-    };
     let metrics = last_values(&weights.history);
     let learned = Learned { metrics, history: weights.history, ..Learned::new(net) };
-    let header = header(name, params, schema, train, &learned)?;
-    Ok(FittedModel::assemble(header, encoder, Some(reader), learned))
+    supervised(name, params, (train, target), encoder, reader, learned)
+}
+
+/// What a trained net is told that cannot be taken over.
+pub(crate) fn contradiction(library: &'static str) -> ModelError {
+    ModelError::Library {
+        library,
+        doing: "taking over the trained net",
+        message: "the sizes of its layers contradict each other".to_owned(),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,13 +1,12 @@
 //! Recurrent nets as fitted models: what the deep-learning crate trains on series becomes a
 //! [`FittedModel`], which predicts, evaluates, saves and serves without tensors.
 
-use oxilab_model_format::Schema;
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
 
-use crate::error::{ModelError, Result};
+use crate::error::Result;
 use crate::fitted::FittedModel;
-use crate::learner::{Learned, header};
+use crate::learner::{Learned, supervised};
 use crate::matrix::Matrix;
 use crate::net::{self, NetTarget};
 use crate::observed;
@@ -102,23 +101,11 @@ fn fit_untold(
     (net.gru, net.hidden) = (weights.gru, weights.hidden);
     (net.layers, net.head) = (weights.layers, weights.head);
     if !net.fits() {
-        return Err(ModelError::Library {
-            library: name,
-            doing: "taking over the trained net",
-            message: "the sizes of its layers contradict each other".to_owned(),
-        });
+        return Err(net::contradiction(name));
     }
-    let schema = Schema {
-        task: reader.task,
-        columns: encoder.columns.clone(),
-        target: Some(target.to_owned()),
-        target_dtype: Some(reader.dtype.to_string()),
-        classes: reader.classes.clone(),
-    };
     let metrics = net::last_values(&weights.history);
     let learned = Learned { metrics, history: weights.history, ..Learned::new(net) };
-    let header = header(name, params, schema, train, &learned)?;
-    Ok(FittedModel::assemble(header, encoder, Some(reader), learned))
+    supervised(name, params, (train, target), encoder, reader, learned)
 }
 
 #[derive(Clone, Debug, PartialEq)]

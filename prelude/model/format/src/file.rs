@@ -272,24 +272,10 @@ impl ModelFile {
     /// If the header cannot be written or the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), FormatError> {
         let bytes = self.to_bytes()?;
-        let refused = |source| FormatError::Io {
+        write_whole(path, &bytes).map_err(|source| FormatError::Io {
             doing: "saving the model to",
             path: path.to_owned(),
             source,
-        };
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(format!(".{}.part", std::process::id()));
-        let aside = PathBuf::from(aside);
-        let write = || {
-            let mut file = fs::File::create(&aside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&aside, path)
-        };
-        write().map_err(|source| {
-            // The first error is the one to report.
-            let _ = fs::remove_file(&aside);
-            refused(source)
         })
     }
 
@@ -325,6 +311,34 @@ fn read_section(section_type: SectionType, part: &[u8]) -> Option<Section> {
 
 fn damaged(problem: impl Into<String>) -> FormatError {
     FormatError::Damaged { problem: problem.into() }
+}
+
+/// Writes a file that appears whole or not at all: aside, then renamed over what was there.
+///
+/// ```
+/// let path = std::env::temp_dir().join(format!("oxilab-whole-{}", std::process::id()));
+/// oxilab_model_format::write_whole(&path, b"text")?;
+/// assert_eq!(std::fs::read(&path)?, b"text");
+/// std::fs::remove_file(path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// If the file system refuses; what was there stays.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}.part", std::process::id()));
+    let aside = PathBuf::from(aside);
+    let write = || {
+        let mut file = fs::File::create(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().inspect_err(|_| {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&aside);
+    })
 }
 
 #[cfg(test)]

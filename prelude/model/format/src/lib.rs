@@ -16,5 +16,5 @@
 mod file;
 mod schema;
 
-pub use file::{FormatError, ModelFile, Section, VERSION};
+pub use file::{FormatError, ModelFile, Section, VERSION, write_whole};
 pub use schema::{Column, ColumnKind, Header, Schema, Task};

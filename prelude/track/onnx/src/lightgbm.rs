@@ -40,14 +40,7 @@ pub(crate) fn write(graph: &mut Graph, parts: &Parts<'_>) -> Result<()> {
     }
     let sums = ensemble.sums(graph, &features, outputs);
     let found = transform.apply(graph, &sums);
-    match parts.size("task", 0)? {
-        0 => output::second(graph, parts, &found),
-        1 => output::probabilities(graph, parts, &found),
-        _ => {
-            output::values(graph, &found);
-            Ok(())
-        }
-    }
+    output::of_task(graph, parts, &found)
 }
 
 fn lines(block: &str) -> HashMap<&str, &str> {

@@ -7,6 +7,18 @@ use crate::parts::Parts;
 /// The output that every model but a PCA has.
 const PREDICTION: &str = "prediction";
 
+/// What a booster says by its task: the probability of the second class, those of all, or numbers.
+pub(crate) fn of_task(graph: &mut Graph, parts: &Parts<'_>, found: &str) -> Result<()> {
+    match parts.size("task", 0)? {
+        0 => second(graph, parts, found),
+        1 => probabilities(graph, parts, found),
+        _ => {
+            values(graph, found);
+            Ok(())
+        }
+    }
+}
+
 /// One number for each row.
 pub(crate) fn values(graph: &mut Graph, values: &str) {
     let values = graph.rows_of(values, 0);

@@ -38,14 +38,7 @@ pub(crate) fn write(graph: &mut Graph, parts: &Parts<'_>) -> Result<()> {
     let margins = graph.constant(&[margins.len()], &Values::F64(&margins));
     let sums = graph.op("Add", &[&sums, &margins], &[]);
     let found = link.apply(graph, &sums);
-    match parts.size("task", 0)? {
-        0 => output::second(graph, parts, &found),
-        1 => output::probabilities(graph, parts, &found),
-        _ => {
-            output::values(graph, &found);
-            Ok(())
-        }
-    }
+    output::of_task(graph, parts, &found)
 }
 
 fn sums(

@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use oxilab_model_format::{Column, Header, ModelFile, Task};
+use oxilab_model_format::{Column, Header, ModelFile, Task, write_whole};
 use oxilab_runtime::training::Fitted;
 
 use crate::{Result, Run, TrackError, artifact};
@@ -137,15 +137,7 @@ pub fn save_onnx(model: impl AsRef<Path>, onnx: impl AsRef<Path>) -> Result<()> 
         return Err(TrackError::missing("fitted model", from.display().to_string()));
     };
     let bytes = oxilab_onnx::export(&model).map_err(|error| TrackError::Save(error.to_string()))?;
-    let mut aside = to.as_os_str().to_owned();
-    aside.push(format!(".{}.part", std::process::id()));
-    let aside = PathBuf::from(aside);
-    let written = std::fs::write(&aside, &bytes).and_then(|()| std::fs::rename(&aside, to));
-    written.map_err(|error| {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&aside);
-        TrackError::file("write", to, error)
-    })
+    write_whole(to, &bytes).map_err(|error| TrackError::file("write", to, error))
 }
 
 fn describe(staged: &mut Staged, data: &str, run: &str, extras: Extras) -> Result<()> {
