@@ -2,11 +2,12 @@
 //!
 //! Requests wait in one queue; a few threads take from it, each all that waits for the same version of a
 //! model. While one batch is computed the next one gathers, so batches grow with the load and a lone
-//! request does not wait.
+//! request does not wait. A lone request for a model that is quick is answered where it is
+//! ([`Batcher::at_once`]): waking another thread and being woken by it takes longer than its answer.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,13 @@ use tokio::sync::oneshot;
 
 use crate::args::Args;
 use crate::slot::Slot;
+
+/// Most rows of a request that may be answered where it is.
+const FEW: usize = 16;
+
+/// So long after two requests came together more of them are expected to: a batch costs less than they do
+/// one by one.
+const CROWD: Duration = Duration::from_millis(20);
 
 /// What a request wants to know.
 pub(crate) struct Job {
@@ -33,6 +41,9 @@ pub(crate) struct Batcher {
     arrived: Condvar,
     /// Requests that are being read and will ask.
     coming: AtomicUsize,
+    started: Instant,
+    /// Microseconds from the start until two requests last came together; 0 is never.
+    crowded: AtomicU64,
     rows: usize,
     wait: Duration,
 }
@@ -68,6 +79,8 @@ impl Batcher {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             coming: AtomicUsize::new(0),
+            started: Instant::now(),
+            crowded: AtomicU64::new(0),
             rows: rows.max(1),
             wait,
         }
@@ -75,13 +88,44 @@ impl Batcher {
 
     /// Says that a job will follow.
     pub(crate) fn coming(self: &Arc<Self>) -> Coming {
-        self.coming.fetch_add(1, Ordering::Relaxed);
+        if self.coming.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.crowded.store(self.now(), Ordering::Relaxed);
+        }
         Coming(Arc::clone(self))
     }
 
     pub(crate) fn push(&self, job: Job) {
         self.locked().push_back(job);
         self.arrived.notify_one();
+    }
+
+    /// The answer, if nobody else asks or did a moment ago, there are few rows and the model is known to be quick. It is the
+    /// caller's to see that the slot takes [`note`](Slot::note) of it.
+    pub(crate) fn at_once(
+        &self,
+        slot: &Slot,
+        predictor: &Predictor,
+        frame: &DataFrame,
+    ) -> Option<Result<Predictions, ServeError>> {
+        let lone = frame.height() <= FEW
+            && self.coming.load(Ordering::Relaxed) == 1
+            && slot.is_quick()
+            && !self.is_crowded()
+            && self.queue.try_lock().is_ok_and(|queue| queue.is_empty());
+        lone.then(|| {
+            slot.metrics().batch(frame.height());
+            predict(slot, predictor, frame)
+        })
+    }
+
+    fn is_crowded(&self) -> bool {
+        let last = self.crowded.load(Ordering::Relaxed);
+        last > 0 && u128::from(self.now().saturating_sub(last)) < CROWD.as_micros()
+    }
+
+    /// Microseconds since the start, at least 1.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).map_or(u64::MAX, |now| now.max(1))
     }
 
     /// Jobs that nobody has begun.
@@ -153,7 +197,7 @@ fn answer(mut jobs: Vec<Job>) {
     slot.metrics().batch(rows);
     if jobs.len() > 1
         && let Some(frame) = joined(&jobs)
-        && let Ok(all) = predict(&predictor, &frame)
+        && let Ok(all) = predict(&slot, &predictor, &frame)
     {
         let mut from = 0;
         let mut parts = Vec::with_capacity(jobs.len());
@@ -165,16 +209,18 @@ fn answer(mut jobs: Vec<Job>) {
             // Whoever asked may be gone.
             let _ = job.reply.send(Ok(part));
         }
-        slot.note(&frame, &all, &parts);
+        let full = slot.note(&frame, &all, &parts);
+        slot.write(full);
         return;
     }
     for job in jobs {
-        let said = predict(&predictor, &job.frame);
+        let said = predict(&slot, &predictor, &job.frame);
         let note = said.as_ref().ok().cloned();
         let _ = job.reply.send(said);
         if let Some(said) = note {
             let part = (job.id, job.frame.height(), said.clone());
-            slot.note(&job.frame, &said, &[part]);
+            let full = slot.note(&job.frame, &said, &[part]);
+            slot.write(full);
         }
     }
 }
@@ -188,8 +234,16 @@ fn joined(jobs: &[Job]) -> Option<DataFrame> {
     Some(all)
 }
 
-fn predict(predictor: &Predictor, frame: &DataFrame) -> Result<Predictions, ServeError> {
+fn predict(
+    slot: &Slot,
+    predictor: &Predictor,
+    frame: &DataFrame,
+) -> Result<Predictions, ServeError> {
+    let begun = Instant::now();
     let said = std::panic::catch_unwind(AssertUnwindSafe(|| predictor.predict(frame)));
+    if frame.height() <= FEW {
+        slot.took(begun.elapsed());
+    }
     said.unwrap_or_else(|_| Err(ServeError::Panicked))
 }
 
@@ -217,14 +271,26 @@ mod tests {
             Self { batcher: Arc::new(Batcher::new(rows, wait)), slot: Arc::new(slot) }
         }
 
-        fn push(&self, id: &str) {
+        /// Some rows of the model's.
+        fn frame(rows: usize) -> DataFrame {
             let frame = df!(
-                "sepal_length" => [6.5], "sepal_width" => [3.0],
-                "petal_length" => [5.5], "petal_width" => [2.0]
+                "sepal_length" => vec![6.5; rows], "sepal_width" => vec![3.0; rows],
+                "petal_length" => vec![5.5; rows], "petal_width" => vec![2.0; rows]
             );
+            frame.expect("a frame")
+        }
+
+        fn is_answered_at_once(&self, rows: usize) -> bool {
+            let _coming = self.batcher.coming();
+            let (predictor, frame) = (self.slot.current(), Self::frame(rows));
+            let said = self.batcher.at_once(&self.slot, &predictor, &frame);
+            said.is_some_and(|said| said.expect("an answer").values().len() == rows)
+        }
+
+        fn push(&self, id: &str) {
+            let frame = Self::frame(1);
             let (reply, _) = oneshot::channel();
             let (slot, predictor) = (Arc::clone(&self.slot), self.slot.current());
-            let frame = frame.expect("a frame");
             self.batcher.push(Job { slot, predictor, frame, id: id.to_owned(), reply });
         }
 
@@ -285,5 +351,27 @@ mod tests {
         let _coming = none.batcher.coming();
         none.push("a");
         assert_eq!(none.gather().0, ["a"]);
+    }
+
+    #[test]
+    fn a_lone_request_is_answered_at_once_if_its_model_is_known_to_be_quick() {
+        let given = Given::new(100, Duration::ZERO);
+        assert!(!given.is_answered_at_once(1), "nothing is known of the model");
+        given.slot.took(Duration::from_micros(40));
+        assert!(given.is_answered_at_once(1));
+
+        given.slot.took(Duration::from_micros(40));
+        assert!(!given.is_answered_at_once(FEW + 1), "many rows take longer");
+        let other = given.batcher.coming();
+        assert!(!given.is_answered_at_once(1), "another request comes: they are a batch");
+        drop(other);
+        assert!(!given.is_answered_at_once(1), "two came together a moment ago");
+        std::thread::sleep(CROWD * 2);
+        given.push("waits");
+        assert!(!given.is_answered_at_once(1), "another request waits");
+        given.gather();
+        assert!(given.is_answered_at_once(FEW));
+        given.slot.took(Duration::from_millis(2));
+        assert!(!given.is_answered_at_once(1), "the model is slow");
     }
 }

@@ -12,8 +12,8 @@
 //! * [`args`]: the command line; [`chores`]: `list`, `stop`, `push`, `retrain` and their like.
 //! * [`app`], [`slot`]: models and their state; [`batch`]: predictions of several requests at once;
 //!   [`reload`]: hot swap; [`pushed`]: models that others send; [`llm`]: language models.
-//! * [`routes`]: what is answered; [`listen`], [`descriptors`], [`tls`], [`limits`]: connections and who
-//!   may come.
+//! * [`routes`]: what is answered; [`listen`], [`lanes`], [`descriptors`], [`tls`], [`limits`]: connections
+//!   and who may come.
 //! * [`monitoring`]: metrics, the window for drift, capture, labels, alerts; [`log`]: structured logs.
 
 mod app;
@@ -23,6 +23,7 @@ mod chores;
 mod control;
 mod descriptors;
 mod front;
+mod lanes;
 mod limits;
 mod listen;
 mod llm;

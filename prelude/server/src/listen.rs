@@ -11,11 +11,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::descriptors;
+use crate::lanes::Lanes;
 
 /// A client must have sent its headers by then; an idle connection is closed after as long.
 const HEADERS: Duration = Duration::from_secs(15);
@@ -40,6 +41,7 @@ pub(crate) async fn serve(
     let graceful = GracefulShutdown::new();
     let most = descriptors::connections();
     let room = Arc::new(Semaphore::new(most));
+    let lanes = Lanes::start()?;
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -62,11 +64,23 @@ pub(crate) async fn serve(
         };
         // Answers are small and whole; waiting to fill a packet would cost 40 ms.
         let _ = stream.set_nodelay(true);
+        // Out of the runtime that accepts, into the lane's.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a connection");
+                continue;
+            }
+        };
         let service = TowerToHyperService::new(router.clone());
         let (builder, watcher) = (Arc::clone(&builder), graceful.watcher());
         let tls = tls.clone();
-        tokio::spawn(async move {
+        lanes.hold(async move {
             let _permit = permit;
+            let stream = match TcpStream::from_std(stream) {
+                Ok(stream) => stream,
+                Err(error) => return tracing::warn!(%error, "cannot take a connection"),
+            };
             match tls {
                 None => converse(&builder, stream, service, watcher).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {

@@ -1,6 +1,5 @@
 //! A model under its name; which version answers may change: [`Slot`].
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,8 +13,14 @@ use crate::app::App;
 use crate::args::Args;
 use crate::monitoring::labels::Labels;
 use crate::monitoring::metrics::{Metrics, Samples};
-use crate::monitoring::watch::Watch;
+use crate::monitoring::watch::{Captured, Watch};
 use crate::reload::{self, Mark};
+
+/// A model that answers a few rows within this time may do so on a thread that listens.
+const QUICK: Duration = Duration::from_micros(250);
+
+/// What it took is not known yet.
+const UNKNOWN: u64 = u64::MAX;
 
 pub(crate) struct Slot {
     pub(crate) name: String,
@@ -30,6 +35,8 @@ pub(crate) struct Slot {
     drift: Mutex<Option<(u64, Option<DriftReport>)>>,
     swaps: AtomicU64,
     failures: AtomicU64,
+    /// Nanoseconds that the latest prediction of a few rows took.
+    pace: AtomicU64,
 }
 
 impl Slot {
@@ -61,6 +68,7 @@ impl Slot {
             drift: Mutex::default(),
             swaps: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            pace: AtomicU64::new(UNKNOWN),
         })
     }
 
@@ -97,6 +105,7 @@ impl Slot {
     fn swap(&self, predictor: Predictor) {
         let version = predictor.version().to_owned();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(predictor);
+        self.pace.store(UNKNOWN, Ordering::Relaxed);
         self.swaps.fetch_add(1, Ordering::Relaxed);
         locked(&self.watch).clear();
         locked(&self.labels).clear();
@@ -108,14 +117,25 @@ impl Slot {
         locked(&self.metrics)
     }
 
+    /// Says how long a prediction of a few rows took.
+    pub(crate) fn took(&self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(UNKNOWN);
+        self.pace.store(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Whether the latest prediction of a few rows took next to no time.
+    pub(crate) fn is_quick(&self) -> bool {
+        u128::from(self.pace.load(Ordering::Relaxed)) <= QUICK.as_nanos()
+    }
+
     /// Takes note of a batch for drift, capture and labels; `parts` are its requests: id, rows,
-    /// predictions.
+    /// predictions. Gives captured rows that are to be [written](Slot::write).
     pub(crate) fn note(
         &self,
         input: &DataFrame,
         predictions: &Predictions,
         parts: &[(String, usize, Predictions)],
-    ) {
+    ) -> Option<Captured> {
         {
             let mut labels = locked(&self.labels);
             for (id, _, said) in parts {
@@ -127,10 +147,10 @@ impl Slot {
             .flat_map(|(id, rows, _)| std::iter::repeat_n(id.as_str(), *rows))
             .collect();
         let full = locked(&self.watch).note(input, predictions, &ids);
-        match full {
-            Ok(rows) => self.write(rows),
-            Err(error) => tracing::error!(model = %self.name, %error, "cannot keep a request"),
-        }
+        full.unwrap_or_else(|error| {
+            tracing::error!(model = %self.name, %error, "cannot keep a request");
+            None
+        })
     }
 
     /// Writes captured rows that no file holds yet.
@@ -139,7 +159,8 @@ impl Slot {
         self.write(rest);
     }
 
-    fn write(&self, rows: Option<(PathBuf, DataFrame)>) {
+    /// Writes captured rows, which takes a while.
+    pub(crate) fn write(&self, rows: Option<Captured>) {
         if let Some((path, frame)) = rows
             && let Err(error) = oxilab_serve::write_parquet(&path, &frame)
         {

@@ -66,9 +66,15 @@ fn reasons(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(lines.map(|(heading, reason)| (heading.to_owned(), reason.to_owned())).collect())
 }
 
-/// The first line, as a cell of a table.
+/// The first line without the numbers of threads, which differ from run to run, as a cell of a table.
 fn cell(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
+    let line = match line.split_once("' (") {
+        Some((thread, rest)) if thread.starts_with("thread '") => {
+            format!("{thread}'{}", rest.split_once(')').map_or("", |(_, rest)| rest))
+        }
+        _ => line.to_owned(),
+    };
     let short: String = line.chars().take(80).collect();
     format!("`{}`", short.replace('|', "\\|").replace('`', "'"))
 }

@@ -11,6 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Most inputs that a run adds to a corpus: answers that repeat what was sent are of endless kinds.
+const NEW: usize = 500;
+
 /// Runs each parser, or the one that the command line names, for as many seconds as it says (10). A parser
 /// gives a short text of its answer; an error is a fault of ours.
 pub(crate) fn main<const N: usize>(
@@ -54,6 +57,7 @@ fn run(
     let quiet = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let (begun, mut count, mut bad) = (Instant::now(), 0_u64, Vec::new());
+    let most = corpus.len() + NEW;
     while begun.elapsed() < time && bad.len() < 5 {
         let input = mutated(&corpus, salt, &mut random);
         let started = Instant::now();
@@ -63,7 +67,7 @@ fn run(
         if slow || found.is_err() {
             bad.push(input.clone());
         }
-        if kinds.insert(kind(&found)) && input.len() < 4_096 {
+        if corpus.len() < most && kinds.insert(kind(&found)) && input.len() < 4_096 {
             keep(&home, &input);
             corpus.push(input);
         }

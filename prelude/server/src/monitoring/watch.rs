@@ -11,6 +11,9 @@ use super::redact::{Rule, redacted};
 /// Captured rows that make a file.
 const FILE_ROWS: usize = 10_000;
 
+/// Captured rows and the file for them.
+pub(crate) type Captured = (PathBuf, DataFrame);
+
 /// Requests and predictions of one model.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -52,7 +55,7 @@ impl Watch {
         input: &DataFrame,
         predictions: &Predictions,
         ids: &[&str],
-    ) -> Result<Option<(PathBuf, DataFrame)>> {
+    ) -> Result<Option<Captured>> {
         let frame = predictions.captured(input)?;
         self.rows += frame.height() as u64;
         if let Some(prefix) = &self.prefix {
@@ -81,7 +84,7 @@ impl Watch {
     }
 
     /// The captured rows that no file holds yet, and the file for them.
-    pub(crate) fn flush(&mut self) -> Option<(PathBuf, DataFrame)> {
+    pub(crate) fn flush(&mut self) -> Option<Captured> {
         let frame = joined(self.pending.drain(..))?;
         self.pending_rows = 0;
         let mut path = self.prefix.clone()?.into_os_string();

@@ -76,15 +76,17 @@ pub(super) async fn push(
         Ok(bytes) => bytes,
         Err(rejection) => return unread(&rejection, PUSH_LIMIT),
     };
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (sum, size) = (text("x-oxilab-sha256"), text("x-oxilab-model-bytes"));
-    let parcel = match pushed::Parcel::open(&model, bytes, sum, size) {
-        Ok(parcel) => parcel,
-        Err(refusal) => return problem(refusal.status, &refusal.message, None),
-    };
     let taken = {
-        let app = std::sync::Arc::clone(&app);
-        aside(move || pushed::take(&app, &folder, &parcel)).await
+        let (app, model) = (std::sync::Arc::clone(&app), model.clone());
+        // A checksum of gigabytes takes seconds.
+        aside(move || {
+            let parcel = pushed::Parcel::open(&model, bytes, sum.as_deref(), size.as_deref())?;
+            pushed::take(&app, &folder, &parcel)
+        })
+        .await
     };
     match taken {
         Ok(Ok((slot, new))) => {

@@ -115,8 +115,19 @@ async fn respond(
         Err(error) => return (refused(&error), 0),
     };
     let rows = frame.height();
-    let (reply, said) = oneshot::channel();
     let id = id_of(headers);
+    if let Some(said) = app.batcher.at_once(slot, &predictor, &frame) {
+        drop(coming);
+        return match said {
+            Ok(said) => {
+                let response = written(&said, &form, slot, &predictor);
+                note_later(Arc::clone(slot), frame, id, said);
+                (response, rows)
+            }
+            Err(error) => (refused(&error), 0),
+        };
+    }
+    let (reply, said) = oneshot::channel();
     let job = Job { slot: Arc::clone(slot), predictor: Arc::clone(&predictor), frame, id, reply };
     app.batcher.push(job);
     drop(coming);
@@ -125,6 +136,17 @@ async fn respond(
         Ok(Err(error)) => (refused(&error), 0),
         Err(_) => (refused(&ServeError::Panicked), 0),
     }
+}
+
+/// Takes note once the answer is on its way.
+fn note_later(slot: Arc<Slot>, frame: DataFrame, id: String, said: Predictions) {
+    tokio::spawn(async move {
+        let part = (id, frame.height(), said.clone());
+        let full = slot.note(&frame, &said, &[part]);
+        if full.is_some() {
+            tokio::task::spawn_blocking(move || slot.write(full));
+        }
+    });
 }
 
 fn written(said: &Predictions, form: &Form, slot: &Slot, predictor: &Predictor) -> Response {

@@ -1,9 +1,12 @@
-//! polars' joins of eager frames, compiled here.
+//! polars' joins of eager frames, compiled here; [`lookup`] is quicker where it fits.
 //!
 //! polars' own are default methods of a generic trait: rustc compiles all of the join, some 16 000
 //! functions, in whatever crate calls them, which is the user's cell. These have the same names and
 //! signatures and leave only the collecting of the names to the caller. Their trait builds on polars',
 //! so that a cell in which both are in scope takes these (`supertrait_item_shadowing`).
+
+mod lookup;
+mod table;
 
 use polars::prelude::*;
 
@@ -90,6 +93,11 @@ fn join(
     args: JoinArgs,
     options: Option<JoinTypeOptions>,
 ) -> PolarsResult<DataFrame> {
+    if options.is_none()
+        && let Some(joined) = lookup::lookup(left, right, left_on, right_on, &args)?
+    {
+        return Ok(joined);
+    }
     DataFrameJoinOps::join(left, right, left_on, right_on, args, options)
 }
 
