@@ -15,7 +15,7 @@ const BLOCK: usize = 256;
 /// The half of an entry that is a piece of the hash.
 const PIECE: u64 = !0 << 32;
 
-/// Utf8ViewArray, each of which stands in one row only.
+/// Texts, each of which stands in one row only.
 pub(super) struct Table<'a> {
     keys: &'a Utf8ViewArray,
     hasher: RandomState,
@@ -116,6 +116,10 @@ impl<'a> Table<'a> {
         self.hasher.hash_one(texts.value(row))
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the size of the table is what it is cut to"
+    )]
     fn place(&self, hash: u64) -> usize {
         hash as usize & (self.entries.len() - 1)
     }
