@@ -201,27 +201,27 @@ fn answer(mut jobs: Vec<Job>) {
     {
         let mut from = 0;
         let mut parts = Vec::with_capacity(jobs.len());
-        for job in jobs {
+        for job in &jobs {
             let height = job.frame.height();
-            let part = all.slice(from, height);
+            parts.push((job.id.clone(), height, all.slice(from, height)));
             from += height;
-            parts.push((job.id, height, part.clone()));
+        }
+        // Before the answers are sent: whoever has one may send its labels.
+        let full = slot.note(&frame, &all, &parts);
+        for (job, (_, _, part)) in jobs.into_iter().zip(parts) {
             // Whoever asked may be gone.
             let _ = job.reply.send(Ok(part));
         }
-        let full = slot.note(&frame, &all, &parts);
         slot.write(full);
         return;
     }
     for job in jobs {
         let said = predict(&slot, &predictor, &job.frame);
-        let note = said.as_ref().ok().cloned();
+        let full = said.as_ref().ok().and_then(|said| {
+            slot.note(&job.frame, said, &[(job.id, job.frame.height(), said.clone())])
+        });
         let _ = job.reply.send(said);
-        if let Some(said) = note {
-            let part = (job.id, job.frame.height(), said.clone());
-            let full = slot.note(&job.frame, &said, &[part]);
-            slot.write(full);
-        }
+        slot.write(full);
     }
 }
 

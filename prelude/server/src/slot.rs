@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::args::Args;
 use crate::monitoring::labels::Labels;
 use crate::monitoring::metrics::{Metrics, Samples};
-use crate::monitoring::watch::{Captured, Watch};
+use crate::monitoring::watch::{Captured, Watch, joined};
 use crate::reload::{self, Mark};
 
 /// A model that answers a few rows within this time may do so on a thread that listens.
@@ -181,13 +181,14 @@ impl Slot {
         {
             return report.clone();
         }
-        let report = window.and_then(|window| match self.current().drift(&window, Drift::new()) {
-            Ok(report) => report,
-            Err(error) => {
-                tracing::error!(model = %self.name, %error, "cannot measure drift");
-                None
-            }
-        });
+        let report =
+            joined(window).and_then(|window| match self.current().drift(&window, Drift::new()) {
+                Ok(report) => report,
+                Err(error) => {
+                    tracing::error!(model = %self.name, %error, "cannot measure drift");
+                    None
+                }
+            });
         *known = Some((rows, report.clone()));
         report
     }

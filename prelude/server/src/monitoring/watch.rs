@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use oxilab_serve::{Predictions, Result};
 use polars::prelude::{Column, DataFrame};
@@ -17,10 +18,10 @@ pub(crate) type Captured = (PathBuf, DataFrame);
 /// Requests and predictions of one model.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    window: VecDeque<DataFrame>,
+    window: VecDeque<Arc<DataFrame>>,
     window_rows: usize,
     most: usize,
-    pending: Vec<DataFrame>,
+    pending: Vec<Arc<DataFrame>>,
     pending_rows: usize,
     prefix: Option<PathBuf>,
     files: u64,
@@ -70,11 +71,11 @@ impl Watch {
                     source,
                 })?;
                 self.pending_rows += kept.height();
-                self.pending.push(kept);
+                self.pending.push(Arc::new(kept));
             }
         }
         self.window_rows += frame.height();
-        self.window.push_back(frame);
+        self.window.push_back(Arc::new(frame));
         while self.window.len() > 1
             && self.window.front().is_some_and(|f| self.window_rows - f.height() >= self.most)
         {
@@ -98,9 +99,10 @@ impl Watch {
         self.rows
     }
 
-    /// The latest rows.
-    pub(crate) fn window(&self) -> Option<DataFrame> {
-        joined(self.window.iter().cloned())
+    /// The latest rows as they came, for [`joined`]: requests wait while the watch is held, and joining
+    /// thousands of them takes milliseconds.
+    pub(crate) fn window(&self) -> Vec<Arc<DataFrame>> {
+        self.window.iter().cloned().collect()
     }
 
     /// Forgets the window: another version answers from now on.
@@ -111,12 +113,15 @@ impl Watch {
 }
 
 /// Frames below each other. One whose columns differ begins anew.
-fn joined(frames: impl Iterator<Item = DataFrame>) -> Option<DataFrame> {
+pub(crate) fn joined<F: AsRef<DataFrame>>(
+    frames: impl IntoIterator<Item = F>,
+) -> Option<DataFrame> {
     let mut all: Option<DataFrame> = None;
     for frame in frames {
-        let fits = all.as_mut().is_some_and(|all| all.vstack_mut(&frame).is_ok());
+        let frame = frame.as_ref();
+        let fits = all.as_mut().is_some_and(|all| all.vstack_mut(frame).is_ok());
         if !fits {
-            all = Some(frame);
+            all = Some(frame.clone());
         }
     }
     all

@@ -120,9 +120,12 @@ async fn respond(
         drop(coming);
         return match said {
             Ok(said) => {
-                let response = written(&said, &form, slot, &predictor);
-                note_later(Arc::clone(slot), frame, id, said);
-                (response, rows)
+                let full = slot.note(&frame, &said, &[(id, rows, said.clone())]);
+                if full.is_some() {
+                    let slot = Arc::clone(slot);
+                    tokio::task::spawn_blocking(move || slot.write(full));
+                }
+                (written(&said, &form, slot, &predictor), rows)
             }
             Err(error) => (refused(&error), 0),
         };
@@ -136,17 +139,6 @@ async fn respond(
         Ok(Err(error)) => (refused(&error), 0),
         Err(_) => (refused(&ServeError::Panicked), 0),
     }
-}
-
-/// Takes note once the answer is on its way.
-fn note_later(slot: Arc<Slot>, frame: DataFrame, id: String, said: Predictions) {
-    tokio::spawn(async move {
-        let part = (id, frame.height(), said.clone());
-        let full = slot.note(&frame, &said, &[part]);
-        if full.is_some() {
-            tokio::task::spawn_blocking(move || slot.write(full));
-        }
-    });
 }
 
 fn written(said: &Predictions, form: &Form, slot: &Slot, predictor: &Predictor) -> Response {
