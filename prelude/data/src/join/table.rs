@@ -38,12 +38,9 @@ impl<'a> Table<'a> {
 
     fn insert(&mut self, row: usize) -> Option<()> {
         let hash = self.hash(self.keys, row);
-        let mut at = self.place(hash);
-        while self.entries[at] != 0 {
-            if self.is_at(self.entries[at], hash, self.keys, row) {
-                return None;
-            }
-            at = (at + 1) & (self.entries.len() - 1);
+        let at = self.search(hash, self.keys, row);
+        if self.entries[at] != 0 {
+            return None;
         }
         self.entries[at] = (hash & PIECE) | (row as u64 + 1);
         Some(())
@@ -76,22 +73,23 @@ impl<'a> Table<'a> {
                 } else if entries[at] != 0 && self.is_at(entries[at], hashes[at], texts, row) {
                     row_of(entries[at])
                 } else {
-                    self.search(hashes[at], texts, row)
+                    match self.entries[self.search(hashes[at], texts, row)] {
+                        0 => MISSING,
+                        entry => row_of(entry),
+                    }
                 };
             }
         }
         Ok(())
     }
 
-    fn search(&self, hash: u64, texts: &Utf8ViewArray, row: usize) -> IdxSize {
+    /// The place of a text's entry, or the empty one where it would stand.
+    fn search(&self, hash: u64, texts: &Utf8ViewArray, row: usize) -> usize {
         let mut at = self.place(hash);
-        while self.entries[at] != 0 {
-            if self.is_at(self.entries[at], hash, texts, row) {
-                return row_of(self.entries[at]);
-            }
+        while self.entries[at] != 0 && !self.is_at(self.entries[at], hash, texts, row) {
             at = (at + 1) & (self.entries.len() - 1);
         }
-        MISSING
+        at
     }
 
     /// Whether an entry is that of a text.
