@@ -236,7 +236,7 @@ fn clean(
         } else if dtype.is_float() && numbers(&column)?.iter().any(|value| value.is_infinite()) {
             warnings.push(format!("infinite values of `{name}` count as missing"));
             let finite: Vec<Option<f64>> =
-                numbers(&column)?.into_iter().map(|v| v.is_finite().then_some(v)).collect();
+                numbers(&column)?.iter().map(|v| v.is_finite().then_some(*v)).collect();
             out.with_column(Column::new(name.into(), finite)).doing("replacing infinite values")?;
         }
     }

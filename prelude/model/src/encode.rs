@@ -4,6 +4,7 @@
 //! for missing, category numbers) and [`Encoding::Dense`] for the rest (missing numbers filled with the
 //! mean, categories one-hot, optionally all standardised). Nets of series have [`Encoding::Series`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use oxilab_model_format::{Column as SchemaColumn, ColumnKind};
@@ -11,6 +12,7 @@ use polars::prelude::*;
 use rayon::prelude::*;
 
 use crate::error::{ModelError, Result, While};
+use crate::linalg::sum_of;
 use crate::matrix::{Matrix, float};
 use crate::series;
 use crate::target::column_of;
@@ -91,22 +93,14 @@ impl Encoder {
             };
             encoder.fill.push(fill);
         }
-        let matrix = encoder.encode(df, Unseen::Error)?;
-        if !standardize {
-            return Ok((encoder, matrix));
+        let mut values = encoder.values(df, Unseen::Error)?;
+        if standardize {
+            let moments = values.par_chunks_exact(df.height()).map(mean_and_scale);
+            (encoder.mean, encoder.scale) = moments.unzip();
+            encoder.standardize(&mut values, df.height());
         }
-        for col in 0..matrix.cols() {
-            let values = matrix.col(col);
-            let mean = values.iter().sum::<f64>() / float(values.len());
-            let variance =
-                values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / float(values.len());
-            // A constant feature keeps its scale, as in sklearn.
-            let constant = variance <= 1e-30 + (1e-15 * mean).powi(2);
-            encoder.mean.push(mean);
-            encoder.scale.push(if constant { 1.0 } else { variance.sqrt() });
-        }
-        let matrix = encoder.standardized(&matrix);
-        Ok((encoder, matrix))
+        let features = encoder.features();
+        Ok((encoder, Matrix::new(df.height(), features, values)))
     }
 
     /// Encodes a frame that has the training frame's input columns, in any order.
@@ -114,20 +108,32 @@ impl Encoder {
         if let Encoding::Series { time } = self.encoding {
             return series::encode(&self.columns, time, df);
         }
-        let encode = |(index, schema)| self.encode_column(df, index, schema, unseen);
-        let blocks: Vec<Vec<f64>> = if df.height() <= FEW_ROWS && self.columns.len() <= 1000 {
-            self.columns.iter().enumerate().map(encode).collect::<Result<_>>()?
-        } else {
-            self.columns.par_iter().enumerate().map(encode).collect::<Result<_>>()?
-        };
-        let total = blocks.iter().map(Vec::len).sum();
-        let mut values = Vec::with_capacity(total);
-        for block in blocks {
-            values.extend_from_slice(&block);
+        let mut values = self.values(df, unseen)?;
+        if !self.mean.is_empty() {
+            self.standardize(&mut values, df.height());
         }
+        Ok(Matrix::new(df.height(), self.features(), values))
+    }
+
+    /// The features as they are before they are standardised, one after another.
+    fn values(&self, df: &DataFrame, unseen: Unseen) -> Result<Vec<f64>> {
         let rows = df.height();
-        let matrix = Matrix::new(rows, total.checked_div(rows).unwrap_or(self.features()), values);
-        if self.mean.is_empty() { Ok(matrix) } else { Ok(self.standardized(&matrix)) }
+        let mut values = vec![0.0; rows * self.features()];
+        let mut rest = values.as_mut_slice();
+        let mut places = Vec::with_capacity(self.columns.len());
+        for schema in &self.columns {
+            let width = if self.one_hot(schema) { schema.categories.len() } else { 1 };
+            let (place, after) = rest.split_at_mut(rows * width);
+            places.push(place);
+            rest = after;
+        }
+        let encode = |(index, place)| self.encode_column(df, index, unseen, place);
+        if few(rows) && self.columns.len() <= 1000 {
+            places.into_iter().enumerate().try_for_each(encode)?;
+        } else {
+            places.into_par_iter().enumerate().try_for_each(encode)?;
+        }
+        Ok(values)
     }
 
     /// How many features a row becomes.
@@ -176,51 +182,67 @@ impl Encoder {
         column.kind == ColumnKind::Categorical && matches!(self.encoding, Encoding::Dense { .. })
     }
 
-    fn standardized(&self, matrix: &Matrix) -> Matrix {
-        let mut values = matrix.as_slice().to_vec();
-        let rows = matrix.rows();
-        for (col, chunk) in values.chunks_exact_mut(rows.max(1)).enumerate() {
-            let (mean, scale) = (self.mean[col], self.scale[col]);
+    fn standardize(&self, values: &mut [f64], rows: usize) {
+        let one = |(feature, chunk): (usize, &mut [f64])| {
+            let (mean, scale) = (self.mean[feature], self.scale[feature]);
             for value in chunk {
                 *value = (*value - mean) / scale;
             }
+        };
+        if few(rows) {
+            values.chunks_exact_mut(rows.max(1)).enumerate().for_each(one);
+        } else {
+            values.par_chunks_exact_mut(rows).enumerate().for_each(one);
         }
-        Matrix::new(rows, matrix.cols(), values)
     }
 
+    /// Writes the features of a column over zeros.
     fn encode_column(
         &self,
         df: &DataFrame,
         index: usize,
-        schema: &SchemaColumn,
         unseen: Unseen,
-    ) -> Result<Vec<f64>> {
+        out: &mut [f64],
+    ) -> Result<()> {
+        let schema = &self.columns[index];
         let column = column_of(df, &schema.name)?;
         if schema.kind != ColumnKind::Categorical {
-            let mut values = plain_numbers(column, schema)?;
+            out.copy_from_slice(&plain_numbers(column, schema)?);
             if matches!(self.encoding, Encoding::Dense { .. }) {
                 let fill = self.fill.get(index).copied().unwrap_or(0.0);
-                for value in &mut values {
-                    if value.is_nan() {
-                        *value = fill;
-                    }
+                for value in out.iter_mut().filter(|value| value.is_nan()) {
+                    *value = fill;
                 }
             }
-            return Ok(values);
+            return Ok(());
         }
         let codes = codes_of(column, schema, unseen)?;
-        if !self.one_hot(schema) {
-            return Ok(codes.iter().map(|code| code.map_or(f64::NAN, f64::from)).collect());
-        }
-        let rows = codes.len();
-        let mut out = vec![0.0; rows * schema.categories.len()];
-        for (row, code) in codes.iter().enumerate() {
-            if let Some(code) = code {
-                out[*code as usize * rows + row] = 1.0;
+        if self.one_hot(schema) {
+            for (row, code) in codes.iter().enumerate() {
+                if let Some(code) = code {
+                    out[*code as usize * codes.len() + row] = 1.0;
+                }
+            }
+        } else {
+            for (value, code) in out.iter_mut().zip(codes) {
+                *value = code.map_or(f64::NAN, f64::from);
             }
         }
-        Ok(out)
+        Ok(())
     }
+}
+
+/// Whether other threads are not worth waking.
+fn few(rows: usize) -> bool {
+    rows <= FEW_ROWS
+}
+
+/// The mean and the standard deviation of a feature; 1 for that of a constant, as in scikit-learn.
+fn mean_and_scale(values: &[f64]) -> (f64, f64) {
+    let mean = sum_of(values, |v| v) / float(values.len());
+    let variance = sum_of(values, |v| (v - mean) * (v - mean)) / float(values.len());
+    let constant = variance <= 1e-30 + (1e-15 * mean).powi(2);
+    (mean, if constant { 1.0 } else { variance.sqrt() })
 }
 
 /// The input columns of a training frame: all but `target`.
@@ -239,17 +261,26 @@ pub(crate) fn inputs_of<'a>(df: &'a DataFrame, target: Option<&str>) -> Result<V
     Ok(inputs)
 }
 
-/// A column as floats, null as NaN.
-pub(crate) fn numbers(column: &Column) -> Result<Vec<f64>> {
-    let cast = column.cast(&DataType::Float64).doing("reading a column as numbers")?;
-    let values = cast.f64().doing("reading a column as numbers")?;
-    if let Ok(slice) = values.cont_slice() {
-        return Ok(slice.to_vec());
+/// A column as floats, null as NaN; borrowed where they lie in one piece.
+pub(crate) fn numbers(column: &Column) -> Result<Cow<'_, [f64]>> {
+    const DOING: &str = "reading a column as numbers";
+    if column.dtype() == &DataType::Float64
+        && let Ok(slice) = column.f64().doing(DOING)?.cont_slice()
+    {
+        return Ok(Cow::Borrowed(slice));
     }
-    Ok(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+    let cast = column.cast(&DataType::Float64).doing(DOING)?;
+    let values = cast.f64().doing(DOING)?;
+    if let Ok(slice) = values.cont_slice() {
+        return Ok(Cow::Owned(slice.to_vec()));
+    }
+    Ok(Cow::Owned(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect()))
 }
 
-pub(crate) fn plain_numbers(column: &Column, schema: &SchemaColumn) -> Result<Vec<f64>> {
+pub(crate) fn plain_numbers<'a>(
+    column: &'a Column,
+    schema: &SchemaColumn,
+) -> Result<Cow<'a, [f64]>> {
     let dtype = column.dtype();
     let all_null = matches!(dtype, DataType::Null);
     if !dtype.is_numeric() && !dtype.is_bool() && !all_null {

@@ -154,7 +154,8 @@ pub fn partial_dependence(
         Series::new(column.into(), names)
     } else {
         let found = column_of(df, column)?;
-        let mut present: Vec<f64> = numbers(found)?.into_iter().filter(|v| v.is_finite()).collect();
+        let mut present: Vec<f64> =
+            numbers(found)?.iter().copied().filter(|v| v.is_finite()).collect();
         present.sort_unstable_by(f64::total_cmp);
         let mut grid: Vec<f64> = present.clone();
         grid.dedup();

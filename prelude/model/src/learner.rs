@@ -340,19 +340,21 @@ fn hash_column(column: &Column) -> Result<[u8; 32]> {
     }
     if dtype.is_primitive_numeric() || dtype.is_bool() || dtype.is_temporal() {
         let physical = column.to_physical_repr();
-        let mut buffer = Vec::with_capacity(8 * 4096);
         // Whole numbers of 64 bits do not all fit into a float.
         if physical.dtype().is_integer() {
             let cast = physical.cast(&DataType::Int64).doing("hashing the training frame")?;
-            for value in cast.i64().doing("hashing the training frame")?.iter() {
-                push(&mut hash, &mut buffer, value.unwrap_or(i64::MIN).to_le_bytes());
+            let values = cast.i64().doing("hashing the training frame")?;
+            match values.cont_slice() {
+                Ok(slice) => hash_numbers(&mut hash, slice, |value| value.to_le_bytes()),
+                Err(_) => {
+                    let all: Vec<i64> = values.iter().map(|v| v.unwrap_or(i64::MIN)).collect();
+                    hash_numbers(&mut hash, &all, |value| value.to_le_bytes());
+                }
             }
         } else {
-            for value in crate::encode::numbers(column)? {
-                push(&mut hash, &mut buffer, value.to_bits().to_le_bytes());
-            }
+            let values = crate::encode::numbers(column)?;
+            hash_numbers(&mut hash, &values, |value| value.to_bits().to_le_bytes());
         }
-        hash.update(&buffer);
     } else if let Ok(text) = column.cast(&DataType::String) {
         for value in text.str().doing("hashing the training frame")?.iter() {
             match value {
@@ -367,11 +369,13 @@ fn hash_column(column: &Column) -> Result<[u8; 32]> {
     Ok(hash.finalize().into())
 }
 
-fn push(hash: &mut Sha256, buffer: &mut Vec<u8>, bytes: [u8; 8]) {
-    buffer.extend_from_slice(&bytes);
-    if buffer.len() >= 8 * 4096 {
-        hash.update(&buffer);
-        buffer.clear();
+fn hash_numbers<T: Copy>(hash: &mut Sha256, values: &[T], bytes: impl Fn(T) -> [u8; 8]) {
+    let mut block = [[0; 8]; 512];
+    for values in values.chunks(block.len()) {
+        for (place, value) in block.iter_mut().zip(values) {
+            *place = bytes(*value);
+        }
+        hash.update(block[..values.len()].as_flattened());
     }
 }
 

@@ -27,17 +27,29 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     lanes.iter().sum::<f64>() + rest
 }
 
+/// The sum of `of` each value, in eight lanes for the vector units.
+#[inline]
+pub(crate) fn sum_of(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0.0_f64; 8];
+    let (eights, rest) = values.as_chunks::<8>();
+    for eight in eights {
+        for lane in 0..8 {
+            lanes[lane] += of(eight[lane]);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|value| of(*value)).sum::<f64>()
+}
+
 /// Centred columns: `x` minus its (weighted) column means, and the means.
 pub(crate) fn centre(x: &Matrix, weights: Option<&[f64]>) -> (Matrix, Vec<f64>) {
     let rows = x.rows();
-    let mut values = x.as_slice().to_vec();
+    let mut values = vec![0.0; x.as_slice().len()];
     let means: Vec<f64> = values
         .par_chunks_mut(rows.max(1))
-        .map(|column| {
+        .zip(x.as_slice().par_chunks(rows.max(1)))
+        .map(|(centred, column)| {
             let mean = weighted_mean(column, weights);
-            for value in column.iter_mut() {
-                *value -= mean;
-            }
+            centred.iter_mut().zip(column).for_each(|(centred, value)| *centred = value - mean);
             mean
         })
         .collect();
@@ -47,7 +59,7 @@ pub(crate) fn centre(x: &Matrix, weights: Option<&[f64]>) -> (Matrix, Vec<f64>) 
 /// The mean with optional weights.
 pub(crate) fn weighted_mean(values: &[f64], weights: Option<&[f64]>) -> f64 {
     match weights {
-        None => values.iter().sum::<f64>() / crate::matrix::float(values.len()),
+        None => sum_of(values, |value| value) / crate::matrix::float(values.len()),
         Some(weights) => dot(values, weights) / weights.iter().sum::<f64>(),
     }
 }
@@ -56,6 +68,9 @@ pub(crate) fn weighted_mean(values: &[f64], weights: Option<&[f64]>) -> f64 {
 pub(crate) fn gram(x: &Matrix) -> Result<Vec<f64>> {
     let p = x.cols();
     affordable(p)?;
+    if p <= NARROW {
+        return gram_of_narrow(x);
+    }
     let rows: Vec<Vec<f64>> = (0..p)
         .into_par_iter()
         .map(|i| {
@@ -64,6 +79,31 @@ pub(crate) fn gram(x: &Matrix) -> Result<Vec<f64>> {
         })
         .collect::<Result<_>>()?;
     Ok(mirrored(&rows))
+}
+
+/// Columns up to this stay in the cache by the block of rows.
+const NARROW: usize = 32;
+
+/// Every block of rows is read once for all pairs of columns.
+fn gram_of_narrow(x: &Matrix) -> Result<Vec<f64>> {
+    let (rows, p) = (x.rows(), x.cols());
+    let blocks: Vec<Vec<f64>> = (0..rows.div_ceil(BLOCK))
+        .into_par_iter()
+        .map(|block| {
+            check_interrupt()?;
+            let within = block * BLOCK..((block + 1) * BLOCK).min(rows);
+            let part = |col: usize| &x.col(col)[within.clone()];
+            let pairs = (0..p).flat_map(|i| (0..=i).map(move |j| (i, j)));
+            Ok(pairs.map(|(i, j)| dot(part(i), part(j))).collect())
+        })
+        .collect::<Result<_>>()?;
+    let mut sums = vec![0.0; p * (p + 1) / 2];
+    for block in &blocks {
+        sums.iter_mut().zip(block).for_each(|(sum, value)| *sum += value);
+    }
+    let triangle: Vec<Vec<f64>> =
+        (0..p).map(|i| sums[i * (i + 1) / 2..(i + 1) * (i + 2) / 2].to_vec()).collect();
+    Ok(mirrored(&triangle))
 }
 
 /// `X Xᵀ`, row after row: the smaller one where there are more columns than rows.

@@ -56,7 +56,9 @@ impl Pca {
 
     fn learn(&self, x: &Matrix) -> Result<Learned> {
         let (rows, p) = (x.rows(), x.cols());
-        let (centred, means) = centre(x, None);
+        // Features with variance one have mean zero already; their values are shared, not copied.
+        let (centred, means) =
+            if self.standardize { (x.clone(), vec![0.0; p]) } else { centre(x, None) };
         // With more features than rows, the rows' products have the same eigenvalues.
         let over_rows = p > rows;
         let products = if over_rows { gram_of_rows(&centred)? } else { gram(&centred)? };

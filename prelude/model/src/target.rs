@@ -120,7 +120,7 @@ impl TargetReader {
                 "filter such rows or replace the value",
             ));
         }
-        Ok(Target::Values(values))
+        Ok(Target::Values(values.into_owned()))
     }
 
     /// Class numbers as a series of the target's type.
@@ -187,7 +187,7 @@ fn looks_like_classes(column: &Column) -> Result<bool> {
         return Ok(false);
     }
     let mut seen = HashSet::new();
-    for value in numbers(column)? {
+    for value in numbers(column)?.iter() {
         seen.insert(value.to_bits());
         if seen.len() > MOST_INTEGER_CLASSES {
             return Ok(false);

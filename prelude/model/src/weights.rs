@@ -101,7 +101,7 @@ fn read(column: &Column) -> Result<Vec<f64>> {
     let weights = numbers(column)?;
     let wrong = weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0));
     match wrong {
-        None => Ok(weights),
+        None => Ok(weights.into_owned()),
         Some(row) => {
             let value = weights[row];
             let problem = if value.is_nan() { "missing".to_owned() } else { value.to_string() };

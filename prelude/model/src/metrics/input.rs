@@ -56,7 +56,7 @@ impl Numbers for Column {
         if self.null_count() > 0 {
             return Err(missing(self.null_count()));
         }
-        numbers(self)
+        Ok(numbers(self)?.into_owned())
     }
 }
 
