@@ -109,6 +109,11 @@ async fn one_press_ends_whatever_runs() {
             "println!(\"go\");\nlet mut sum = 0u64;\n\
              for i in 0..u64::MAX { sum = sum.wrapping_add(std::hint::black_box(i)); }\nsum",
         ),
+        (
+            "a for whose iterations are quick",
+            "println!(\"go\");\nlet mut v = Vec::new();\n\
+             for i in 0..u64::MAX { v.push(i); if v.len() == 99 { v.retain(|x| x % 2 == 0); v.clear(); } }",
+        ),
         ("a nested function of an earlier cell", "println!(\"go\");\nspin(u64::MAX)"),
         ("a sleep", "println!(\"go\");\nstd::thread::sleep(Duration::from_secs(100));"),
         (

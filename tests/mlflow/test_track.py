@@ -383,6 +383,48 @@ def test_cells_that_fail_are_failed_runs(client, server, tmp_path):
     assert "pa55word" not in told and "token https://***@host/x" in told
 
 
+def test_odd_names_arrive_as_they_are(client, server, tmp_path):
+    """Slashes, quotes, emoji and long texts on a real server; what no server takes is said by the cell."""
+    name = "odd / \"names\" 🦀 'x'"
+    sources = [
+        f'track::experiment({json.dumps(name, ensure_ascii=False)})?;',
+        """let run = track::start_run(&"n".repeat(500))?;
+run.log_metric("eval/größe", 1.5, 0)?;
+run.log_param("a/b", "\"quoted\" 🦀 / x")?;
+run.log_param("long", &"p".repeat(5000))?;
+run.set_tag("long", &"t".repeat(5000))?;
+run.log_text("kept", "from \"here\"/🦀.txt")?;""",
+        """let long = "x".repeat(5000);
+let refused = [
+    track::experiment(&long).map(|_| ()),
+    run.log_metric(&long, 1.0, 0),
+    run.log_metric("../x", 1.0, 0),
+    run.log_param("a\"b", "v"),
+    run.set_tag("🦀", "v"),
+    run.log_text("v", "../../outside"),
+];
+run.end()?;
+for refused in &refused {
+    println!("refused: {}", refused.as_ref().err().map_or("no".to_owned(), |e| e.to_string()));
+}""",
+    ]
+    path, out = notebook(tmp_path / "odd.ipynb", *sources), tmp_path / "out.ipynb"
+    journal = str(tmp_path / "track.sqlite")
+    run_oxilab(["run", str(path), "--output", str(out)], MLFLOW_TRACKING_URI=server.uri, OXILAB_JOURNAL=journal)
+    run_oxilab(["track", "sync", server.uri, "--journal", journal])
+    experiment = client.get_experiment_by_name(name)
+    [run] = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "n" * 500 and run.info.status == "FINISHED"
+    assert run.data.metrics["eval/größe"] == 1.5
+    assert run.data.params == {"a/b": '"quoted" 🦀 / x', "long": "p" * 5000}
+    assert run.data.tags["long"] == "t" * 5000
+    assert 'from "here"/🦀.txt' in artifacts(client, run.info.run_id)
+    outputs = json.loads(out.read_text())["cells"][-1]["outputs"]
+    lines = "".join("".join(output.get("text", "")) for output in outputs).splitlines()
+    assert len(lines) == 6 and not any("refused: no" in line for line in lines), lines
+    assert all(len(line) < 400 for line in lines), lines
+
+
 def test_a_notebook_starts_its_own_server(tmp_path):
     """`%track start` says how long it takes; what is logged then is on the server, which `%track stop` ends."""
     sources = [

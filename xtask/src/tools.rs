@@ -21,8 +21,17 @@ const CMAKE_MINIMUM: (u32, u32) = (3, 28);
 /// Makes both links, fetching what the system lacks.
 pub(crate) fn setup(paths: &Paths) -> Result<()> {
     let tools = paths.root.join(".tools");
-    fs::create_dir_all(tools.join("bin"))?;
-    fs::create_dir_all(tools.join("lib"))?;
+    for folder in ["bin", "lib"] {
+        let folder = tools.join(folder);
+        fs::create_dir_all(&folder).with_context(|| {
+            // A link to a folder that is gone is in the way and "exists".
+            format!(
+                "cannot make {}; if {} is a broken link, remove it",
+                folder.display(),
+                tools.display()
+            )
+        })?;
+    }
     cmake(&tools)?;
     libclang(&tools)
 }

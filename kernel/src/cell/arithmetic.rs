@@ -117,7 +117,7 @@ impl<'ast> Visit<'ast> for Search {
         use syn::Expr::{Await, Call, ForLoop, Loop, Macro, MethodCall, Try, While};
         let small = match node {
             Await(_) | ForLoop(_) | Loop(_) | Macro(_) | Try(_) | While(_) => false,
-            MethodCall(call) => METHODS.contains(&call.method.to_string().as_str()),
+            MethodCall(call) => is_method(&call.method.to_string()),
             Call(call) => is_of_a_number(&call.func),
             _ => true,
         };
@@ -133,8 +133,13 @@ impl<'ast> Visit<'ast> for Search {
     }
 }
 
+/// A method of numbers.
+pub(super) fn is_method(name: &str) -> bool {
+    METHODS.contains(&name)
+}
+
 /// `f64::from`, `f64::sqrt`, `u32::max`.
-fn is_of_a_number(function: &syn::Expr) -> bool {
+pub(super) fn is_of_a_number(function: &syn::Expr) -> bool {
     let syn::Expr::Path(path) = function else { return false };
     let names: Vec<String> = path.path.segments.iter().map(|part| part.ident.to_string()).collect();
     match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use super::arithmetic::is_arithmetic;
+use super::polls::{self, Polls};
 
 /// Replaces a range of the cell's text; an empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,15 +14,24 @@ pub struct Edit {
     pub range: Range<usize>,
     /// What stands there instead.
     pub text: String,
+    /// Bytes of the cell that follow the text: what stood elsewhere.
+    pub moved: Option<Range<usize>>,
 }
 
 impl Edit {
     pub(super) fn insert(at: usize, text: impl Into<String>) -> Self {
-        Self { range: at..at, text: text.into() }
+        Self::replace(at..at, text)
+    }
+
+    pub(crate) fn replace(range: Range<usize>, text: impl Into<String>) -> Self {
+        Self { range, text: text.into(), moved: None }
     }
 }
 
 const POLL: &str = "::oxilab::__rt::poll();";
+/// `for i in 0..n {…}` becomes `for __part in parts(0..n) { for i in __part {…} }`.
+const PART: &str = "__part";
+const PARTS: &str = "::oxilab::__rt::parts(";
 const QUESTION: &str = ".__q()";
 const STOP: &str = " ::core::result::Result::Err(::oxilab::__rt::CellError::stop())";
 
@@ -100,6 +109,23 @@ impl Finder {
         }
     }
 
+    fn polls_of_for(&mut self, node: &syn::ExprForLoop) {
+        match polls::of_for(node) {
+            Polls::None => {}
+            Polls::Each => self.poll(&node.body),
+            Polls::Parts { pattern, over, slow } => {
+                self.edits.push(Edit::replace(pattern.clone(), PART));
+                self.edits.push(Edit::insert(over.start, PARTS));
+                let inner = Edit::insert(over.end, ") { for ");
+                self.edits.push(Edit { moved: Some(pattern), ..inner });
+                self.edits.push(Edit::insert(over.end, format!(" in {PART}")));
+                let end = node.body.brace_token.span.close().byte_range().end;
+                self.edits.push(Edit::insert(end, " }"));
+                self.edits.extend(slow.into_iter().map(|at| Edit::insert(at, POLL)));
+            }
+        }
+    }
+
     fn nested(&mut self, visit: impl FnOnce(&mut Self)) {
         let outer = std::mem::replace(&mut self.top_level, false);
         visit(self);
@@ -125,8 +151,8 @@ impl<'ast> Visit<'ast> for Finder {
     }
 
     fn visit_expr_for_loop(&mut self, node: &'ast syn::ExprForLoop) {
-        if !is_arithmetic(&node.body) {
-            self.poll(&node.body);
+        if !self.constant {
+            self.polls_of_for(node);
         }
         visit::visit_expr_for_loop(self, node);
     }
@@ -144,7 +170,7 @@ impl<'ast> Visit<'ast> for Finder {
             let base = node.base.span().byte_range();
             let end = node.await_token.span.byte_range().end;
             self.edits.push(Edit::insert(base.start, "::oxilab::__rt::block_on("));
-            self.edits.push(Edit { range: base.end..end, text: ")".to_owned() });
+            self.edits.push(Edit::replace(base.end..end, ")"));
         }
         visit::visit_expr_await(self, node);
     }

@@ -315,10 +315,7 @@ fn publish(item: &syn::Item) -> Vec<Edit> {
             match visibility {
                 syn::Visibility::Inherited => self.0.push(Edit::insert(before, "pub ")),
                 syn::Visibility::Restricted(restricted) => {
-                    self.0.push(Edit {
-                        range: restricted.span().byte_range(),
-                        text: "pub".to_owned(),
-                    });
+                    self.0.push(Edit::replace(restricted.span().byte_range(), "pub"));
                 }
                 syn::Visibility::Public(_) => {}
             }

@@ -10,6 +10,7 @@ mod edits;
 mod hints;
 mod items;
 mod mentions;
+mod polls;
 mod statements;
 
 use std::collections::BTreeSet;

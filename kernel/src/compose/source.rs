@@ -207,6 +207,9 @@ impl Writer {
             }
             self.verbatim(origin, &text, from..edit.range.start);
             self.text.push_str(&edit.text);
+            if let Some(moved) = &edit.moved {
+                self.verbatim(origin, &text, moved.clone());
+            }
             from = edit.range.end;
         }
         self.verbatim(origin, &text, from..range.end);

@@ -105,6 +105,7 @@ fn report(
             || text.contains("on by default")
             || text.contains("the lint level is defined")
             || text.contains("through its public re-export")
+            || text.contains("oxilab_runtime::cell::")
         {
             continue;
         }

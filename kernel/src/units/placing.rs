@@ -98,7 +98,7 @@ impl Items {
                     piece.item.edits.retain(|edit| {
                         edit.range.start < range.start || edit.range.end > range.end
                     });
-                    piece.item.edits.push(Edit { range, text: String::new() });
+                    piece.item.edits.push(Edit::replace(range, String::new()));
                 }
                 piece.item.edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
                 gone.is_empty() || !members.is_empty()

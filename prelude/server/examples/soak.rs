@@ -91,6 +91,9 @@ fn main() {
         // The model process is another one after the crash.
         if let Some(bytes) = worker(&url).and_then(resident) {
             told.memory.push((second, bytes));
+            if second.is_multiple_of(10) {
+                println!("{second} s: {:.1} MB", bytes / 1e6);
+            }
         }
         let part = |share: u64| second == seconds * share / 10;
         if part(2) {

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::chart::{self, Series};
 use crate::record::Input;
-use crate::session::{active_run, start_run};
+use crate::session::{Making, active_run, start};
 use crate::system::Sampler;
 use crate::{Result, Run, Status, TrackError, mlmodel};
 
@@ -101,8 +101,8 @@ impl Recording {
     fn start(about: &About) -> Result<Self> {
         let (run, own) = match active_run() {
             Some(run) if run.take_fit() => (run, false),
-            Some(run) => (run.child(&about.learner)?, true),
-            None => (start_run(&about.learner)?, true),
+            Some(run) => (run.child_made(&about.learner, Making::Later)?, true),
+            None => (start(&about.learner, Making::Later)?, true),
         };
         run.set_tag("oxilab.learner", &about.learner)?;
         run.set_tag("oxilab.library", &about.library)?;
@@ -211,7 +211,7 @@ impl Recorder for Recording {
         };
         drop(self.sampler.take());
         if self.own {
-            self.try_to(|run| run.end_as(status));
+            self.try_to(|run| run.end_soon(status));
         }
         if let Some(problem) = self.problem.take() {
             eprintln!("oxilab: not all of this fit of {} is logged: {problem}", self.learner);

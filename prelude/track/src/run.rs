@@ -9,7 +9,7 @@ use std::time::Duration;
 use oxilab_display::{MimeBundle, Render};
 
 use crate::record::{Artifact, Input, Metric, RunRecord, Status, check_key, now};
-use crate::session::Session;
+use crate::session::{Making, Session};
 use crate::tracker::Tracker;
 use crate::{Result, TrackError, artifact};
 
@@ -301,8 +301,13 @@ impl Run {
     /// # Errors
     /// If the name cannot be used, this run has ended, or the journal fails.
     pub fn child(&self, name: &str) -> Result<Self> {
+        self.child_made(name, Making::Now)
+    }
+
+    /// As [`child`](Run::child).
+    pub(crate) fn child_made(&self, name: &str, making: Making) -> Result<Self> {
         let inner = self.open()?;
-        let run = inner.session.start(name, Some(&inner.id))?;
+        let run = inner.session.start(name, Some(&inner.id), making)?;
         crate::session::activate(&run);
         Ok(run)
     }
@@ -350,6 +355,17 @@ impl Run {
         self.inner.end(status)
     }
 
+    /// Ends the run in the journal; the server hears of it without anybody waiting.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub(crate) fn end_soon(&self, status: Status) -> Result<()> {
+        if self.inner.end_here(status)? {
+            self.inner.session.wake();
+        }
+        Ok(())
+    }
+
     /// Reads the run back.
     ///
     /// # Errors
@@ -382,15 +398,20 @@ fn write_text(session: &Session, run: &str, text: &str, path: &str) -> Result<()
 
 impl Inner {
     fn end(&self, status: Status) -> Result<()> {
+        if self.end_here(status)? { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends the run in the journal, unless it has ended.
+    fn end_here(&self, status: Status) -> Result<bool> {
         if self.ended.swap(true, Ordering::SeqCst) {
-            return Ok(());
+            return Ok(false);
         }
         let written = self.session.queue.flush(PATIENCE);
         // A clock that was set back does not end a run before its start.
         let end = now().max(self.start);
         self.session.journal.set_status(&self.id, status, Some(end))?;
         written?;
-        self.flush()
+        Ok(true)
     }
 
     fn flush(&self) -> Result<()> {

@@ -96,6 +96,22 @@ impl Sender {
         }
     }
 
+    /// The server hears of a run that is in the journal, later.
+    pub(crate) fn tell_of(&self, run: &str) -> Result<Option<String>> {
+        sync::await_run(&self.journal, &self.server.uri(), run)?;
+        self.waker()();
+        Ok(None)
+    }
+
+    /// Gives what is on its way a moment to arrive.
+    pub(crate) fn finish(&self, moment: Duration) {
+        let (reply, answer) = channel();
+        if self.orders.send(Order::Flush(reply)).is_ok() {
+            // What is left is said by whoever calls.
+            let _ = answer.recv_timeout(moment);
+        }
+    }
+
     /// Waits until the server has all that the journal has, as long as something gets through.
     /// Whatever is left is kept, which is said.
     ///

@@ -152,9 +152,23 @@ pub fn current_experiment() -> String {
 /// If the name cannot be used, or the journal cannot be written. A server that does not answer is no
 /// error: the run is kept and sent later.
 pub fn start_run(name: &str) -> Result<Run> {
-    let run = session()?.start(name, None)?;
+    start(name, Making::Now)
+}
+
+/// As [`start_run`].
+pub(crate) fn start(name: &str, making: Making) -> Result<Run> {
+    let run = session()?.start(name, None, making)?;
     activate(&run);
     Ok(run)
+}
+
+/// Whether a new run waits for its place on a server.
+#[derive(Clone, Copy)]
+pub(crate) enum Making {
+    /// It does, so that it has the server's identifier, and what the server says against it is said.
+    Now,
+    /// Whoever starts it has no time: the server hears of it from the sending thread.
+    Later,
 }
 
 /// Goes on with a run that was started before, here or elsewhere, by its identifier; it runs again. Two
@@ -261,7 +275,12 @@ impl Session {
         }
     }
 
-    pub(crate) fn start(self: &Arc<Self>, name: &str, parent: Option<&str>) -> Result<Run> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        name: &str,
+        parent: Option<&str>,
+        making: Making,
+    ) -> Result<Run> {
         let mut tags = surroundings::tags();
         if let Some(parent) = parent {
             tags.insert("mlflow.parentRunId".to_owned(), parent.to_owned());
@@ -273,9 +292,10 @@ impl Session {
             start_time: now(),
         };
         let id = self.journal.create_run(&new)?;
-        let remote = match &self.sender {
-            Some(sender) => sender.make(&id)?,
-            None => None,
+        let remote = match (&self.sender, making) {
+            (Some(sender), Making::Now) => sender.make(&id)?,
+            (Some(sender), Making::Later) => sender.tell_of(&id)?,
+            (None, _) => None,
         };
         let run = Run::new(Arc::clone(self), id, remote, name.to_owned(), new.start_time);
         for (key, value) in goals() {
@@ -323,6 +343,9 @@ impl Session {
     }
 }
 
+/// How long a process that ends waits for a server that answers.
+const LAST: Duration = Duration::from_millis(500);
+
 /// Writes what is pending to the journal when the process ends, and says what a server lacks.
 fn leave() {
     crate::active::leave();
@@ -334,6 +357,7 @@ fn leave() {
             eprintln!("oxilab: {error}");
         }
         if let Some(sender) = &session.sender {
+            sender.finish(LAST);
             sender.say_what_is_left();
         }
     }

@@ -11,6 +11,7 @@
 //! ```
 
 mod error;
+mod parts;
 mod question;
 mod results;
 
@@ -24,6 +25,7 @@ use oxilab_protocol::{Failure, FailureKind, MimeBundle};
 pub use crate::cancel::poll;
 pub use crate::tasks::block_on;
 pub use error::CellError;
+pub use parts::{Parts, parts};
 pub use question::{Question, QuestionSend};
 pub use results::{begin_results, keep_result, recall};
 
