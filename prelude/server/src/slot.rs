@@ -13,7 +13,8 @@ use crate::app::App;
 use crate::args::Args;
 use crate::monitoring::labels::Labels;
 use crate::monitoring::metrics::{Metrics, Samples};
-use crate::monitoring::watch::{Captured, Watch, joined};
+use crate::monitoring::watch::{Captured, Watch};
+use crate::monitoring::window::{Together, joined};
 use crate::reload::{self, Mark};
 
 /// A model that answers a few rows within this time may do so on a thread that listens.
@@ -107,7 +108,7 @@ impl Slot {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(predictor);
         self.pace.store(UNKNOWN, Ordering::Relaxed);
         self.swaps.fetch_add(1, Ordering::Relaxed);
-        locked(&self.watch).clear();
+        locked(&self.watch).window.clear();
         locked(&self.labels).clear();
         *locked(&self.drift) = None;
         tracing::info!(model = %self.name, %version, "took a new version");
@@ -146,11 +147,20 @@ impl Slot {
             .iter()
             .flat_map(|(id, rows, _)| std::iter::repeat_n(id.as_str(), *rows))
             .collect();
-        let full = locked(&self.watch).note(input, predictions, &ids);
-        full.unwrap_or_else(|error| {
-            tracing::error!(model = %self.name, %error, "cannot keep a request");
-            None
-        })
+        // The lock is held no longer than that.
+        let noted = locked(&self.watch).note(input, predictions, &ids);
+        match noted {
+            Ok((full, together)) => {
+                if let Some(joined) = together.map(Together::join) {
+                    locked(&self.watch).window.take(joined);
+                }
+                full
+            }
+            Err(error) => {
+                tracing::error!(model = %self.name, %error, "cannot keep a request");
+                None
+            }
+        }
     }
 
     /// Writes captured rows that no file holds yet.
@@ -173,7 +183,7 @@ impl Slot {
     pub(crate) fn drift(&self) -> Option<DriftReport> {
         let (rows, window) = {
             let watch = locked(&self.watch);
-            (watch.rows(), watch.window())
+            (watch.rows(), watch.window.frames())
         };
         let mut known = locked(&self.drift);
         if let Some((at, report)) = &*known

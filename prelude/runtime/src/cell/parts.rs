@@ -20,6 +20,7 @@ where
     Parts { rest: range, size: FIRST }
 }
 
+/// What [`parts`] gives.
 #[derive(Debug)]
 pub struct Parts<T> {
     rest: Range<T>,

@@ -6,3 +6,4 @@ pub(crate) mod labels;
 pub(crate) mod metrics;
 pub(crate) mod redact;
 pub(crate) mod watch;
+pub(crate) mod window;

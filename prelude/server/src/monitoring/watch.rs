@@ -1,6 +1,5 @@
 //! What was asked and answered lately: the window for drift and the capture to Parquet.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use oxilab_serve::{Predictions, Result};
 use polars::prelude::{Column, DataFrame};
 
 use super::redact::{Rule, redacted};
+use super::window::{Together, Window, joined};
 
 /// Captured rows that make a file.
 const FILE_ROWS: usize = 10_000;
@@ -18,9 +18,7 @@ pub(crate) type Captured = (PathBuf, DataFrame);
 /// Requests and predictions of one model.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    window: VecDeque<Arc<DataFrame>>,
-    window_rows: usize,
-    most: usize,
+    pub(crate) window: Window,
     pending: Vec<Arc<DataFrame>>,
     pending_rows: usize,
     prefix: Option<PathBuf>,
@@ -36,9 +34,7 @@ impl Watch {
     /// `prefix` is the start of the names of captured files; `None` captures nothing.
     pub(crate) fn new(most: usize, prefix: Option<PathBuf>, sample: f64, rules: Vec<Rule>) -> Self {
         Self {
-            window: VecDeque::new(),
-            window_rows: 0,
-            most,
+            window: Window::new(most),
             pending: Vec::new(),
             pending_rows: 0,
             prefix,
@@ -50,13 +46,14 @@ impl Watch {
         }
     }
 
-    /// Takes note of answers, `ids` those of their requests by row; gives rows that are to be written.
+    /// Takes note of answers, `ids` those of their requests by row; gives rows that are to be written,
+    /// and frames of the window that are to be put together.
     pub(crate) fn note(
         &mut self,
         input: &DataFrame,
         predictions: &Predictions,
         ids: &[&str],
-    ) -> Result<Option<Captured>> {
+    ) -> Result<(Option<Captured>, Option<Together>)> {
         let frame = predictions.captured(input)?;
         self.rows += frame.height() as u64;
         if let Some(prefix) = &self.prefix {
@@ -74,14 +71,8 @@ impl Watch {
                 self.pending.push(Arc::new(kept));
             }
         }
-        self.window_rows += frame.height();
-        self.window.push_back(Arc::new(frame));
-        while self.window.len() > 1
-            && self.window.front().is_some_and(|f| self.window_rows - f.height() >= self.most)
-        {
-            self.window_rows -= self.window.pop_front().map_or(0, |frame| frame.height());
-        }
-        Ok(if self.pending_rows >= FILE_ROWS { self.flush() } else { None })
+        let together = self.window.push(frame);
+        Ok((if self.pending_rows >= FILE_ROWS { self.flush() } else { None }, together))
     }
 
     /// The captured rows that no file holds yet, and the file for them.
@@ -98,31 +89,4 @@ impl Watch {
     pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
-
-    /// The latest rows as they came, for [`joined`]: requests wait while the watch is held, and joining
-    /// thousands of them takes milliseconds.
-    pub(crate) fn window(&self) -> Vec<Arc<DataFrame>> {
-        self.window.iter().cloned().collect()
-    }
-
-    /// Forgets the window: another version answers from now on.
-    pub(crate) fn clear(&mut self) {
-        self.window.clear();
-        self.window_rows = 0;
-    }
-}
-
-/// Frames below each other. One whose columns differ begins anew.
-pub(crate) fn joined<F: AsRef<DataFrame>>(
-    frames: impl IntoIterator<Item = F>,
-) -> Option<DataFrame> {
-    let mut all: Option<DataFrame> = None;
-    for frame in frames {
-        let frame = frame.as_ref();
-        let fits = all.as_mut().is_some_and(|all| all.vstack_mut(frame).is_ok());
-        if !fits {
-            all = Some(frame.clone());
-        }
-    }
-    all
 }
