@@ -362,6 +362,7 @@ impl Run {
     pub(crate) fn end_soon(&self, status: Status) -> Result<()> {
         if self.inner.end_here(status)? {
             self.inner.session.wake();
+            self.inner.session.say_problem();
         }
         Ok(())
     }

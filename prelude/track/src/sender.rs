@@ -3,9 +3,9 @@
 //! It sends when there is something new, and again, at growing intervals, as long as the server does not
 //! answer. Whoever waits for it waits as long as something gets through.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use oxilab_runtime::cancel;
@@ -44,17 +44,26 @@ pub(crate) struct Sender {
     server: Arc<Mlflow>,
     /// Whether it was said that the server does not answer; once is enough until it does.
     told: AtomicBool,
+    problem: Problem,
 }
+
+/// What was wrong when the sending thread last tried.
+type Problem = Arc<Mutex<Option<String>>>;
 
 impl Sender {
     pub(crate) fn start(journal: Arc<Journal>, server: Arc<Mlflow>) -> Result<Self> {
         let (orders, received) = channel();
-        let worker = Worker { journal: Arc::clone(&journal), server: Arc::clone(&server) };
+        let problem = Problem::default();
+        let worker = Worker {
+            journal: Arc::clone(&journal),
+            server: Arc::clone(&server),
+            problem: Arc::clone(&problem),
+        };
         std::thread::Builder::new()
             .name("oxilab-track-send".to_owned())
             .spawn(move || worker.serve(&received))
             .map_err(|error| TrackError::file("start the thread of", "oxilab-track", error))?;
-        Ok(Self { orders, journal, server, told: AtomicBool::new(false) })
+        Ok(Self { orders, journal, server, told: AtomicBool::new(false), problem })
     }
 
     /// Something that says that there is something new.
@@ -101,6 +110,15 @@ impl Sender {
         sync::await_run(&self.journal, &self.server.uri(), run)?;
         self.waker()();
         Ok(None)
+    }
+
+    /// Says what is wrong with the server, if something is: for those who do not wait for it.
+    pub(crate) fn say_problem(&self) {
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match problem {
+            Some(problem) => self.tell(|| problem),
+            None => self.told.store(false, Ordering::Relaxed),
+        }
     }
 
     /// Gives what is on its way a moment to arrive.
@@ -177,6 +195,7 @@ impl Sender {
 struct Worker {
     journal: Arc<Journal>,
     server: Arc<Mlflow>,
+    problem: Problem,
 }
 
 impl Worker {
@@ -210,6 +229,8 @@ impl Worker {
                 Some(reason) => Err(TrackError::Refused { reason: reason.clone() }),
                 None => Ok(()),
             });
+            let problem = outcome.as_ref().err().map(ToString::to_string);
+            *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
             answer(outcome, &mut refused, flushes);
             if gone {
                 return;

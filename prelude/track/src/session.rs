@@ -275,6 +275,13 @@ impl Session {
         }
     }
 
+    /// Says what is wrong with the server, if something is.
+    pub(crate) fn say_problem(&self) {
+        if let Some(sender) = &self.sender {
+            sender.say_problem();
+        }
+    }
+
     pub(crate) fn start(
         self: &Arc<Self>,
         name: &str,

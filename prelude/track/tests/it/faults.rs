@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use oxilab_runtime::training::{self, About, Outcome};
 use oxilab_track::{self as track, Batch, Journal, Metric, NewRun, TrackError, Tracker};
 
 use crate::fake::{Fake, Fault};
@@ -114,6 +115,36 @@ fn a_server_that_never_answers_keeps_nobody_waiting() {
     let report = track::sync(&uri).expect("sent");
     assert_eq!((report.runs, report.metrics), (1, 1000), "{report}");
     fake.see(|runs| assert_eq!(runs[0].metrics.len(), 1000));
+}
+
+#[test]
+fn a_fit_that_is_logged_waits_for_no_server() {
+    let turn = turn();
+    let (_folder, path) = new_journal();
+    let (listener, uri) = listen();
+    turn.journal_of_a_server(&path, "30");
+    track::set_uri(&uri).expect("address");
+    track::autolog(true);
+    let start = Instant::now();
+    let about = || About { learner: "Slow".into(), library: "test".into(), params: Vec::new() };
+    let mut fit = training::started(about);
+    fit.metrics(1, &[("loss", 0.5)]);
+    fit.ended(Outcome::Finished);
+    let waited = start.elapsed();
+    track::autolog(false);
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    track::set_uri("memory:").expect("memory");
+    drop(listener);
+
+    // Later, to a server that answers.
+    let fake = Fake::default();
+    let uri = fake.start();
+    turn.journal(&path);
+    assert_eq!(track::sync(&uri).expect("sent").runs, 1);
+    fake.see(|runs| {
+        assert_eq!((runs[0].name.as_str(), runs[0].status.as_str()), ("Slow", "FINISHED"));
+        assert!(runs[0].metrics.iter().any(|metric| metric["key"] == "loss"));
+    });
 }
 
 #[test]
