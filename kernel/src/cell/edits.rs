@@ -5,7 +5,7 @@ use std::ops::Range;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use super::polls::{self, Polls};
+use super::polls::{self, Over, Polls};
 
 /// Replaces a range of the cell's text; an empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ impl Edit {
 const POLL: &str = "::oxilab::__rt::poll();";
 /// `for i in 0..n {…}` becomes `for __part in parts(0..n) { for i in __part {…} }`.
 const PART: &str = "__part";
-const PARTS: &str = "::oxilab::__rt::parts(";
+/// The trait is for what turns out to be no slice.
+const PARTS_IN_SCOPE: &str = "{ #[allow(unused_imports)] use ::oxilab::__rt::PartsOfOthers as _; ";
 const QUESTION: &str = ".__q()";
 const STOP: &str = " ::core::result::Result::Err(::oxilab::__rt::CellError::stop())";
 
@@ -113,14 +114,20 @@ impl Finder {
         match polls::of_for(node) {
             Polls::None => {}
             Polls::Each => self.poll(&node.body),
-            Polls::Parts { pattern, over, slow } => {
+            Polls::Parts { start, pattern, over, kind, slow } => {
+                let (before, parts, of, after) = match kind {
+                    Over::Range => ("", "::oxilab::__rt::parts(", ") { for ", " }"),
+                    Over::Slice => {
+                        (PARTS_IN_SCOPE, "::oxilab::__rt::whole(", ").parts() { for ", " } }")
+                    }
+                };
+                self.edits.push(Edit::insert(start, before));
                 self.edits.push(Edit::replace(pattern.clone(), PART));
-                self.edits.push(Edit::insert(over.start, PARTS));
-                let inner = Edit::insert(over.end, ") { for ");
-                self.edits.push(Edit { moved: Some(pattern), ..inner });
+                self.edits.push(Edit::insert(over.start, parts));
+                self.edits.push(Edit { moved: Some(pattern), ..Edit::insert(over.end, of) });
                 self.edits.push(Edit::insert(over.end, format!(" in {PART}")));
                 let end = node.body.brace_token.span.close().byte_range().end;
-                self.edits.push(Edit::insert(end, " }"));
+                self.edits.push(Edit::insert(end, after));
                 self.edits.extend(slow.into_iter().map(|at| Edit::insert(at, POLL)));
             }
         }

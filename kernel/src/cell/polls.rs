@@ -1,9 +1,9 @@
 //! Where the interrupt flag is read in a loop: [`of_for`].
 //!
 //! A poll costs a quarter of a nanosecond. That is nothing beside a call of a library and a quarter of a
-//! loop whose iteration takes one cycle. So polls stand where the time goes: a `for` over a range whose
-//! iterations are quick runs in parts and is asked between them, and the blocks of its body that are not
-//! quick and do not always run have a poll of their own.
+//! loop whose iteration takes one cycle. So polls stand where the time goes: a `for` over a range or a
+//! slice whose iterations are quick runs in parts and is asked between them, and the blocks of its body
+//! that are not quick and do not always run have a poll of their own.
 
 use std::ops::Range;
 
@@ -20,15 +20,28 @@ pub(super) enum Polls {
     None,
     /// One in each iteration.
     Each,
-    /// One in each part of the range, and one at these places of the body.
+    /// One in each part of what it runs over, and one at these places of the body.
     Parts {
+        /// Where it begins.
+        start: usize,
         /// The pattern's bytes.
         pattern: Range<usize>,
-        /// The bytes of the range.
+        /// The bytes of what it runs over.
         over: Range<usize>,
+        /// What that is.
+        kind: Over,
         /// Where blocks begin that take longer.
         slow: Vec<usize>,
     },
+}
+
+/// What is told apart by its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// `a..b`.
+    Range,
+    /// `&v`, `v.iter()`: a slice, unless its type says otherwise.
+    Slice,
 }
 
 pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
@@ -39,23 +52,25 @@ pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
 }
 
 fn parts(node: &syn::ExprForLoop) -> Option<Polls> {
-    let plain = node.label.is_none() && is_a_name(&node.pat) && is_half_open(&node.expr);
+    let kind = if is_half_open(&node.expr) {
+        Over::Range
+    } else if may_be_a_slice(&node.expr) {
+        Over::Slice
+    } else {
+        return None;
+    };
+    let pattern = node.pat.span();
+    let plain =
+        node.label.is_none() && node.attrs.is_empty() && pattern.start().line == pattern.end().line;
     let mut body = Body { quick: true, whole: true, loops: 0, slow: Vec::new() };
     body.visit_block(&node.body);
     (plain && body.quick && body.whole).then(|| Polls::Parts {
-        pattern: node.pat.span().byte_range(),
+        start: node.for_token.span.byte_range().start,
+        pattern: pattern.byte_range(),
         over: node.expr.span().byte_range(),
+        kind,
         slow: body.slow,
     })
-}
-
-/// `i` or `_`: what can be written in another place.
-fn is_a_name(pattern: &syn::Pat) -> bool {
-    match pattern {
-        syn::Pat::Ident(name) => name.by_ref.is_none() && name.subpat.is_none(),
-        syn::Pat::Wild(_) => true,
-        _ => false,
-    }
 }
 
 /// `a..b`, with or without parentheses.
@@ -65,6 +80,17 @@ fn is_half_open(expr: &syn::Expr) -> bool {
         syn::Expr::Range(range) => {
             let ends = range.start.is_some() && range.end.is_some();
             ends && matches!(range.limits, syn::RangeLimits::HalfOpen(_))
+        }
+        _ => false,
+    }
+}
+
+/// `&v`, `&mut v`, `v.iter()`, `v.iter_mut()`.
+fn may_be_a_slice(expr: &syn::Expr) -> bool {
+    match expr {
+        syn::Expr::Reference(_) => true,
+        syn::Expr::MethodCall(call) => {
+            call.args.is_empty() && (call.method == "iter" || call.method == "iter_mut")
         }
         _ => false,
     }
@@ -248,6 +274,9 @@ mod tests {
             "for _ in (0..v.len()) { s = std::hint::black_box(s + 1); }",
             "for i in a..b { m.insert(i, Some(i)); if i == 3 { continue; } }",
             "for i in 0..n { *m.entry(i % 7).or_insert(0) += 1; }",
+            "for x in &v { w.push(*x); }",
+            "for &x in v.iter() { w.push(x); }",
+            "for (key, value) in &mut m { w.push((key, *value)); }",
         ] {
             assert_eq!(slow(code), Some(vec![]), "{code}");
         }
@@ -281,7 +310,9 @@ mod tests {
             "'a: for i in 0..n { v.push(i); }",
             "for i in 0..=n { v.push(i); }",
             "for i in w { v.push(i); }",
-            "for (i, j) in 0..n { v.push(i); }",
+            "for (i, j) in w { v.push(i); }",
+            "for x in v.iter().rev() { w.push(x); }",
+            "#[allow(unused)] for x in &v { w.push(x); }",
             "for i in 0..n { while v.len() > i { v.pop(); } }",
             "for i in 0..n { match v.pop() { Some(1) => f(), _ => v.push(1) } }",
             "for i in 0..n { v.push(Net::new()); }",

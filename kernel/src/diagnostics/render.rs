@@ -64,9 +64,13 @@ pub fn render(messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> 
         .filter(|report| report.place.is_some())
         .map(|report| (report.code.clone(), report.title.clone()))
         .collect();
+    let placed_somewhere = !placed.is_empty();
     reports.retain(|report| {
-        report.place.is_some()
-            || !placed.iter().any(|(code, title)| *code == report.code && *title == report.title)
+        let again =
+            placed.iter().any(|(code, title)| *code == report.code && *title == report.title);
+        // What cannot be run over has no parts either.
+        let follows = placed_somewhere && report.title.contains("the method `parts` exists");
+        report.place.is_some() || !(again || follows)
     });
     reports
 }

@@ -344,12 +344,11 @@ fn hash_column(column: &Column) -> Result<[u8; 32]> {
         if physical.dtype().is_integer() {
             let cast = physical.cast(&DataType::Int64).doing("hashing the training frame")?;
             let values = cast.i64().doing("hashing the training frame")?;
-            match values.cont_slice() {
-                Ok(slice) => hash_numbers(&mut hash, slice, |value| value.to_le_bytes()),
-                Err(_) => {
-                    let all: Vec<i64> = values.iter().map(|v| v.unwrap_or(i64::MIN)).collect();
-                    hash_numbers(&mut hash, &all, |value| value.to_le_bytes());
-                }
+            if let Ok(slice) = values.cont_slice() {
+                hash_numbers(&mut hash, slice, i64::to_le_bytes);
+            } else {
+                let all: Vec<i64> = values.iter().map(|v| v.unwrap_or(i64::MIN)).collect();
+                hash_numbers(&mut hash, &all, i64::to_le_bytes);
             }
         } else {
             let values = crate::encode::numbers(column)?;

@@ -1,6 +1,8 @@
-//! A range in parts, between which an interrupt is answered: [`parts`].
+//! A range or a slice in parts, between which an interrupt is answered: [`parts`], [`whole`].
 
+use std::iter::{Once, once};
 use std::ops::Range;
+use std::slice::{Iter, IterMut};
 
 use crate::cancel::poll;
 
@@ -46,8 +48,114 @@ where
     }
 }
 
+/// What a loop runs over, which `.parts()` cuts: a slice in parts; anything else, through
+/// [`PartsOfOthers`], is one part that asks at every step.
+pub fn whole<T: IntoIterator>(over: T) -> Whole<T::IntoIter> {
+    Whole(over.into_iter())
+}
+
+/// What [`whole`] gives.
+#[derive(Debug)]
+pub struct Whole<I>(I);
+
+impl<'a, T> Whole<Iter<'a, T>> {
+    /// The slice in parts.
+    #[inline]
+    pub fn parts(self) -> SliceParts<'a, T> {
+        SliceParts { rest: self.0.as_slice(), size: FIRST }
+    }
+}
+
+impl<'a, T> Whole<IterMut<'a, T>> {
+    /// The slice in parts.
+    #[inline]
+    pub fn parts(self) -> SliceMutParts<'a, T> {
+        SliceMutParts { rest: self.0.into_slice(), size: FIRST }
+    }
+}
+
+/// Parts of a slice.
+#[derive(Debug)]
+pub struct SliceParts<'a, T> {
+    rest: &'a [T],
+    size: usize,
+}
+
+impl<'a, T> Iterator for SliceParts<'a, T> {
+    type Item = Iter<'a, T>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Iter<'a, T>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        poll();
+        let size = std::mem::replace(&mut self.size, MOST).min(self.rest.len());
+        let (part, rest) = self.rest.split_at(size);
+        self.rest = rest;
+        Some(part.iter())
+    }
+}
+
+/// Parts of a slice that is changed.
+#[derive(Debug)]
+pub struct SliceMutParts<'a, T> {
+    rest: &'a mut [T],
+    size: usize,
+}
+
+impl<'a, T> Iterator for SliceMutParts<'a, T> {
+    type Item = IterMut<'a, T>;
+
+    #[inline]
+    fn next(&mut self) -> Option<IterMut<'a, T>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        poll();
+        let size = std::mem::replace(&mut self.size, MOST).min(self.rest.len());
+        let (part, rest) = std::mem::take(&mut self.rest).split_at_mut(size);
+        self.rest = rest;
+        Some(part.iter_mut())
+    }
+}
+
+/// Cuts nothing.
+pub trait PartsOfOthers {
+    /// The iterator itself.
+    type Inner;
+
+    /// All as one part.
+    fn parts(self) -> Once<Polled<Self::Inner>>;
+}
+
+impl<I: Iterator> PartsOfOthers for Whole<I> {
+    type Inner = I;
+
+    #[inline]
+    fn parts(self) -> Once<Polled<I>> {
+        once(Polled(self.0))
+    }
+}
+
+/// Asks at every step.
+#[derive(Debug)]
+pub struct Polled<I>(I);
+
+impl<I: Iterator> Iterator for Polled<I> {
+    type Item = I::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<I::Item> {
+        poll();
+        self.0.next()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -61,5 +169,23 @@ mod tests {
         assert_eq!(parts(250_u8..255).flatten().count(), 5);
         let sizes: Vec<usize> = parts(0..20_000).map(|part| part.len()).collect();
         assert_eq!(sizes, [64, 8192, 8192, 3552]);
+    }
+
+    #[test]
+    fn slices_are_cut_and_others_are_whole() {
+        let mut all: Vec<u32> = (0..20_000).collect();
+        let lengths =
+            |all: &Vec<u32>| -> Vec<usize> { whole(all).parts().map(Iter::len).collect() };
+        assert_eq!(lengths(&all), [64, 8192, 8192, 3552]);
+        assert!(whole(&all).parts().flatten().eq(&all));
+        for part in whole(&mut all).parts() {
+            for value in part {
+                *value += 1;
+            }
+        }
+        assert_eq!((all[0], all[19_999]), (1, 20_000));
+        let map = BTreeMap::from([(1, 'a'), (2, 'b')]);
+        assert_eq!(whole(&map).parts().count(), 1);
+        assert!(whole(&map).parts().flatten().eq(&map));
     }
 }
