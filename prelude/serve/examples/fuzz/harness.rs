@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Most inputs that a run adds to a corpus: answers that repeat what was sent are of endless kinds.
-const NEW: usize = 500;
+const NEW: usize = 40;
 
 /// Runs each parser, or the one that the command line names, for as many seconds of processor as it says (10). A parser
 /// gives a short text of its answer; an error is a fault of ours.
