@@ -174,9 +174,8 @@ mod tests {
     #[test]
     fn slices_are_cut_and_others_are_whole() {
         let mut all: Vec<u32> = (0..20_000).collect();
-        let lengths =
-            |all: &Vec<u32>| -> Vec<usize> { whole(all).parts().map(Iter::len).collect() };
-        assert_eq!(lengths(&all), [64, 8192, 8192, 3552]);
+        let sizes: Vec<usize> = whole(&all).parts().map(|part| part.len()).collect();
+        assert_eq!(sizes, [64, 8192, 8192, 3552]);
         assert!(whole(&all).parts().flatten().eq(&all));
         for part in whole(&mut all).parts() {
             for value in part {
