@@ -388,13 +388,13 @@ def test_odd_names_arrive_as_they_are(client, server, tmp_path):
     name = "odd / \"names\" 🦀 'x'"
     sources = [
         f'track::experiment({json.dumps(name, ensure_ascii=False)})?;',
-        """let run = track::start_run(&"n".repeat(500))?;
+        r"""let run = track::start_run(&"n".repeat(500))?;
 run.log_metric("eval/größe", 1.5, 0)?;
 run.log_param("a/b", "\"quoted\" 🦀 / x")?;
 run.log_param("long", &"p".repeat(5000))?;
 run.set_tag("long", &"t".repeat(5000))?;
 run.log_text("kept", "from \"here\"/🦀.txt")?;""",
-        """let long = "x".repeat(5000);
+        r"""let long = "x".repeat(5000);
 let refused = [
     track::experiment(&long).map(|_| ()),
     run.log_metric(&long, 1.0, 0),
