@@ -106,10 +106,10 @@ impl Sender {
     }
 
     /// The server hears of a run that is in the journal, later.
-    pub(crate) fn tell_of(&self, run: &str) -> Result<Option<String>> {
+    pub(crate) fn tell_of(&self, run: &str) -> Result<()> {
         sync::await_run(&self.journal, &self.server.uri(), run)?;
         self.waker()();
-        Ok(None)
+        Ok(())
     }
 
     /// Says what is wrong with the server, if something is: for those who do not wait for it.

@@ -301,7 +301,10 @@ impl Session {
         let id = self.journal.create_run(&new)?;
         let remote = match (&self.sender, making) {
             (Some(sender), Making::Now) => sender.make(&id)?,
-            (Some(sender), Making::Later) => sender.tell_of(&id)?,
+            (Some(sender), Making::Later) => {
+                sender.tell_of(&id)?;
+                None
+            }
             (None, _) => None,
         };
         let run = Run::new(Arc::clone(self), id, remote, name.to_owned(), new.start_time);
