@@ -48,6 +48,8 @@ LOOPS = {
     "loop that hashes": "let mut i = 0u64; loop { if i == n { break; } sum = (sum ^ i).wrapping_mul(0x9E3779B97F4A7C15).rotate_left(5); i += 1; }",
     "for that pushes": "let mut v = Vec::new(); for i in 0..n { v.push(i); if v.len() == 4096 { sum += v.iter().sum::<u64>(); v.clear(); } }",
     "for over a slice that pushes": "let block = vec![1u64; 4096]; let mut v = Vec::new(); for _ in 0..n / 4096 { for x in &block { v.push(*x); } sum += v.iter().sum::<u64>(); v.clear(); }",
+    "while that pushes": "let mut v = Vec::new(); let mut i = 0u64; while i < n { v.push(i); if v.len() == 4096 { sum += v.iter().sum::<u64>(); v.clear(); } i += 1; }",
+    "loop that pushes until": "let mut v = Vec::new(); let mut i = 0u64; loop { if i == n { break; } v.push(i); if v.len() == 4096 { sum += v.iter().sum::<u64>(); v.clear(); } i += 1; }",
 }
 ITERATIONS = 100_000_000
 

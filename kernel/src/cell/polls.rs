@@ -1,11 +1,9 @@
-//! Where the interrupt flag is read in a loop: [`of_for`].
+//! Where the interrupt flag is read in a loop: [`of_for`], [`of_while`], [`of_loop`].
 //!
 //! A poll costs a quarter of a nanosecond. That is nothing beside a call of a library and a quarter of a
-//! loop whose iteration takes one cycle. So polls stand where the time goes: a `for` over a range or a
-//! slice whose iterations are quick runs in parts and is asked between them, and the blocks of its body
-//! that are not quick and do not always run have a poll of their own.
-
-use std::ops::Range;
+//! loop whose iteration takes one cycle. So polls stand where the time goes: a loop whose iterations are
+//! quick runs in parts and is asked between them, and the blocks of its body that are not quick and do
+//! not always run have a poll of their own. A `for` can be cut if it runs over a range or a slice.
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -20,19 +18,8 @@ pub(super) enum Polls {
     None,
     /// One in each iteration.
     Each,
-    /// One in each part of what it runs over, and one at these places of the body.
-    Parts {
-        /// Where it begins.
-        start: usize,
-        /// The pattern's bytes.
-        pattern: Range<usize>,
-        /// The bytes of what it runs over.
-        over: Range<usize>,
-        /// What that is.
-        kind: Over,
-        /// Where blocks begin that take longer.
-        slow: Vec<usize>,
-    },
+    /// One in each part of what it runs over.
+    Parts(Over, Places),
 }
 
 /// What is told apart by its text.
@@ -44,33 +31,61 @@ pub(super) enum Over {
     Slice,
 }
 
+/// Bytes of the cell where the body of a loop in parts is changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    /// Where blocks begin that take longer: they ask for themselves.
+    pub slow: Vec<usize>,
+    /// Behind each `break` of the loop, which leaves its parts too.
+    pub breaks: Vec<usize>,
+}
+
 pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
     if is_arithmetic(&node.body) {
         return Polls::None;
     }
-    parts(node).unwrap_or(Polls::Each)
-}
-
-fn parts(node: &syn::ExprForLoop) -> Option<Polls> {
-    let kind = if is_half_open(&node.expr) {
+    let over = if is_half_open(&node.expr) {
         Over::Range
     } else if may_be_a_slice(&node.expr) {
         Over::Slice
     } else {
-        return None;
+        return Polls::Each;
     };
     let pattern = node.pat.span();
-    let plain =
-        node.label.is_none() && node.attrs.is_empty() && pattern.start().line == pattern.end().line;
-    let mut body = Body { quick: true, whole: true, loops: 0, slow: Vec::new() };
-    body.visit_block(&node.body);
-    (plain && body.quick && body.whole).then(|| Polls::Parts {
-        start: node.for_token.span.byte_range().start,
-        pattern: pattern.byte_range(),
-        over: node.expr.span().byte_range(),
-        kind,
-        slow: body.slow,
-    })
+    if pattern.start().line != pattern.end().line {
+        return Polls::Each;
+    }
+    match places(&node.attrs, &node.label, None, &node.body) {
+        Some(places) => Polls::Parts(over, places),
+        None => Polls::Each,
+    }
+}
+
+/// None: it asks in each iteration.
+pub(super) fn of_while(node: &syn::ExprWhile) -> Option<Places> {
+    places(&node.attrs, &node.label, Some(&node.cond), &node.body)
+}
+
+/// None: it asks in each iteration.
+pub(super) fn of_loop(node: &syn::ExprLoop) -> Option<Places> {
+    places(&node.attrs, &node.label, None, &node.body)
+}
+
+fn places(
+    attributes: &[syn::Attribute],
+    label: &Option<syn::Label>,
+    condition: Option<&syn::Expr>,
+    block: &syn::Block,
+) -> Option<Places> {
+    let mut body = Body::default();
+    if let Some(condition) = condition {
+        body.visit_expr(condition);
+        // rustc says that it has no place there.
+        body.hidden |= !body.places.breaks.is_empty();
+    }
+    body.visit_block(block);
+    let plain = label.is_none() && attributes.is_empty();
+    (plain && !body.takes_long && !body.hidden).then_some(body.places)
 }
 
 /// `a..b`, with or without parentheses.
@@ -132,24 +147,25 @@ const METHODS: &[&str] = &[
     "unwrap_or_default",
 ];
 
-/// Whether a body can be cut in parts, and where polls stand in it.
+/// Whether a body can be cut in parts, and what changes in it.
+#[derive(Default)]
 struct Body {
-    /// No call of this block takes long.
-    quick: bool,
-    /// No `break` leaves the loop, no macro may hold one.
-    whole: bool,
+    /// A call of this block takes long.
+    takes_long: bool,
+    /// There may be a `break` of the loop in a place that cannot be changed.
+    hidden: bool,
     /// Loops around the place, within the body.
     loops: usize,
-    slow: Vec<usize>,
+    places: Places,
 }
 
 impl Body {
     /// A block that does not always run: where it takes long, it asks for itself.
     fn sometimes(&mut self, block: &syn::Block) {
-        let outer = std::mem::replace(&mut self.quick, true);
+        let outer = std::mem::take(&mut self.takes_long);
         visit::visit_block(self, block);
-        if !std::mem::replace(&mut self.quick, outer) {
-            self.slow.push(block.brace_token.span.open().byte_range().end);
+        if std::mem::replace(&mut self.takes_long, outer) {
+            self.places.slow.push(block.brace_token.span.open().byte_range().end);
         }
     }
 
@@ -161,10 +177,18 @@ impl Body {
     }
 
     fn in_loop(&mut self, visit: impl FnOnce(&mut Self)) {
-        self.quick = false;
+        self.takes_long = true;
         self.loops += 1;
         visit(self);
         self.loops -= 1;
+    }
+
+    /// Code whose text stays as it is: its polls are those of the block around it.
+    fn within(&mut self, visit: impl FnOnce(&mut Self)) {
+        let mut inner = Body { loops: self.loops, ..Body::default() };
+        visit(&mut inner);
+        self.takes_long |= inner.takes_long;
+        self.hidden |= inner.hidden || !inner.places.breaks.is_empty();
     }
 }
 
@@ -196,8 +220,18 @@ impl<'ast> Visit<'ast> for Body {
     }
 
     fn visit_expr_break(&mut self, node: &'ast syn::ExprBreak) {
-        self.whole &= node.label.is_some() || self.loops > 0;
+        if node.label.is_none() && self.loops == 0 {
+            self.places.breaks.push(node.break_token.span.byte_range().end);
+        }
         visit::visit_expr_break(self, node);
+    }
+
+    fn visit_expr_block(&mut self, node: &'ast syn::ExprBlock) {
+        match &node.label {
+            // rustc says that a `break` in there needs the label.
+            Some(_) => self.within(|body| visit::visit_expr_block(body, node)),
+            None => visit::visit_expr_block(self, node),
+        }
     }
 
     fn visit_expr_closure(&mut self, _: &'ast syn::ExprClosure) {
@@ -207,31 +241,26 @@ impl<'ast> Visit<'ast> for Body {
     fn visit_item(&mut self, _: &'ast syn::Item) {}
 
     fn visit_expr_await(&mut self, node: &'ast syn::ExprAwait) {
-        self.quick = false;
+        self.takes_long = true;
         visit::visit_expr_await(self, node);
     }
 
     fn visit_expr_method_call(&mut self, node: &'ast syn::ExprMethodCall) {
         let name = node.method.to_string();
-        self.quick &= METHODS.contains(&name.as_str()) || arithmetic::is_method(&name);
+        self.takes_long |= !METHODS.contains(&name.as_str()) && !arithmetic::is_method(&name);
         visit::visit_expr_method_call(self, node);
     }
 
     fn visit_expr_call(&mut self, node: &'ast syn::ExprCall) {
-        self.quick &= is_quick(&node.func);
+        self.takes_long |= !is_quick(&node.func);
         visit::visit_expr_call(self, node);
     }
 
     fn visit_macro(&mut self, node: &'ast syn::Macro) {
-        self.quick = false;
+        self.takes_long = true;
         match expressions(node) {
-            Some(inner) => inner.iter().for_each(|expr| {
-                // Polls cannot stand in there, and are not needed: the macro's block has one.
-                let mut within = Body { quick: true, whole: true, loops: self.loops, slow: vec![] };
-                within.visit_expr(expr);
-                self.whole &= within.whole;
-            }),
-            None => self.whole = false,
+            Some(inner) => self.within(|body| inner.iter().for_each(|expr| body.visit_expr(expr))),
+            None => self.hidden = true,
         }
     }
 }
@@ -256,19 +285,33 @@ fn is_quick(function: &syn::Expr) -> bool {
 mod tests {
     use super::*;
 
-    fn polls(code: &str) -> Polls {
-        of_for(&syn::parse_str(code).expect("a loop"))
+    fn of(code: &str) -> Polls {
+        let places = match syn::parse_str(code).expect("a loop") {
+            syn::Expr::ForLoop(node) => return of_for(&node),
+            syn::Expr::While(node) => of_while(&node),
+            syn::Expr::Loop(node) => of_loop(&node),
+            other => panic!("{other:?}"),
+        };
+        places.map_or(Polls::Each, |places| Polls::Parts(Over::Range, places))
     }
 
-    fn slow(code: &str) -> Option<Vec<usize>> {
-        match polls(code) {
-            Polls::Parts { slow, .. } => Some(slow),
-            Polls::None | Polls::Each => None,
+    /// `§` marks blocks that ask for themselves, `¶` the loop's breaks.
+    fn is_cut(code: &str) {
+        let mut wanted = Places::default();
+        let mut plain = String::new();
+        for character in code.chars() {
+            match character {
+                '§' => wanted.slow.push(plain.len()),
+                '¶' => wanted.breaks.push(plain.len()),
+                other => plain.push(other),
+            }
         }
+        let Polls::Parts(_, places) = of(&plain) else { panic!("{code}") };
+        assert_eq!(places, wanted, "{code}");
     }
 
     #[test]
-    fn quick_bodies_over_ranges_run_in_parts() {
+    fn quick_bodies_run_in_parts() {
         for code in [
             "for i in 0..n { v.push(i); }",
             "for _ in (0..v.len()) { s = std::hint::black_box(s + 1); }",
@@ -277,26 +320,33 @@ mod tests {
             "for x in &v { w.push(*x); }",
             "for &x in v.iter() { w.push(x); }",
             "for (key, value) in &mut m { w.push((key, *value)); }",
+            "while i < n { v.push(i); i += 1; }",
+            "while let Some(i) = v.pop() && i > 3 { w.push(i); }",
+            "while i < n { i += 1; }",
+            "loop { i += 1; }",
         ] {
-            assert_eq!(slow(code), Some(vec![]), "{code}");
+            is_cut(code);
         }
-        assert_eq!(polls("for i in 0..n { s += i; }"), Polls::None);
+        assert_eq!(of("for i in 0..n { s += i; }"), Polls::None);
+    }
+
+    #[test]
+    fn breaks_leave_all_parts() {
+        is_cut("loop { if i == n { break¶; } i += 1; }");
+        is_cut("loop { match v.pop() { None => break¶ i, Some(_) => i += 1 } }");
+        is_cut("while i < n { v.push(i); if i == 9 { break¶ } else { 'a: { break 'a; } } }");
+        is_cut("for i in 0..n { if v.pop().is_none() {§ f(); for x in w { break; } break¶; } }");
+        is_cut("loop { let Some(x) = v.pop() else { break¶ }; s += x; }");
     }
 
     #[test]
     fn what_sometimes_takes_long_asks_there() {
-        let places = |code: &str| {
-            let marked = code.replace('§', "");
-            let wanted: Vec<usize> =
-                code.match_indices('§').enumerate().map(|(n, (at, _))| at - 2 * n).collect();
-            assert_eq!(slow(&marked), Some(wanted), "{code}");
-        };
-        places(
+        is_cut(
             "for i in 0..n { v.push(i); if v.len() == 9 {§ s += v.iter().sum::<u64>(); v.clear(); } }",
         );
-        places("for i in 0..n { v.push(i); if i == 9 {§ println!(\"{i}\"); } else { v.pop(); } }");
-        places("for i in 0..n { match v.pop() { Some(1) => {§ f(); } _ => v.push(1) } }");
-        places("for i in 0..n { if i > 1 { if i > 2 {§ for x in &v { break; } } v.pop(); } }");
+        is_cut("for i in 0..n { v.push(i); if i == 9 {§ println!(\"{i}\"); } else { v.pop(); } }");
+        is_cut("while i < n { match v.pop() { Some(1) => {§ f(); } _ => v.push(1) } }");
+        is_cut("for i in 0..n { if i > 1 { if i > 2 {§ for x in &v { break; } } v.pop(); } }");
     }
 
     #[test]
@@ -304,7 +354,6 @@ mod tests {
         for code in [
             "for i in 0..n { f(i); }",
             "for i in 0..n { println!(\"{i}\"); }",
-            "for i in 0..n { if v.pop().is_none() { break; } }",
             "for i in 0..n { v.push(i); if i == 2 { println!(\"{}\", { break; }); } }",
             "for i in 0..n { v.push(i); if i == 2 { leave!(); } }",
             "'a: for i in 0..n { v.push(i); }",
@@ -317,8 +366,13 @@ mod tests {
             "for i in 0..n { match v.pop() { Some(1) => f(), _ => v.push(1) } }",
             "for i in 0..n { v.push(Net::new()); }",
             "for i in 0..n { v.push(x).await; }",
+            "while f(i) { i += 1; }",
+            "while { break; } { i += 1; }",
+            "'a: loop { i += 1; }",
+            "loop { 'a: { break; } }",
+            "loop { rx.recv(); }",
         ] {
-            assert_eq!(polls(code), Polls::Each, "{code}");
+            assert_eq!(of(code), Polls::Each, "{code}");
         }
     }
 }

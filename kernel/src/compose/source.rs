@@ -50,7 +50,8 @@ pub struct SourceMap {
 struct Segment {
     composed: Range<usize>,
     origin: usize,
-    start: usize,
+    /// As long as what was composed of it, or what generated code stands for.
+    pasted: Range<usize>,
     /// Generated brackets directly in front of it.
     brackets: usize,
 }
@@ -84,15 +85,16 @@ impl SourceMap {
                 .then(|| self.segments.iter().find(|s| s.composed.end == range.start))
                 .flatten()
         })?;
+        if segment.stands_for() && range.start > segment.composed.start {
+            return None;
+        }
         let origin = &self.origins[segment.origin];
-        let shift = |at: usize| at - segment.composed.start + segment.start;
+        let start = segment.back(range.start);
         let end = match self.segment_at(range.end.saturating_sub(1).max(range.start)) {
-            Some(last) if last.origin == segment.origin => {
-                range.end.min(last.composed.end) - last.composed.start + last.start
-            }
-            _ => shift(range.end.min(segment.composed.end)),
+            Some(last) if last.origin == segment.origin => last.back(range.end),
+            _ => segment.back(range.end),
         };
-        Some((origin, shift(range.start)..end.max(shift(range.start))))
+        Some((origin, start..end.max(start)))
     }
 
     /// The last pasted byte at or before one: where code generated behind the user's text belongs to.
@@ -100,8 +102,7 @@ impl SourceMap {
     pub fn locate_before(&self, at: usize) -> Option<(&Origin, usize)> {
         let index = self.segments.partition_point(|segment| segment.composed.start <= at);
         let segment = self.segments.get(index.checked_sub(1)?)?;
-        let inside = at.min(segment.composed.end - 1);
-        Some((&self.origins[segment.origin], inside - segment.composed.start + segment.start))
+        Some((&self.origins[segment.origin], segment.back(at.min(segment.composed.end - 1))))
     }
 
     /// What the generated code at a byte is for.
@@ -129,6 +130,18 @@ impl SourceMap {
     fn segment_at(&self, at: usize) -> Option<&Segment> {
         let index = self.segments.partition_point(|segment| segment.composed.end <= at);
         self.segments.get(index).filter(|segment| segment.composed.contains(&at))
+    }
+}
+
+impl Segment {
+    /// It is generated: no part of it is a part of what was written.
+    fn stands_for(&self) -> bool {
+        self.composed.len() != self.pasted.len()
+    }
+
+    /// Where a composed byte, or the end of some, came from.
+    fn back(&self, at: usize) -> usize {
+        (self.pasted.start + at.saturating_sub(self.composed.start)).min(self.pasted.end)
     }
 }
 
@@ -206,9 +219,12 @@ impl Writer {
                 continue;
             }
             self.verbatim(origin, &text, from..edit.range.start);
+            let start = self.text.len();
             self.text.push_str(&edit.text);
-            if let Some(moved) = &edit.moved {
-                self.verbatim(origin, &text, moved.clone());
+            match &edit.moved {
+                Some(moved) => self.verbatim(origin, &text, moved.clone()),
+                None if edit.range.is_empty() => {}
+                None => self.segment(start, origin, edit.range.clone()),
             }
             from = edit.range.end;
         }
@@ -220,15 +236,19 @@ impl Writer {
             return;
         }
         let start = self.text.len();
-        let generated = self.map.segments.last().map_or(0, |segment| segment.composed.end);
-        let brackets =
-            self.text[generated..].bytes().rev().take_while(|byte| *byte == b'(').count();
         let piece = &text[range.clone()];
         self.text.push_str(piece);
         self.line += piece.matches('\n').count();
-        let segment =
-            Segment { composed: start..self.text.len(), origin, start: range.start, brackets };
-        self.map.segments.push(segment);
+        self.segment(start, origin, range);
+    }
+
+    /// What was written since `start` came from there, or stands for it.
+    fn segment(&mut self, start: usize, origin: usize, pasted: Range<usize>) {
+        let generated = self.map.segments.last().map_or(0, |segment| segment.composed.end);
+        let before = &self.text[generated..start];
+        let brackets = before.bytes().rev().take_while(|byte| *byte == b'(').count();
+        let composed = start..self.text.len();
+        self.map.segments.push(Segment { composed, origin, pasted, brackets });
     }
 
     /// The finished text.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use oxilab_serve::{Drift, DriftReport, ModelStatus, Predictions, Predictor, locate};
+use oxilab_serve::{Drift, DriftReport, Located, ModelStatus, Predictions, Predictor, locate};
 use polars::prelude::DataFrame;
 use serde_json::Value;
 
@@ -45,8 +45,7 @@ impl Slot {
     pub(crate) fn load(name: &str, label: &str, uri: &str, args: &Args) -> Result<Self> {
         let doing = || format!("cannot load model {name}");
         let mark = reload::mark(uri);
-        let predictor =
-            locate(uri).and_then(|place| Predictor::open_at(&place)).with_context(doing)?;
+        let predictor = locate(uri).and_then(|place| opened(&place)).with_context(doing)?;
         let prefix = match &args.capture {
             None => None,
             Some(folder) => {
@@ -92,7 +91,7 @@ impl Slot {
         if seen.as_ref() == Some(&now) || !now.is_there() {
             return;
         }
-        match Predictor::open_at(now.place()) {
+        match opened(now.place()) {
             Ok(predictor) => self.swap(predictor),
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
@@ -255,6 +254,13 @@ impl Slot {
             }
         }
     }
+}
+
+/// A model, read on a thread of its own: what a thread has allocated goes back to the system when it is
+/// freed after the thread's end, and stays with a thread that goes on.
+fn opened(place: &Located) -> oxilab_serve::Result<Predictor> {
+    std::thread::scope(|scope| scope.spawn(|| Predictor::open_at(place)).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,4 +1,4 @@
-//! A range or a slice in parts, between which an interrupt is answered: [`parts`], [`whole`].
+//! Loops in parts, between which an interrupt is answered: [`part`], [`parts`], [`whole`].
 
 use std::iter::{Once, once};
 use std::ops::Range;
@@ -6,11 +6,17 @@ use std::slice::{Iter, IterMut};
 
 use crate::cancel::poll;
 
-/// Iterations of the first part: a short loop is one part.
-const FIRST: usize = 64;
+/// Iterations of a part: some microseconds, beside which the step from part to part is not felt. A
+/// short loop is one part.
+const SIZE: usize = 8192;
 
-/// Of the others: some microseconds, beside which the step from part to part is not felt.
-const MOST: usize = 8192;
+/// The next iterations of a `loop` or `while`: it runs `for` each of them.
+#[inline]
+#[must_use]
+pub fn part() -> Range<usize> {
+    poll();
+    0..SIZE
+}
 
 /// The range in parts, for loops whose iterations take about as long as a poll: each part is a range
 /// that the compiler treats as it does the whole.
@@ -19,15 +25,12 @@ pub fn parts<T>(range: Range<T>) -> Parts<T>
 where
     Range<T>: Iterator<Item = T>,
 {
-    Parts { rest: range, size: FIRST }
+    Parts(range)
 }
 
 /// What [`parts`] gives.
 #[derive(Debug)]
-pub struct Parts<T> {
-    rest: Range<T>,
-    size: usize,
-}
+pub struct Parts<T>(Range<T>);
 
 impl<T: Clone + PartialOrd> Iterator for Parts<T>
 where
@@ -37,14 +40,14 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<Range<T>> {
-        if self.rest.is_empty() {
+        if self.0.is_empty() {
             return None;
         }
         poll();
-        let start = self.rest.start.clone();
+        let start = self.0.start.clone();
         // Past the last element the rest is empty, and this part is what was left.
-        let _ = self.rest.nth(std::mem::replace(&mut self.size, MOST) - 1);
-        Some(start..self.rest.start.clone())
+        let _ = self.0.nth(SIZE - 1);
+        Some(start..self.0.start.clone())
     }
 }
 
@@ -61,62 +64,16 @@ pub struct Whole<I>(I);
 impl<'a, T> Whole<Iter<'a, T>> {
     /// The slice in parts.
     #[inline]
-    pub fn parts(self) -> SliceParts<'a, T> {
-        SliceParts { rest: self.0.as_slice(), size: FIRST }
+    pub fn parts(self) -> impl Iterator<Item = Iter<'a, T>> {
+        self.0.as_slice().chunks(SIZE).inspect(|_| poll()).map(<[T]>::iter)
     }
 }
 
 impl<'a, T> Whole<IterMut<'a, T>> {
     /// The slice in parts.
     #[inline]
-    pub fn parts(self) -> SliceMutParts<'a, T> {
-        SliceMutParts { rest: self.0.into_slice(), size: FIRST }
-    }
-}
-
-/// Parts of a slice.
-#[derive(Debug)]
-pub struct SliceParts<'a, T> {
-    rest: &'a [T],
-    size: usize,
-}
-
-impl<'a, T> Iterator for SliceParts<'a, T> {
-    type Item = Iter<'a, T>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Iter<'a, T>> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        poll();
-        let size = std::mem::replace(&mut self.size, MOST).min(self.rest.len());
-        let (part, rest) = self.rest.split_at(size);
-        self.rest = rest;
-        Some(part.iter())
-    }
-}
-
-/// Parts of a slice that is changed.
-#[derive(Debug)]
-pub struct SliceMutParts<'a, T> {
-    rest: &'a mut [T],
-    size: usize,
-}
-
-impl<'a, T> Iterator for SliceMutParts<'a, T> {
-    type Item = IterMut<'a, T>;
-
-    #[inline]
-    fn next(&mut self) -> Option<IterMut<'a, T>> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        poll();
-        let size = std::mem::replace(&mut self.size, MOST).min(self.rest.len());
-        let (part, rest) = std::mem::take(&mut self.rest).split_at_mut(size);
-        self.rest = rest;
-        Some(part.iter_mut())
+    pub fn parts(self) -> impl Iterator<Item = IterMut<'a, T>> {
+        self.0.into_slice().chunks_mut(SIZE).inspect(|_| poll()).map(<[T]>::iter_mut)
     }
 }
 
@@ -160,7 +117,7 @@ mod tests {
 
     #[test]
     fn parts_are_the_whole() {
-        for n in [0, 1, 63, 64, 65, 8255, 8256, 8257, 20_000] {
+        for n in [0, 1, 8191, 8192, 8193, 20_000] {
             let all: Vec<u32> = parts(7..7 + n).flatten().collect();
             assert!(all.iter().copied().eq(7..7 + n), "{n}");
         }
@@ -168,14 +125,14 @@ mod tests {
         assert_eq!(parts('a'..'f').flatten().collect::<String>(), "abcde");
         assert_eq!(parts(250_u8..255).flatten().count(), 5);
         let sizes: Vec<usize> = parts(0..20_000).map(|part| part.len()).collect();
-        assert_eq!(sizes, [64, 8192, 8192, 3552]);
+        assert_eq!(sizes, [8192, 8192, 3616]);
     }
 
     #[test]
     fn slices_are_cut_and_others_are_whole() {
         let mut all: Vec<u32> = (0..20_000).collect();
         let sizes: Vec<usize> = whole(&all).parts().map(|part| part.len()).collect();
-        assert_eq!(sizes, [64, 8192, 8192, 3552]);
+        assert_eq!(sizes, [8192, 8192, 3616]);
         assert!(whole(&all).parts().flatten().eq(&all));
         for part in whole(&mut all).parts() {
             for value in part {
