@@ -38,12 +38,10 @@ fn told(task: &str, started: std::time::Instant, check: i64) {
 CELLS = {
     "read": "let df = data::read({orders:?})?;\nlet check = df.height() as i64;",
     "group-by": """\
-let by_user = df.clone().lazy().group_by([col("user")]).agg([
+let by_user = df.group_agg(["user"], [
     col("amount").sum(), col("price").mean(), col("score").max(), len().alias("n"),
-]).collect()?;
-let by_city = df.clone().lazy().group_by([col("city"), col("returned")]).agg([
-    col("amount").median(), col("weight").std(1),
-]).collect()?;
+])?;
+let by_city = df.group_agg(["city", "returned"], [col("amount").median(), col("weight").std(1)])?;
 let check = (by_user.height() + by_city.height()) as i64;
 """,
     "join": """\

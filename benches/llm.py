@@ -1,6 +1,6 @@
 """Language models against llama.cpp and PEFT, both sides in one run: `cargo xtask bench llm`.
 
-    python llm.py --measure PROGRAM --model MODEL.gguf --folder SCRATCH [--rounds N] [--only speed|train]
+    python llm.py --measure PROGRAM --with-llama PROGRAM --model MODEL.gguf --folder SCRATCH [--rounds N] [--only speed|train]
 
 Rounds alternate between the sides, so that a slow minute of the machine meets both.
 """
@@ -17,11 +17,14 @@ from report import machine, today
 
 HERE = pathlib.Path(__file__).parent
 STEPS = "5"
+WITH_LLAMA = "oxilab with llama.cpp"
+SPEEDS = ["oxilab", WITH_LLAMA, "llama.cpp"]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--measure", required=True)
+    parser.add_argument("--with-llama", required=True, help="the same program, built with llama.cpp")
     parser.add_argument("--model", required=True)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--rounds", type=int, default=3)
@@ -36,6 +39,7 @@ def main():
     if options.only != "train":
         sides |= {
             "oxilab": lambda: ours("speed", options.model),
+            WITH_LLAMA: lambda: once([options.with_llama, "speed", options.model, "llama-cpp"]),
             "llama.cpp": lambda: peer("speed", options.model),
         }
     if options.only != "speed":
@@ -48,7 +52,7 @@ def main():
     for number in range(options.rounds):
         # Training is slow and even: once is enough for all but the first round's shape.
         for name, side in sides.items():
-            if number == 0 or name in ("oxilab", "llama.cpp"):
+            if number == 0 or name in SPEEDS:
                 runs[name].append(side())
                 figures = {k: v for k, v in runs[name][-1].items() if k not in ("losses", "system")}
                 print(name, figures, flush=True)
@@ -81,9 +85,12 @@ def markdown(runs, rounds):
         rows.append(f"| {name} | {ours:.3g} {unit} | {other:.3g} {unit} | {peer} | {ratio:.2f} × | {bar} | {verdict} |")
 
     if "oxilab" in runs:
-        for name, key, bar in (("reading a prompt of 256 tokens", "prompt", 0.5), ("generating 64 tokens", "generation", 0.6)):
-            ours, other = middle("oxilab", key), middle("llama.cpp", key)
-            row(name, "tokens/s", ours, other, "llama.cpp", ours / other, f"≥ {bar} ×", ours >= bar * other)
+        for side, engine, bars in (("oxilab", "candle", (0.5, 0.6)), (WITH_LLAMA, "llama.cpp", (0.9, 0.9))):
+            tasks = ("reading a prompt of 256 tokens", "prompt"), ("generating 64 tokens", "generation")
+            for (task, key), bar in zip(tasks, bars):
+                ours, other = middle(side, key), middle("llama.cpp", key)
+                name = f"{task}, by {engine}"
+                row(name, "tokens/s", ours, other, "llama.cpp", ours / other, f"≥ {bar} ×", ours >= bar * other)
     if "PEFT" in runs:
         for side in ("LoRA", "QLoRA"):
             ours, other = middle(side, "step"), middle("PEFT", "step")
@@ -101,7 +108,7 @@ def markdown(runs, rounds):
 |---|---|---|---|---|---|---|
 {table}
 
-llama.cpp is the wheel of `xllamacpp`: {system}. PEFT's memory has Python's and PyTorch's libraries in it.
+The peer's llama.cpp is the wheel of `xllamacpp`: {system}. oxilab's is built for this machine. PEFT's memory has Python's and PyTorch's libraries in it.
 """
 
 

@@ -76,16 +76,23 @@ pub(crate) fn llm(paths: &Paths, options: &[&str]) -> Result<()> {
     let peers = paths.cache.join("peers/llm");
     let requirements = paths.root.join("benches/requirements-llm.txt");
     steps.step("python", || python::environment(&peers, &requirements))?;
+    let folder = paths.cache.join("bench-llm");
+    let measure = paths.target.join("release/examples/measure");
+    let with_llama = folder.join("measure-llama-cpp");
     steps.step("measure", || {
-        cargo::run(paths, &["build", "--release", "-p", "oxilab-llm", "--example", "measure"])
+        let plain = ["build", "--release", "-p", "oxilab-llm", "--example", "measure"];
+        cargo::run(paths, &[&plain[..], &["--features", "llama-cpp"]].concat())?;
+        std::fs::create_dir_all(&folder)?;
+        std::fs::copy(&measure, &with_llama)?;
+        cargo::run(paths, &plain)
     })?;
     steps.step("llm", || {
         let mut script = process::command(peers.join("bin/python"));
         script.current_dir(&paths.root).arg("benches/llm.py").args(options);
-        script.arg("--measure").arg(paths.target.join("release/examples/measure"));
+        script.arg("--measure").arg(&measure).arg("--with-llama").arg(&with_llama);
         let model = "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
         script.arg("--model").arg(paths.cache.join(model));
-        script.arg("--folder").arg(paths.cache.join("bench-llm"));
+        script.arg("--folder").arg(&folder);
         run(&mut script, LIMIT)
     })?;
     steps.summary();

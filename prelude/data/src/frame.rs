@@ -4,6 +4,7 @@ use polars::prelude::*;
 
 use crate::columns;
 use crate::error::{DataError, Result, While};
+use crate::group;
 use crate::rng::Rng;
 use crate::stats;
 
@@ -173,6 +174,9 @@ fn select(df: &DataFrame, expressions: &[Expr]) -> Result<DataFrame> {
 
 #[inline(never)]
 fn group_agg(df: &DataFrame, keys: &[&str], aggregates: &[Expr]) -> Result<DataFrame> {
+    if let Some(grouped) = group::aggregated(df, keys, aggregates).map_err(|e| explain(e, df))? {
+        return Ok(grouped);
+    }
     let keys: Vec<Expr> = keys.iter().copied().map(col).collect();
     let grouped = df.clone().lazy().group_by_stable(keys).agg(aggregates);
     grouped.collect().map_err(|e| explain(e, df))

@@ -19,6 +19,7 @@ mod error;
 pub mod expect;
 mod expr;
 mod frame;
+mod group;
 mod html;
 mod join;
 pub mod profile;
@@ -27,6 +28,7 @@ mod rng;
 pub mod split;
 mod sql;
 pub mod stats;
+mod texts;
 pub mod transform;
 
 pub use error::{DataError, Result};

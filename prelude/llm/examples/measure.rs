@@ -1,6 +1,7 @@
 //! One side of `cargo xtask bench llm`, a process for each figure so that its memory is its own:
 //!
-//! * `measure speed MODEL`: prompt and generation, 256 and 64 tokens.
+//! * `measure speed MODEL [llama-cpp]`: prompt and generation, 256 and 64 tokens; by llama.cpp, if built
+//!   with the feature `llama-cpp`.
 //! * `measure train MODEL STEPS`: LoRA steps at 1 × 256 tokens with gradient checkpointing; on a GGUF
 //!   model this is QLoRA.
 //! * `measure save MODEL FOLDER`: the model as `f32` safetensors, for the other side.
@@ -18,11 +19,9 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let line = match arguments[..] {
-        ["speed", model] => {
-            let measured = benchmark(&mut Llm::load(model)?)?;
-            json!({"prompt": measured.prompt_speed, "generation": measured.speed,
-                   "peak": measured.peak, "weights": measured.weights})
-        }
+        ["speed", model] => speed(Llm::load(model)?)?,
+        #[cfg(feature = "llama-cpp")]
+        ["speed", model, "llama-cpp"] => speed(Llm::load(model)?.with_llama_cpp()?)?,
         ["train", model, steps] => train(model, steps.parse().unwrap_or(6))?,
         ["save", model, folder] => {
             Llm::load(model)?.save(folder)?;
@@ -38,6 +37,12 @@ fn main() -> Result<()> {
     };
     println!("{line}");
     Ok(())
+}
+
+fn speed(mut llm: Llm) -> Result<serde_json::Value> {
+    let measured = benchmark(&mut llm)?;
+    Ok(json!({"prompt": measured.prompt_speed, "generation": measured.speed,
+              "peak": measured.peak, "weights": measured.weights}))
 }
 
 struct Clock {

@@ -101,11 +101,11 @@ impl Slot {
         *seen = Some(now);
     }
 
-    /// Puts another version in place, after it has predicted once.
+    /// Puts another version in place, after it has predicted once. It counts as quick if the one before it
+    /// was, until it has answered.
     fn swap(&self, predictor: Predictor) {
         let version = predictor.version().to_owned();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(predictor);
-        self.pace.store(UNKNOWN, Ordering::Relaxed);
         self.swaps.fetch_add(1, Ordering::Relaxed);
         locked(&self.watch).window.clear();
         locked(&self.labels).clear();

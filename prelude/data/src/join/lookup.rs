@@ -2,15 +2,19 @@
 //! customers.
 //!
 //! polars' hash join keeps pointers to texts; each row costs it two misses of the cache and a call that
-//! compares memory. Here the table holds pieces of hashes and row numbers, rows go through it in blocks so
-//! that their misses overlap, and texts of up to 12 bytes are compared as the 16 bytes of their views.
+//! compares memory. Here rows go in blocks through a table of [`Texts`].
 //! Rows keep the order of the left frame, as in polars' join.
 
+use foldhash::fast::RandomState;
 use polars::prelude::*;
+use polars_arrow::array::{Array as _, Utf8ViewArray};
 use polars_ops::frame::join::_finish_join;
 use rayon::prelude::*;
 
-use super::table::{MISSING, Table};
+use crate::texts::{BLOCK, Texts};
+
+/// No row.
+const MISSING: IdxSize = IdxSize::MAX;
 
 /// Below so many rows polars' join is as quick.
 const MANY: usize = 50_000;
@@ -66,6 +70,61 @@ fn is_plain(args: &JoinArgs) -> bool {
         )
         && !args.nulls_equal
         && args.slice.is_none()
+}
+
+/// The rows of keys.
+struct Table<'a> {
+    texts: Texts<'a>,
+    /// By number.
+    rows: Vec<IdxSize>,
+}
+
+impl<'a> Table<'a> {
+    /// The rows of an array's texts; `None` if one stands there twice. Missing texts are no key.
+    fn of(keys: &'a Utf8ViewArray) -> Option<Self> {
+        let mut texts = Texts::for_about(keys.len(), RandomState::default());
+        let mut rows = Vec::with_capacity(keys.len());
+        for row in (0..keys.len()).filter(|row| !keys.is_null(*row)) {
+            let hash = texts.hash(keys, row);
+            if texts.find(0, hash, keys, row).is_some() {
+                return None;
+            }
+            texts.add(hash, keys, row);
+            rows.push(IdxSize::try_from(row).ok()?);
+        }
+        Some(Self { texts, rows })
+    }
+
+    /// Writes the row of every text of `texts` to `found`, [`MISSING`] where there is none.
+    ///
+    /// # Errors
+    /// On interrupt.
+    fn find(&self, texts: &Utf8ViewArray, found: &mut [IdxSize]) -> PolarsResult<()> {
+        let mut hashes = [0; BLOCK];
+        let mut entries = [0; BLOCK];
+        for (block, found) in found.chunks_mut(BLOCK).enumerate() {
+            if oxilab_runtime::cancel::requested() {
+                polars_bail!(ComputeError: "joining: interrupted");
+            }
+            let first = block * BLOCK;
+            for (row, hash) in (first..).zip(&mut hashes[..found.len()]) {
+                *hash = self.texts.hash(texts, row);
+            }
+            for (entry, hash) in entries.iter_mut().zip(&hashes[..found.len()]) {
+                *entry = self.texts.entry(*hash);
+            }
+            for (at, found) in found.iter_mut().enumerate() {
+                let row = first + at;
+                let number = if texts.is_null(row) {
+                    None
+                } else {
+                    self.texts.find(entries[at], hashes[at], texts, row)
+                };
+                *found = number.map_or(MISSING, |number| self.rows[number as usize]);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The row of every key in the table.

@@ -6,7 +6,6 @@
 //! so that a cell in which both are in scope takes these (`supertrait_item_shadowing`).
 
 mod lookup;
-mod table;
 
 use polars::prelude::*;
 

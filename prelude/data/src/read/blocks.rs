@@ -12,7 +12,7 @@ use oxilab_runtime::progress::Progress;
 use polars::prelude::*;
 
 use super::source::{Format, Source};
-use super::{ReadOptions, csv, iso, missing, source};
+use super::{ReadOptions, csv, iso, missing, plain, source};
 use crate::error::{Result, While};
 
 /// Bytes parsed at a time.
@@ -64,7 +64,9 @@ fn large(path: &Path, block: usize) -> Option<Large> {
 impl Large {
     fn frames(&self, mut parser: Parser<'_>, own_nulls: bool, bar: &Progress) -> Option<DataFrame> {
         let mut all: Option<DataFrame> = None;
-        let mut text = self.next(&[]).ok()?;
+        let mut text = self.next(&[], Vec::new()).ok()?;
+        // Pages of memory that is new cost as much as the copy from the file.
+        let mut spare = Vec::new();
         let mut read = text.len() - 1;
         loop {
             oxilab_runtime::cancel::poll();
@@ -72,8 +74,9 @@ impl Large {
             let end = if last { text.len() } else { last_line(&text)? };
             let (this, rest) = text.split_at(end);
             // The next block comes in while this one is parsed.
+            let buffer = std::mem::take(&mut spare);
             let (frame, next) = std::thread::scope(|scope| {
-                let next = (!last).then(|| scope.spawn(|| self.next(rest)));
+                let next = (!last).then(|| scope.spawn(|| self.next(rest, buffer)));
                 let nulls = own_nulls || missing::in_text(this, parser.dialect.separator());
                 let frame = match &all {
                     None => parser.first(&this[1..], nulls),
@@ -95,14 +98,15 @@ impl Large {
                 return None;
             }
             read += next.len() - kept - 1;
-            text = next;
+            spare = std::mem::replace(&mut text, next);
         }
     }
 
-    /// The next bytes of the file behind `rest`. A line break stands before them: what the search for missing
-    /// values looks for.
-    fn next(&self, rest: &[u8]) -> std::io::Result<Vec<u8>> {
-        let mut text = Vec::with_capacity(1 + rest.len() + self.block);
+    /// The next bytes of the file behind `rest`, in a buffer that was used before or not. A line break stands
+    /// before them: what the search for missing values looks for.
+    fn next(&self, rest: &[u8], mut text: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        text.clear();
+        text.reserve(1 + rest.len() + self.block);
         text.push(b'\n');
         text.extend_from_slice(rest);
         (&self.file).take(self.block as u64).read_to_end(&mut text)?;
@@ -143,6 +147,13 @@ impl<'a> Parser<'a> {
     }
 
     fn parse(&self, block: &[u8], nulls: bool, header: bool) -> Option<DataFrame> {
+        if !nulls && !self.dialect.decimal_comma() {
+            let lines = if header { after_line(block) } else { block };
+            let plain = plain::parsed(lines, self.dialect.separator(), &self.schema, &self.times);
+            if plain.is_some() {
+                return plain;
+            }
+        }
         let mut schema = Schema::clone(&self.schema);
         for name in &self.times {
             schema.set_dtype(name, DataType::String);
@@ -156,6 +167,12 @@ impl<'a> Parser<'a> {
         }
         Some(frame)
     }
+}
+
+/// What stands behind the header.
+fn after_line(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| *byte == b'\n');
+    end.map_or(&[], |end| &text[end + 1..])
 }
 
 /// Where the last whole line of a text ends that starts outside of quotes; `None` if it has none.

@@ -26,6 +26,10 @@ impl Dialect {
         self.found.separator
     }
 
+    pub(super) fn decimal_comma(&self) -> bool {
+        self.found.decimal_comma
+    }
+
     pub(super) fn header(&self) -> bool {
         self.found.header
     }

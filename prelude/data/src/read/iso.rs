@@ -61,7 +61,7 @@ fn read<T>(text: Option<&str>, value: fn(&[u8]) -> Option<T>) -> Result<Option<T
 }
 
 /// `2024-01-31` as days since 1970.
-fn days(text: &[u8]) -> Option<i32> {
+pub(super) fn days(text: &[u8]) -> Option<i32> {
     let text: &[u8; 10] = text.try_into().ok()?;
     if text[4] != b'-' || text[7] != b'-' {
         return None;
@@ -92,7 +92,7 @@ fn since_1970(year: i32, month: i32, day: i32) -> i32 {
 }
 
 /// Date and time as microseconds since 1970.
-fn micros(text: &[u8]) -> Option<i64> {
+pub(super) fn micros(text: &[u8]) -> Option<i64> {
     let (date, time) = text.split_at_checked(10)?;
     let date = i64::from(days(date)?) * DAY;
     let (hour, minute, rest) = match time {

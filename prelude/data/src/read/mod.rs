@@ -30,6 +30,7 @@ mod infer;
 mod iso;
 mod missing;
 mod partition;
+mod plain;
 mod sniff;
 mod source;
 mod sql;
