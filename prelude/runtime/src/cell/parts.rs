@@ -2,7 +2,7 @@
 
 use std::iter::{Once, once};
 use std::ops::Range;
-use std::slice::{Iter, IterMut};
+use std::slice::{Chunks, ChunksMut, Iter, IterMut};
 
 use crate::cancel::poll;
 
@@ -10,12 +10,14 @@ use crate::cancel::poll;
 /// short loop is one part.
 const SIZE: usize = 8192;
 
-/// The next iterations of a `loop` or `while`: it runs `for` each of them.
+/// The next iterations of a `loop` or `while`: it runs `for` each of them. Their number is of another type
+/// than what loops mostly count with: LLVM makes one variable of two that it can add up to each other, which
+/// costs more than the poll.
 #[inline]
 #[must_use]
-pub fn part() -> Range<usize> {
+pub fn part() -> Range<u32> {
     poll();
-    0..SIZE
+    0..8192
 }
 
 /// The range in parts, for loops whose iterations take about as long as a poll: each part is a range
@@ -64,16 +66,32 @@ pub struct Whole<I>(I);
 impl<'a, T> Whole<Iter<'a, T>> {
     /// The slice in parts.
     #[inline]
-    pub fn parts(self) -> impl Iterator<Item = Iter<'a, T>> {
-        self.0.as_slice().chunks(SIZE).inspect(|_| poll()).map(<[T]>::iter)
+    pub fn parts(self) -> SliceParts<Chunks<'a, T>> {
+        SliceParts(self.0.as_slice().chunks(SIZE))
     }
 }
 
 impl<'a, T> Whole<IterMut<'a, T>> {
     /// The slice in parts.
     #[inline]
-    pub fn parts(self) -> impl Iterator<Item = IterMut<'a, T>> {
-        self.0.into_slice().chunks_mut(SIZE).inspect(|_| poll()).map(<[T]>::iter_mut)
+    pub fn parts(self) -> SliceParts<ChunksMut<'a, T>> {
+        SliceParts(self.0.into_slice().chunks_mut(SIZE))
+    }
+}
+
+/// Parts of a slice.
+#[derive(Debug)]
+pub struct SliceParts<C>(C);
+
+impl<C: Iterator<Item: IntoIterator>> Iterator for SliceParts<C> {
+    type Item = <C::Item as IntoIterator>::IntoIter;
+
+    /// Never inlined, so that the loop over a part is the one that is written over a slice.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let part = self.0.next()?;
+        poll();
+        Some(part.into_iter())
     }
 }
 
