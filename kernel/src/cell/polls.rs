@@ -55,7 +55,7 @@ pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
     if pattern.start().line != pattern.end().line {
         return Polls::Each;
     }
-    match places(&node.attrs, &node.label, None, &node.body) {
+    match places(&node.attrs, node.label.as_ref(), None, &node.body) {
         Some(places) => Polls::Parts(over, places),
         None => Polls::Each,
     }
@@ -63,17 +63,17 @@ pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
 
 /// None: it asks in each iteration.
 pub(super) fn of_while(node: &syn::ExprWhile) -> Option<Places> {
-    places(&node.attrs, &node.label, Some(&node.cond), &node.body)
+    places(&node.attrs, node.label.as_ref(), Some(&node.cond), &node.body)
 }
 
 /// None: it asks in each iteration.
 pub(super) fn of_loop(node: &syn::ExprLoop) -> Option<Places> {
-    places(&node.attrs, &node.label, None, &node.body)
+    places(&node.attrs, node.label.as_ref(), None, &node.body)
 }
 
 fn places(
     attributes: &[syn::Attribute],
-    label: &Option<syn::Label>,
+    label: Option<&syn::Label>,
     condition: Option<&syn::Expr>,
     block: &syn::Block,
 ) -> Option<Places> {

@@ -150,7 +150,6 @@ fn start(hash: u64, size: usize) -> usize {
     hash as usize & (size - 1)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
 fn number_of(entry: u64) -> u32 {
     (entry & !PIECE) as u32 - 1
 }

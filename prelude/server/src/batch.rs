@@ -16,6 +16,7 @@ use polars::prelude::DataFrame;
 use tokio::sync::oneshot;
 
 use crate::args::Args;
+use crate::memory;
 use crate::slot::Slot;
 
 /// Most rows of a request that may be answered where it is.
@@ -138,7 +139,12 @@ impl Batcher {
     }
 
     fn work(&self) {
+        let mut given = Instant::now();
         loop {
+            if given.elapsed() >= memory::EVERY {
+                memory::give_back();
+                given = Instant::now();
+            }
             let jobs = self.gather();
             // What a model does to its thread ends with the batch.
             if std::panic::catch_unwind(AssertUnwindSafe(|| answer(jobs))).is_err() {

@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::memory;
+
 /// What a lane's own computations have to end when it does.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,6 +55,7 @@ impl Lane {
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
         let work = move || {
+            runtime.spawn(keep_little());
             // An error says that the sender is gone, which ends the lane.
             let _ = runtime.block_on(ended);
             runtime.shutdown_timeout(PATIENCE);
@@ -62,6 +65,13 @@ impl Lane {
             .spawn(work)
             .context("cannot start a thread")?;
         Ok(Self { runtime: handle, connections: Arc::default(), _end: end })
+    }
+}
+
+async fn keep_little() {
+    loop {
+        tokio::time::sleep(memory::EVERY).await;
+        memory::give_back();
     }
 }
 

@@ -28,6 +28,7 @@ mod limits;
 mod listen;
 mod llm;
 mod log;
+mod memory;
 mod monitoring;
 mod part;
 mod pushed;

@@ -190,14 +190,14 @@ impl Slot {
         {
             return report.clone();
         }
-        let report =
-            joined(window).and_then(|window| match self.current().drift(&window, Drift::new()) {
-                Ok(report) => report,
-                Err(error) => {
-                    tracing::error!(model = %self.name, %error, "cannot measure drift");
-                    None
-                }
-            });
+        let measured = apart(|| match joined(window) {
+            Some(window) => self.current().drift(&window, Drift::new()),
+            None => Ok(None),
+        });
+        let report = measured.unwrap_or_else(|error| {
+            tracing::error!(model = %self.name, %error, "cannot measure drift");
+            None
+        });
         *known = Some((rows, report.clone()));
         report
     }
@@ -256,10 +256,15 @@ impl Slot {
     }
 }
 
-/// A model, read on a thread of its own: what a thread has allocated goes back to the system when it is
-/// freed after the thread's end, and stays with a thread that goes on.
 fn opened(place: &Located) -> oxilab_serve::Result<Predictor> {
-    std::thread::scope(|scope| scope.spawn(|| Predictor::open_at(place)).join())
+    apart(|| Predictor::open_at(place))
+}
+
+/// Work on a thread of its own: what a thread has allocated goes back to the system when it is freed after
+/// the thread's end, and stays with a thread that goes on. Threads that wait for work would each keep the
+/// most that some work once needed.
+fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

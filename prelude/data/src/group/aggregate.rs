@@ -74,17 +74,14 @@ impl<'a> Aggregate<'a> {
     }
 
     /// The aggregate of every group.
-    ///
-    /// # Errors
-    /// None that are known.
-    pub(super) fn column(&self, codes: &Codes) -> PolarsResult<Column> {
+    pub(super) fn column(&self, codes: &Codes) -> Column {
         let groups = Groups { codes: &codes.of_rows, count: codes.first.len() };
         let column = match self.of {
             Values::None => groups.len().into_column(),
             Values::Float(values) => self.of_floats(values, &groups),
             Values::Int(values) => self.of_ints(values, &groups),
         };
-        Ok(column.with_name(self.name.clone()))
+        column.with_name(self.name.clone())
     }
 
     fn of_floats(&self, values: &Float64Chunked, groups: &Groups<'_>) -> Column {
@@ -219,7 +216,7 @@ impl Groups<'_> {
         sums.into_iter().map(|(sum, count)| (count > 0).then(|| sum / count as f64)).collect()
     }
 
-    /// In one pass (Welford 1962); parts are put together as Chan, Golub and LeVeque do (1979).
+    /// In one pass (Welford 1962); parts are put together as Chan et al. do (1979).
     fn variances<T: PolarsNumericType>(
         &self,
         values: &ChunkedArray<T>,

@@ -49,7 +49,7 @@ pub(crate) fn aggregated(
         if oxilab_runtime::cancel::requested() {
             polars_bail!(ComputeError: "grouping: interrupted");
         }
-        columns.push(aggregate.column(&codes)?);
+        columns.push(aggregate.column(&codes));
     }
     DataFrame::new(codes.first.len(), columns).map(Some)
 }
