@@ -143,7 +143,8 @@ impl Finder {
         let start = token.start;
         let label = label(start);
         self.edits.push(Edit::replace(token, format!("{{ {label}: loop {{ {FOR_PART} {{ if")));
-        self.edits.push(Edit::insert(end(&node.body), format!(" else {{ break {label}; }} }} }}; }}")));
+        self.edits
+            .push(Edit::insert(end(&node.body), format!(" else {{ break {label}; }} }} }}; }}")));
         self.body_in_parts(start, places);
     }
 
