@@ -5,7 +5,7 @@ use std::ops::Range;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-use super::polls::{self, Over, Places, Polls};
+use super::polls::{self, Each, Over, Places, Poll, Polls};
 
 /// Replaces a range of the cell's text; an empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ impl Edit {
 }
 
 const POLL: &str = "::oxilab::__rt::poll();";
+const SAFEPOINT: &str = "::oxilab::__rt::safepoint();";
 const PART: &str = "__part";
-const FOR_PART: &str = "for _ in ::oxilab::__rt::part()";
 /// The trait is for what turns out to be no slice.
 const PARTS_IN_SCOPE: &str = "{ #[allow(unused_imports)] use ::oxilab::__rt::PartsOfOthers as _; ";
 const QUESTION: &str = ".__q()";
@@ -113,55 +113,45 @@ impl Finder {
         self.edits
     }
 
-    fn poll(&mut self, body: &syn::Block) {
-        self.edits.push(Edit::insert(body.brace_token.span.open().byte_range().end, POLL));
+    fn each(&mut self, each: Each) {
+        if self.constant {
+            return;
+        }
+        let poll = match each.poll {
+            Poll::Flag => POLL,
+            Poll::Safepoint => SAFEPOINT,
+        };
+        self.edits.push(Edit::insert(each.at, poll));
+        self.slow(each.slow);
+    }
+
+    fn slow(&mut self, blocks: Vec<usize>) {
+        self.edits.extend(blocks.into_iter().map(|at| Edit::insert(at, POLL)));
     }
 
     /// `for i in 0..n {…}` becomes `for __part in parts(0..n) { for i in __part {…} }`.
     fn for_in_parts(&mut self, node: &syn::ExprForLoop, over: Over, places: Places) {
+        if self.constant {
+            return;
+        }
         let (before, parts, of, after) = match over {
             Over::Range => ("", "::oxilab::__rt::parts(", ") { for ", " }"),
             Over::Slice => (PARTS_IN_SCOPE, "::oxilab::__rt::whole(", ").parts() { for ", " } }"),
         };
         let token = node.for_token.span.byte_range();
-        let start = token.start;
-        let label = if places.breaks.is_empty() { "" } else { &(label(start) + ": ") };
+        let label = label(token.start);
+        let labelled = if places.breaks.is_empty() { "" } else { &format!("{label}: ") };
         let pattern = node.pat.span().byte_range();
         let over = node.expr.span().byte_range();
-        self.edits.push(Edit::replace(token, format!("{before}{label}for")));
+        self.edits.push(Edit::replace(token, format!("{before}{labelled}for")));
         self.edits.push(Edit::replace(pattern.clone(), PART));
         self.edits.push(Edit::insert(over.start, parts));
         self.edits.push(Edit { moved: Some(pattern), ..Edit::insert(over.end, of) });
         self.edits.push(Edit::insert(over.end, format!(" in {PART}")));
         self.edits.push(Edit::insert(end(&node.body), after));
-        self.body_in_parts(start, places);
-    }
-
-    /// `while c {…}` becomes `{ '__part: loop { for _ in part() { if c {…} else { break '__part; } } }; }`.
-    fn while_in_parts(&mut self, node: &syn::ExprWhile, places: Places) {
-        let token = node.while_token.span.byte_range();
-        let start = token.start;
-        let label = label(start);
-        self.edits.push(Edit::replace(token, format!("{{ {label}: loop {{ {FOR_PART} {{ if")));
-        self.edits
-            .push(Edit::insert(end(&node.body), format!(" else {{ break {label}; }} }} }}; }}")));
-        self.body_in_parts(start, places);
-    }
-
-    /// `loop {…}` becomes `'__part: loop { for _ in part() {…} }`.
-    fn loop_in_parts(&mut self, node: &syn::ExprLoop, places: Places) {
-        let token = node.loop_token.span.byte_range();
-        let start = token.start;
-        let label = if places.breaks.is_empty() { "" } else { &(label(start) + ": ") };
-        self.edits.push(Edit::replace(token, format!("{label}loop {{ {FOR_PART}")));
-        self.edits.push(Edit::insert(end(&node.body), " }"));
-        self.body_in_parts(start, places);
-    }
-
-    fn body_in_parts(&mut self, start: usize, places: Places) {
-        self.edits.extend(places.slow.into_iter().map(|at| Edit::insert(at, POLL)));
-        let label = format!(" {}", label(start));
-        self.edits.extend(places.breaks.into_iter().map(|at| Edit::insert(at, label.clone())));
+        self.slow(places.slow);
+        let leave = |at| Edit::insert(at, format!(" {label}"));
+        self.edits.extend(places.breaks.into_iter().map(leave));
     }
 
     fn nested(&mut self, visit: impl FnOnce(&mut Self)) {
@@ -179,32 +169,20 @@ impl Finder {
 
 impl<'ast> Visit<'ast> for Finder {
     fn visit_expr_loop(&mut self, node: &'ast syn::ExprLoop) {
-        if !self.constant {
-            match polls::of_loop(node) {
-                Some(places) => self.loop_in_parts(node, places),
-                None => self.poll(&node.body),
-            }
-        }
+        self.each(polls::of_loop(node));
         visit::visit_expr_loop(self, node);
     }
 
     fn visit_expr_while(&mut self, node: &'ast syn::ExprWhile) {
-        if !self.constant {
-            match polls::of_while(node) {
-                Some(places) => self.while_in_parts(node, places),
-                None => self.poll(&node.body),
-            }
-        }
+        self.each(polls::of_while(node));
         visit::visit_expr_while(self, node);
     }
 
     fn visit_expr_for_loop(&mut self, node: &'ast syn::ExprForLoop) {
-        if !self.constant {
-            match polls::of_for(node) {
-                Polls::None => {}
-                Polls::Each => self.poll(&node.body),
-                Polls::Parts(over, places) => self.for_in_parts(node, over, places),
-            }
+        match polls::of_for(node) {
+            Polls::None => {}
+            Polls::Each(each) => self.each(each),
+            Polls::Parts(over, places) => self.for_in_parts(node, over, places),
         }
         visit::visit_expr_for_loop(self, node);
     }

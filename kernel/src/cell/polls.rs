@@ -1,9 +1,10 @@
-//! Where the interrupt flag is read in a loop: [`of_for`], [`of_while`], [`of_loop`].
+//! Where a loop can be interrupted: [`of_for`], [`of_while`], [`of_loop`].
 //!
-//! A poll costs a quarter of a nanosecond. That is nothing beside a call of a library and a quarter of a
-//! loop whose iteration takes one cycle. So polls stand where the time goes: a loop whose iterations are
-//! quick runs in parts and is asked between them, and the blocks of its body that are not quick and do
-//! not always run have a poll of their own. A `for` can be cut if it runs over a range or a slice.
+//! Reading the interrupt flag costs a quarter of a nanosecond. That is nothing beside a call of a library
+//! and a quarter of a loop whose iteration takes one cycle. So a loop whose iterations are quick reads a
+//! safepoint, and the blocks of its body that are not quick and do not always run read the flag. A `for`
+//! over a range or a slice runs in parts, between which the flag is read: LLVM makes more of such loops
+//! than of others.
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -17,9 +18,28 @@ pub(super) enum Polls {
     /// None: the body is arithmetic.
     None,
     /// One in each iteration.
-    Each,
+    Each(Each),
     /// One in each part of what it runs over.
     Parts(Over, Places),
+}
+
+/// A poll in each iteration.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Each {
+    pub poll: Poll,
+    /// The byte of the cell where it stands.
+    pub at: usize,
+    /// Where blocks begin that take longer than the loop's other iterations.
+    pub slow: Vec<usize>,
+}
+
+/// What a loop reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Poll {
+    /// The interrupt flag.
+    Flag,
+    /// What is quicker, and is meant for loops that come by often.
+    Safepoint,
 }
 
 /// What is told apart by its text.
@@ -44,48 +64,90 @@ pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
     if is_arithmetic(&node.body) {
         return Polls::None;
     }
-    let over = if is_half_open(&node.expr) {
-        Over::Range
-    } else if may_be_a_slice(&node.expr) {
-        Over::Slice
-    } else {
-        return Polls::Each;
-    };
-    let pattern = node.pat.span();
-    if pattern.start().line != pattern.end().line {
-        return Polls::Each;
-    }
-    match places(&node.attrs, node.label.as_ref(), None, &node.body) {
-        Some(places) => Polls::Parts(over, places),
-        None => Polls::Each,
-    }
-}
-
-/// None: it asks in each iteration.
-pub(super) fn of_while(node: &syn::ExprWhile) -> Option<Places> {
-    places(&node.attrs, node.label.as_ref(), Some(&node.cond), &node.body)
-}
-
-/// None: it asks in each iteration.
-pub(super) fn of_loop(node: &syn::ExprLoop) -> Option<Places> {
-    places(&node.attrs, node.label.as_ref(), None, &node.body)
-}
-
-fn places(
-    attributes: &[syn::Attribute],
-    label: Option<&syn::Label>,
-    condition: Option<&syn::Expr>,
-    block: &syn::Block,
-) -> Option<Places> {
     let mut body = Body::default();
-    if let Some(condition) = condition {
-        body.visit_expr(condition);
-        // rustc says that it has no place there.
-        body.hidden |= !body.places.breaks.is_empty();
+    body.visit_block(&node.body);
+    match over(node) {
+        Some(over) if !body.takes_long && !body.hidden => Polls::Parts(over, body.places),
+        _ => Polls::Each(body.each(start(&node.body))),
     }
-    body.visit_block(block);
-    let plain = label.is_none() && attributes.is_empty();
-    (plain && !body.takes_long && !body.hidden).then_some(body.places)
+}
+
+pub(super) fn of_while(node: &syn::ExprWhile) -> Each {
+    let mut body = Body::default();
+    body.visit_expr(&node.cond);
+    body.visit_block(&node.body);
+    body.each(start(&node.body))
+}
+
+pub(super) fn of_loop(node: &syn::ExprLoop) -> Each {
+    let mut body = Body::default();
+    body.visit_block(&node.body);
+    // Behind what may leave the loop: LLVM makes a condition of it, as that of a `while`, if nothing stands
+    // before it.
+    let leaving = node.body.stmts.iter().take_while(|statement| leaves(statement)).last();
+    body.each(leaving.map_or_else(|| start(&node.body), |last| last.span().byte_range().end))
+}
+
+/// Where a block's first statement may stand.
+fn start(block: &syn::Block) -> usize {
+    block.brace_token.span.open().byte_range().end
+}
+
+/// Whether this is `if … { … break; }` or `let … else { … break };` with no way to the next iteration.
+fn leaves(statement: &syn::Stmt) -> bool {
+    let block = match statement {
+        syn::Stmt::Expr(syn::Expr::If(node), _) if node.else_branch.is_none() => &node.then_branch,
+        syn::Stmt::Local(local) => match local.init.as_ref().and_then(|init| init.diverge.as_ref())
+        {
+            Some((_, otherwise)) => match &**otherwise {
+                syn::Expr::Block(block) => &block.block,
+                _ => return false,
+            },
+            None => return false,
+        },
+        _ => return false,
+    };
+    let last = block.stmts.last();
+    matches!(last, Some(syn::Stmt::Expr(syn::Expr::Break(_) | syn::Expr::Return(_), _)))
+        && !Continues::anywhere(statement)
+}
+
+/// Whether some code may begin a loop's next iteration.
+#[derive(Default)]
+struct Continues(bool);
+
+impl Continues {
+    fn anywhere(statement: &syn::Stmt) -> bool {
+        let mut found = Self::default();
+        found.visit_stmt(statement);
+        found.0
+    }
+}
+
+impl<'ast> Visit<'ast> for Continues {
+    fn visit_expr_continue(&mut self, _: &'ast syn::ExprContinue) {
+        self.0 = true;
+    }
+
+    fn visit_macro(&mut self, node: &'ast syn::Macro) {
+        match expressions(node) {
+            Some(inner) => inner.iter().for_each(|expr| self.visit_expr(expr)),
+            None => self.0 = true,
+        }
+    }
+}
+
+/// What a `for` that can be cut runs over.
+fn over(node: &syn::ExprForLoop) -> Option<Over> {
+    let pattern = node.pat.span();
+    let one_line = pattern.start().line == pattern.end().line;
+    if !one_line || node.label.is_some() || !node.attrs.is_empty() {
+        return None;
+    }
+    if is_half_open(&node.expr) {
+        return Some(Over::Range);
+    }
+    may_be_a_slice(&node.expr).then_some(Over::Slice)
 }
 
 /// `a..b`, with or without parentheses.
@@ -160,6 +222,13 @@ struct Body {
 }
 
 impl Body {
+    fn each(self, at: usize) -> Each {
+        if self.takes_long {
+            return Each { poll: Poll::Flag, at, slow: Vec::new() };
+        }
+        Each { poll: Poll::Safepoint, at, slow: self.places.slow }
+    }
+
     /// A block that does not always run: where it takes long, it asks for itself.
     fn sometimes(&mut self, block: &syn::Block) {
         let outer = std::mem::take(&mut self.takes_long);
@@ -286,32 +355,45 @@ mod tests {
     use super::*;
 
     fn of(code: &str) -> Polls {
-        let places = match syn::parse_str(code).expect("a loop") {
+        Polls::Each(match syn::parse_str(code).expect("a loop") {
             syn::Expr::ForLoop(node) => return of_for(&node),
             syn::Expr::While(node) => of_while(&node),
             syn::Expr::Loop(node) => of_loop(&node),
             other => panic!("{other:?}"),
-        };
-        places.map_or(Polls::Each, |places| Polls::Parts(Over::Range, places))
+        })
+    }
+
+    /// The loop without its marks, and where they stood.
+    fn marked<const MARKS: usize>(
+        code: &str,
+        marks: [char; MARKS],
+    ) -> (String, [Vec<usize>; MARKS]) {
+        let mut places = [const { Vec::new() }; MARKS];
+        let mut plain = String::new();
+        for character in code.chars() {
+            match marks.iter().position(|mark| *mark == character) {
+                Some(mark) => places[mark].push(plain.len()),
+                None => plain.push(character),
+            }
+        }
+        (plain, places)
     }
 
     /// `§` marks blocks that ask for themselves, `¶` the loop's breaks.
     fn is_cut(code: &str) {
-        let mut wanted = Places::default();
-        let mut plain = String::new();
-        for character in code.chars() {
-            match character {
-                '§' => wanted.slow.push(plain.len()),
-                '¶' => wanted.breaks.push(plain.len()),
-                other => plain.push(other),
-            }
-        }
+        let (plain, [slow, breaks]) = marked(code, ['§', '¶']);
         let Polls::Parts(_, places) = of(&plain) else { panic!("{code}") };
-        assert_eq!(places, wanted, "{code}");
+        assert_eq!(places, Places { slow, breaks }, "{code}");
+    }
+
+    /// `†` marks where it asks each time, `§` blocks that ask for themselves.
+    fn asks(poll: Poll, code: &str) {
+        let (plain, [at, slow]) = marked(code, ['†', '§']);
+        assert_eq!(of(&plain), Polls::Each(Each { poll, at: at[0], slow }), "{code}");
     }
 
     #[test]
-    fn quick_bodies_run_in_parts() {
+    fn quick_bodies_over_ranges_and_slices_run_in_parts() {
         for code in [
             "for i in 0..n { v.push(i); }",
             "for _ in (0..v.len()) { s = std::hint::black_box(s + 1); }",
@@ -320,10 +402,6 @@ mod tests {
             "for x in &v { w.push(*x); }",
             "for &x in v.iter() { w.push(x); }",
             "for (key, value) in &mut m { w.push((key, *value)); }",
-            "while i < n { v.push(i); i += 1; }",
-            "while let Some(i) = v.pop() && i > 3 { w.push(i); }",
-            "while i < n { i += 1; }",
-            "loop { i += 1; }",
         ] {
             is_cut(code);
         }
@@ -332,11 +410,9 @@ mod tests {
 
     #[test]
     fn breaks_leave_all_parts() {
-        is_cut("loop { if i == n { break¶; } i += 1; }");
-        is_cut("loop { match v.pop() { None => break¶ i, Some(_) => i += 1 } }");
-        is_cut("while i < n { v.push(i); if i == 9 { break¶ } else { 'a: { break 'a; } } }");
+        is_cut("for i in 0..n { v.push(i); if i == 9 { break¶ } else { 'a: { break 'a; } } }");
+        is_cut("for i in 0..n { let Some(x) = v.pop() else { break¶ }; w.push(x); }");
         is_cut("for i in 0..n { if v.pop().is_none() {§ f(); for x in w { break; } break¶; } }");
-        is_cut("loop { let Some(x) = v.pop() else { break¶ }; s += x; }");
     }
 
     #[test]
@@ -345,34 +421,65 @@ mod tests {
             "for i in 0..n { v.push(i); if v.len() == 9 {§ s += v.iter().sum::<u64>(); v.clear(); } }",
         );
         is_cut("for i in 0..n { v.push(i); if i == 9 {§ println!(\"{i}\"); } else { v.pop(); } }");
-        is_cut("while i < n { match v.pop() { Some(1) => {§ f(); } _ => v.push(1) } }");
         is_cut("for i in 0..n { if i > 1 { if i > 2 {§ for x in &v { break; } } v.pop(); } }");
+        asks(
+            Poll::Safepoint,
+            "while i < n {† match v.pop() { Some(1) => {§ f(); } _ => v.push(1) } }",
+        );
     }
 
     #[test]
-    fn other_loops_ask_each_time() {
+    fn other_quick_bodies_have_a_safepoint() {
         for code in [
-            "for i in 0..n { f(i); }",
-            "for i in 0..n { println!(\"{i}\"); }",
-            "for i in 0..n { v.push(i); if i == 2 { println!(\"{}\", { break; }); } }",
-            "for i in 0..n { v.push(i); if i == 2 { leave!(); } }",
-            "'a: for i in 0..n { v.push(i); }",
-            "for i in 0..=n { v.push(i); }",
-            "for i in w { v.push(i); }",
-            "for (i, j) in w { v.push(i); }",
-            "for x in v.iter().rev() { w.push(x); }",
-            "#[allow(unused)] for x in &v { w.push(x); }",
-            "for i in 0..n { while v.len() > i { v.pop(); } }",
-            "for i in 0..n { match v.pop() { Some(1) => f(), _ => v.push(1) } }",
-            "for i in 0..n { v.push(Net::new()); }",
-            "for i in 0..n { v.push(x).await; }",
-            "while f(i) { i += 1; }",
-            "while { break; } { i += 1; }",
-            "'a: loop { i += 1; }",
-            "loop { 'a: { break; } }",
-            "loop { rx.recv(); }",
+            "for i in 0..n {† v.push(i); if i == 2 {§ println!(\"{}\", { break; }); } }",
+            "for i in 0..n {† v.push(i); if i == 2 {§ leave!(); } }",
+            "'a: for i in 0..n {† v.push(i); }",
+            "for i in 0..=n {† v.push(i); }",
+            "for (i, j) in w {† v.push(i); }",
+            "#[allow(unused)] for x in &v {† w.push(x); }",
+            "while i < n {† v.push(i); i += 1; }",
+            "while let Some(i) = v.pop() && i > 3 {† w.push(i); }",
+            "while { break; } {† i += 1; }",
+            "'a: loop {† i += 1; }",
+            "loop {† 'a: { break; } }",
         ] {
-            assert_eq!(of(code), Polls::Each, "{code}");
+            asks(Poll::Safepoint, code);
+        }
+    }
+
+    #[test]
+    fn a_loop_asks_behind_what_leaves_it() {
+        for code in [
+            "loop { if i == n { break; }† i += 1; }",
+            "loop { if i == n { w = v.pop(); return }† }",
+            "loop { let Some(x) = v.pop() else { break s };† s += x; if s > 9 { break; } }",
+            "loop { if i == n {§ println!(\"{i}\"); break 'a; } if i == m { break };† i += 1; }",
+            "loop {† i += 1; if i == n { break; } }",
+            "loop {† if i == n { break; } else { i += 1; } }",
+            "loop {† if i == n { if j == n { continue; } break; } i += 1; }",
+            "loop {† if i == n {§ leave!(); break; } i += 1; }",
+            "loop {† let Some(x) = v.pop() else { continue }; s += x; }",
+            "loop {† match v.pop() { None => break i, Some(_) => i += 1 } }",
+        ] {
+            asks(Poll::Safepoint, code);
+        }
+    }
+
+    #[test]
+    fn slow_bodies_ask_the_flag() {
+        for code in [
+            "for i in 0..n {† f(i); }",
+            "for i in 0..n {† println!(\"{i}\"); }",
+            "for x in v.iter().rev() {† w.extend(x); }",
+            "for i in 0..n {† while v.len() > i { v.pop(); } }",
+            "for i in 0..n {† match v.pop() { Some(1) => f(), _ => v.push(1) } }",
+            "for i in 0..n {† v.push(Net::new()); }",
+            "for i in 0..n {† v.push(x).await; }",
+            "while f(i) {† i += 1; }",
+            "loop {† rx.recv(); }",
+            "loop { if i == n { break; }† rx.recv(); }",
+        ] {
+            asks(Poll::Flag, code);
         }
     }
 }

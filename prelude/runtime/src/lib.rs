@@ -20,6 +20,7 @@ mod leaving;
 mod link;
 mod panics;
 pub mod progress;
+mod safepoint;
 mod signals;
 mod store;
 mod streams;

@@ -1,4 +1,4 @@
-//! Crashes: a last note for the kernel before the process dies.
+//! Crashes: a last note for the kernel before the process dies. And safepoints, whose faults are none.
 //!
 //! The note goes to a pipe of its own that the kernel reads after the death, because a frame of the
 //! event pipe may be half written at that moment. Everything in the handler is async-signal-safe.
@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use crate::safepoint;
 
 static NOTE: AtomicI32 = AtomicI32::new(-1);
 static GUARD_LOW: AtomicUsize = AtomicUsize::new(0);
@@ -97,14 +99,15 @@ pub(crate) fn note(text: &[u8]) {
     }
 }
 
-extern "C" fn crashed(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    _context: *mut libc::c_void,
-) {
+extern "C" fn crashed(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: with SA_SIGINFO the kernel passes a valid siginfo; these signals carry an address.
     #[expect(unsafe_code, reason = "the signal's address is a field of a C union")]
     let address = unsafe { (*info).si_addr() } as usize;
+    // SAFETY: the context is that of this signal.
+    #[expect(unsafe_code, reason = "the thread's registers are a C struct")]
+    if signal == libc::SIGSEGV && unsafe { safepoint::goes_on(address, context) } {
+        return;
+    }
     let guard = GUARD_LOW.load(Ordering::Relaxed)..GUARD_HIGH.load(Ordering::Relaxed);
     if guard.contains(&address) {
         note(b"stack overflow");

@@ -23,9 +23,10 @@ use std::sync::{Mutex, PoisonError};
 use oxilab_protocol::{Failure, FailureKind, MimeBundle};
 
 pub use crate::cancel::poll;
+pub use crate::safepoint::safepoint;
 pub use crate::tasks::block_on;
 pub use error::CellError;
-pub use parts::{Parts, PartsOfOthers, part, parts, whole};
+pub use parts::{Parts, PartsOfOthers, parts, whole};
 pub use question::{Question, QuestionSend};
 pub use results::{begin_results, keep_result, recall};
 

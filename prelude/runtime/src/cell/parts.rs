@@ -1,24 +1,15 @@
-//! Loops in parts, between which an interrupt is answered: [`part`], [`parts`], [`whole`].
+//! Loops in parts, between which an interrupt is answered: [`parts`], [`whole`].
 
 use std::iter::{Once, once};
 use std::ops::Range;
 use std::slice::{Chunks, ChunksMut, Iter, IterMut};
 
 use crate::cancel::poll;
+use crate::safepoint::safepoint;
 
 /// Iterations of a part: some microseconds, beside which the step from part to part is not felt. A
 /// short loop is one part.
 const SIZE: usize = 8192;
-
-/// The next iterations of a `loop` or `while`: it runs `for` each of them. Their number is of another type
-/// than what loops mostly count with: LLVM makes one variable of two that it can add up to each other, which
-/// costs more than the poll.
-#[inline]
-#[must_use]
-pub fn part() -> Range<u32> {
-    poll();
-    0..8192
-}
 
 /// The range in parts, for loops whose iterations take about as long as a poll: each part is a range
 /// that the compiler treats as it does the whole.
@@ -122,7 +113,7 @@ impl<I: Iterator> Iterator for Polled<I> {
 
     #[inline]
     fn next(&mut self) -> Option<I::Item> {
-        poll();
+        safepoint();
         self.0.next()
     }
 }
