@@ -1,5 +1,7 @@
 //! `cargo xtask bench NAME`: this against its peers, written to `benches/results/NAME.md`.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -12,6 +14,7 @@ use crate::{cargo, python, setup};
 /// evcxr's first build of polars and candle took 24 minutes.
 const LIMIT: Duration = Duration::from_hours(3);
 const EVCXR: &str = "0.22.0";
+const SMOLLM2: &str = "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// Sets up and runs the bench; `--peers` adds `evcxr_jupyter`, other options go to the script.
 pub(crate) fn cells(paths: &Paths, options: &[&str]) -> Result<()> {
@@ -26,8 +29,7 @@ pub(crate) fn cells(paths: &Paths, options: &[&str]) -> Result<()> {
         steps.step("evcxr", || install_evcxr(paths))?;
     }
     steps.step("cells", || {
-        let mut script = process::command(paths.venv_program("python"));
-        script.current_dir(&paths.root).arg("benches/cells.py").args(options);
+        let mut script = script(paths, &paths.venv_program("python"), "cells", options);
         script.arg("--peers-folder").arg(&peers);
         run(&mut script, LIMIT)
     })?;
@@ -39,12 +41,9 @@ pub(crate) fn cells(paths: &Paths, options: &[&str]) -> Result<()> {
 pub(crate) fn data(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = paths.cache.join("peers/data");
-    let requirements = paths.root.join("benches/requirements-data.txt");
-    steps.step("python", || python::environment(&peers, &requirements))?;
+    let python = peers(paths, "data", &mut steps)?;
     steps.step("data", || {
-        let mut script = process::command(peers.join("bin/python"));
-        script.current_dir(&paths.root).arg("benches/data.py").args(options);
+        let mut script = script(paths, &python, "data", options);
         script.arg("--folder").arg(paths.cache.join("bench-data"));
         run(&mut script, LIMIT)
     })?;
@@ -56,12 +55,9 @@ pub(crate) fn data(paths: &Paths, options: &[&str]) -> Result<()> {
 pub(crate) fn model(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = paths.cache.join("peers/model");
-    let requirements = paths.root.join("benches/requirements-model.txt");
-    steps.step("python", || python::environment(&peers, &requirements))?;
+    let python = peers(paths, "model", &mut steps)?;
     steps.step("model", || {
-        let mut script = process::command(peers.join("bin/python"));
-        script.current_dir(&paths.root).arg("benches/model.py").args(options);
+        let mut script = script(paths, &python, "model", options);
         script.arg("--folder").arg(paths.cache.join("bench-model"));
         run(&mut script, LIMIT)
     })?;
@@ -73,25 +69,18 @@ pub(crate) fn model(paths: &Paths, options: &[&str]) -> Result<()> {
 pub(crate) fn llm(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = paths.cache.join("peers/llm");
-    let requirements = paths.root.join("benches/requirements-llm.txt");
-    steps.step("python", || python::environment(&peers, &requirements))?;
+    let python = peers(paths, "llm", &mut steps)?;
     let folder = paths.cache.join("bench-llm");
     let measure = paths.target.join("release/examples/measure");
     let with_llama = folder.join("measure-llama-cpp");
     steps.step("measure", || {
-        let plain = ["build", "--release", "-p", "oxilab-llm", "--example", "measure"];
-        cargo::run(paths, &[&plain[..], &["--features", "llama-cpp"]].concat())?;
-        std::fs::create_dir_all(&folder)?;
-        std::fs::copy(&measure, &with_llama)?;
-        cargo::run(paths, &plain)
+        let build = ["build", "--release", "-p", "oxilab-llm", "--example", "measure"];
+        with_and_without_llama(paths, &build, &measure, &with_llama)
     })?;
     steps.step("llm", || {
-        let mut script = process::command(peers.join("bin/python"));
-        script.current_dir(&paths.root).arg("benches/llm.py").args(options);
+        let mut script = script(paths, &python, "llm", options);
         script.arg("--measure").arg(&measure).arg("--with-llama").arg(&with_llama);
-        let model = "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
-        script.arg("--model").arg(paths.cache.join(model));
+        script.arg("--model").arg(paths.cache.join(SMOLLM2));
         script.arg("--folder").arg(&folder);
         run(&mut script, LIMIT)
     })?;
@@ -103,15 +92,12 @@ pub(crate) fn llm(paths: &Paths, options: &[&str]) -> Result<()> {
 pub(crate) fn nn(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = paths.cache.join("peers/nn");
-    let requirements = paths.root.join("benches/requirements-nn.txt");
-    steps.step("python", || python::environment(&peers, &requirements))?;
+    let python = peers(paths, "nn", &mut steps)?;
     steps.step("measure", || {
         cargo::run(paths, &["build", "--release", "-p", "oxilab-llm", "--example", "measure_nn"])
     })?;
     steps.step("nn", || {
-        let mut script = process::command(peers.join("bin/python"));
-        script.current_dir(&paths.root).arg("benches/nn.py").args(options);
+        let mut script = script(paths, &python, "nn", options);
         script.arg("--measure").arg(paths.target.join("release/examples/measure_nn"));
         script.arg("--model").arg(paths.cache.join("models/minilm"));
         script.arg("--folder").arg(paths.cache.join("bench-nn"));
@@ -132,14 +118,13 @@ pub(crate) fn serve(paths: &Paths, options: &[&str]) -> Result<()> {
     }
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = serve_peers(paths, &mut steps)?;
-    if !process::answers("wrk") && !std::path::Path::new("/usr/bin/wrk").is_file() {
+    let python = peers(paths, "serve", &mut steps)?;
+    if !process::answers("wrk") && !Path::new("/usr/bin/wrk").is_file() {
         steps.step("wrk", || python::apt_install(&["wrk"]))?;
     }
     steps.step("server", || cargo::run(paths, &["build", "--release", "-p", "oxilab-server"]))?;
     steps.step("serve", || {
-        let mut script = process::command(peers.join("bin/python"));
-        script.current_dir(&paths.root).arg("benches/serve.py").args(options);
+        let mut script = script(paths, &python, "serve", options);
         script.arg("--server").arg(paths.target.join("release/oxilab-server"));
         script.arg("--folder").arg(paths.cache.join("bench-serve"));
         run(&mut script, LIMIT)
@@ -148,39 +133,34 @@ pub(crate) fn serve(paths: &Paths, options: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn serve_peers(paths: &Paths, steps: &mut Steps) -> Result<std::path::PathBuf> {
-    let peers = paths.cache.join("peers/serve");
-    let requirements = paths.root.join("benches/requirements-serve.txt");
-    steps.step("python", || python::environment(&peers, &requirements))?;
-    Ok(peers)
-}
-
-/// A server that is built with llama.cpp, which stands aside so that the plain one is what is installed.
 fn serve_llm(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = paths.cache.join("peers/llm");
-    let requirements = paths.root.join("benches/requirements-llm.txt");
-    steps.step("python", || python::environment(&peers, &requirements))?;
-    let folder = paths.cache.join("bench-serve");
-    let server = folder.join("oxilab-server-llama-cpp");
+    let python = peers(paths, "llm", &mut steps)?;
+    let server = paths.cache.join("bench-serve/oxilab-server-llama-cpp");
     steps.step("server", || {
-        let plain = ["build", "--release", "-p", "oxilab-server"];
-        cargo::run(paths, &[&plain[..], &["--features", "llama-cpp"]].concat())?;
-        std::fs::create_dir_all(&folder)?;
-        std::fs::copy(paths.target.join("release/oxilab-server"), &server)?;
-        cargo::run(paths, &plain)
+        let build = ["build", "--release", "-p", "oxilab-server"];
+        let built = paths.target.join("release/oxilab-server");
+        with_and_without_llama(paths, &build, &built, &server)
     })?;
     steps.step("llm", || {
-        let mut script = process::command(peers.join("bin/python"));
-        script.current_dir(&paths.root).arg("benches/serve_llm.py").args(options);
+        let mut script = script(paths, &python, "serve_llm", options);
         script.arg("--server").arg(&server);
-        let model = "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
-        script.arg("--model").arg(paths.cache.join(model));
+        script.arg("--model").arg(paths.cache.join(SMOLLM2));
         run(&mut script, LIMIT)
     })?;
     steps.summary();
     Ok(())
+}
+
+/// Builds a program with llama.cpp and puts it aside, so that the plain one is what is installed.
+fn with_and_without_llama(paths: &Paths, build: &[&str], built: &Path, aside: &Path) -> Result<()> {
+    cargo::run(paths, &[build, &["--features", "llama-cpp"]].concat())?;
+    if let Some(folder) = aside.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::copy(built, aside)?;
+    cargo::run(paths, build)
 }
 
 /// Outside CI.
@@ -190,7 +170,7 @@ fn soak(paths: &Paths, seconds: &str) -> Result<()> {
     }
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = serve_peers(paths, &mut steps)?;
+    let python = peers(paths, "serve", &mut steps)?;
     steps.step("server", || {
         let build = ["build", "--release", "-p", "oxilab-server"];
         cargo::run(paths, &build)?;
@@ -199,7 +179,7 @@ fn soak(paths: &Paths, seconds: &str) -> Result<()> {
     steps.step("soak", || {
         let mut soak = process::command(paths.target.join("release/examples/soak"));
         soak.current_dir(&paths.root).arg(paths.target.join("release/oxilab-server"));
-        soak.arg(seconds).arg(peers.join("bin/python")).arg("benches/results/soak.md");
+        soak.arg(seconds).arg(python).arg("benches/results/soak.md");
         run(&mut soak, LIMIT)
     })?;
     steps.summary();
@@ -210,15 +190,14 @@ fn soak(paths: &Paths, seconds: &str) -> Result<()> {
 pub(crate) fn track(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
-    let peers = python::mlflow(paths);
     steps.step("python", || python::mlflow_setup(paths))?;
+    let python = python::mlflow(paths).join("bin/python");
     steps.step("log", || {
         cargo::run(paths, &["build", "--release", "-p", "oxilab-track", "--example", "log"])?;
         cargo::run(paths, &["build", "--release", "-p", "oxilab", "--example", "autolog"])
     })?;
     steps.step("track", || {
-        let mut script = process::command(peers.join("bin/python"));
-        script.current_dir(&paths.root).arg("benches/track.py").args(options);
+        let mut script = script(paths, &python, "track", options);
         script.arg("--program").arg(paths.target.join("release/examples/log"));
         script.arg("--autolog").arg(paths.target.join("release/examples/autolog"));
         run(&mut script, LIMIT)
@@ -232,11 +211,8 @@ pub(crate) fn interrupt(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
     steps.step("python", || python::setup(paths))?;
-    steps.step("interrupt", || {
-        let mut script = process::command(paths.venv_program("python"));
-        script.current_dir(&paths.root).arg("benches/interrupt.py").args(options);
-        run(&mut script, LIMIT)
-    })?;
+    let python = paths.venv_program("python");
+    steps.step("interrupt", || run(&mut script(paths, &python, "interrupt", options), LIMIT))?;
     steps.summary();
     Ok(())
 }
@@ -246,13 +222,25 @@ pub(crate) fn assist(paths: &Paths, options: &[&str]) -> Result<()> {
     let mut steps = Steps::default();
     setup::into(paths, None, &mut steps)?;
     steps.step("python", || python::setup(paths))?;
-    steps.step("assist", || {
-        let mut script = process::command(paths.venv_program("python"));
-        script.current_dir(&paths.root).arg("benches/assist.py").args(options);
-        run(&mut script, LIMIT)
-    })?;
+    let python = paths.venv_program("python");
+    steps.step("assist", || run(&mut script(paths, &python, "assist", options), LIMIT))?;
     steps.summary();
     Ok(())
+}
+
+/// The Python of a bench's peers, in a virtual environment of their own.
+fn peers(paths: &Paths, name: &str, steps: &mut Steps) -> Result<PathBuf> {
+    let environment = paths.cache.join("peers").join(name);
+    let requirements = paths.root.join(format!("benches/requirements-{name}.txt"));
+    steps.step("python", || python::environment(&environment, &requirements))?;
+    Ok(environment.join("bin/python"))
+}
+
+/// The script of a bench, with its options.
+fn script(paths: &Paths, python: &Path, name: &str, options: &[&str]) -> Command {
+    let mut script = process::command(python);
+    script.current_dir(&paths.root).arg(format!("benches/{name}.py")).args(options);
+    script
 }
 
 /// Into the cache folder, so that it is built once per machine; outside the repository, so that it

@@ -54,14 +54,18 @@ impl<'a> Texts<'a> {
         self.hasher.hash_one(texts.value(row))
     }
 
-    /// What stands where the search for a hash begins. Asking for a block of rows first, and for their
-    /// numbers then, the processor has many misses of the cache under way at once.
+    /// What stands where the search for each hash begins, of a block at most. Asking for a block of rows
+    /// first, and for their numbers then, the processor has many misses of the cache under way at once.
     #[inline]
-    pub(crate) fn entry(&self, hash: u64) -> u64 {
-        self.entries[self.start(hash)]
+    pub(crate) fn entries(&self, hashes: impl Iterator<Item = u64>) -> [u64; BLOCK] {
+        let mut entries = [0; BLOCK];
+        for (entry, hash) in entries.iter_mut().zip(hashes) {
+            *entry = self.entries[self.start(hash)];
+        }
+        entries
     }
 
-    /// The number of a row's text, if it has one. An [entry](Texts::entry) that was read before others came
+    /// The number of a row's text, if it has one. An [entry](Texts::entries) that was read before others came
     /// will do.
     #[inline]
     pub(crate) fn find(
@@ -100,8 +104,7 @@ impl<'a> Texts<'a> {
         self.views.push(view);
         self.hashes.push(hash);
         self.places.push((texts, row));
-        u32::try_from(self.views.len() - 1)
-            .expect("no more numbers than rows, which are numbered so")
+        to_u32(self.views.len() - 1)
     }
 
     fn grow(&mut self) {
@@ -152,4 +155,10 @@ fn start(hash: u64, size: usize) -> usize {
 
 fn number_of(entry: u64) -> u32 {
     (entry & !PIECE) as u32 - 1
+}
+
+/// Rows, and so their texts and groups, are numbered so.
+#[expect(clippy::cast_possible_truncation, reason = "polars has no more rows")]
+pub(crate) fn to_u32(number: usize) -> u32 {
+    number as u32
 }

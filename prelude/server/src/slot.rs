@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use oxilab_serve::{Drift, DriftReport, Located, ModelStatus, Predictions, Predictor, locate};
+use oxilab_serve::{Drift, DriftReport, ModelStatus, Predictions, Predictor, locate};
 use polars::prelude::DataFrame;
 use serde_json::Value;
 
@@ -45,7 +45,9 @@ impl Slot {
     pub(crate) fn load(name: &str, label: &str, uri: &str, args: &Args) -> Result<Self> {
         let doing = || format!("cannot load model {name}");
         let mark = reload::mark(uri);
-        let predictor = locate(uri).and_then(|place| opened(&place)).with_context(doing)?;
+        let predictor = locate(uri)
+            .and_then(|place| apart(|| Predictor::open_at(&place)))
+            .with_context(doing)?;
         let prefix = match &args.capture {
             None => None,
             Some(folder) => {
@@ -91,7 +93,7 @@ impl Slot {
         if seen.as_ref() == Some(&now) || !now.is_there() {
             return;
         }
-        match opened(now.place()) {
+        match apart(|| Predictor::open_at(now.place())) {
             Ok(predictor) => self.swap(predictor),
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
@@ -254,10 +256,6 @@ impl Slot {
             }
         }
     }
-}
-
-fn opened(place: &Located) -> oxilab_serve::Result<Predictor> {
-    apart(|| Predictor::open_at(place))
 }
 
 /// Work on a thread of its own: what a thread has allocated goes back to the system when it is freed after

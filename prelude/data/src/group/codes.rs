@@ -7,7 +7,7 @@ use polars::prelude::*;
 use polars_arrow::array::{Array as _, Utf8ViewArray};
 use rayon::prelude::*;
 
-use crate::texts::{BLOCK, Texts};
+use crate::texts::{BLOCK, Texts, to_u32};
 
 /// Pairs of two columns' groups that may exist: the table of all has that many places at most.
 const PAIRS: usize = 1 << 20;
@@ -141,10 +141,7 @@ impl Share<'_> {
             ours[count] = (row, hash);
             count += usize::from(is_ours);
         }
-        let mut entries = [0; BLOCK];
-        for (entry, (_, hash)) in entries.iter_mut().zip(&ours[..count]) {
-            *entry = texts.entry(*hash);
-        }
+        let entries = texts.entries(ours[..count].iter().map(|(_, hash)| *hash));
         for (entry, (row, hash)) in entries.into_iter().zip(&ours[..count]) {
             let new = |first: &mut Vec<IdxSize>| first.push(to_u32(start + row));
             let number = if chunk.is_null(*row) {
@@ -161,10 +158,4 @@ impl Share<'_> {
             self.codes[start + row].store(self.code(number), Ordering::Relaxed);
         }
     }
-}
-
-/// Rows and groups are numbered so.
-#[expect(clippy::cast_possible_truncation, reason = "polars has no more rows")]
-pub(super) fn to_u32(number: usize) -> u32 {
-    number as u32
 }

@@ -101,7 +101,6 @@ impl<'a> Table<'a> {
     /// On interrupt.
     fn find(&self, texts: &Utf8ViewArray, found: &mut [IdxSize]) -> PolarsResult<()> {
         let mut hashes = [0; BLOCK];
-        let mut entries = [0; BLOCK];
         for (block, found) in found.chunks_mut(BLOCK).enumerate() {
             if oxilab_runtime::cancel::requested() {
                 polars_bail!(ComputeError: "joining: interrupted");
@@ -110,9 +109,7 @@ impl<'a> Table<'a> {
             for (row, hash) in (first..).zip(&mut hashes[..found.len()]) {
                 *hash = self.texts.hash(texts, row);
             }
-            for (entry, hash) in entries.iter_mut().zip(&hashes[..found.len()]) {
-                *entry = self.texts.entry(*hash);
-            }
+            let entries = self.texts.entries(hashes[..found.len()].iter().copied());
             for (at, found) in found.iter_mut().enumerate() {
                 let row = first + at;
                 let number = if texts.is_null(row) {

@@ -171,8 +171,7 @@ impl<'a> Parser<'a> {
 
 /// What stands behind the header.
 fn after_line(text: &[u8]) -> &[u8] {
-    let end = text.iter().position(|byte| *byte == b'\n');
-    end.map_or(&[], |end| &text[end + 1..])
+    memchr::memchr(b'\n', text).map_or(&[], |end| &text[end + 1..])
 }
 
 /// Where the last whole line of a text ends that starts outside of quotes; `None` if it has none.
