@@ -140,8 +140,8 @@ fn serve_llm(paths: &Paths, options: &[&str]) -> Result<()> {
     let server = paths.cache.join("bench-serve/oxilab-server-llama-cpp");
     steps.step("server", || {
         let build = ["build", "--release", "-p", "oxilab-server"];
-        let built = paths.target.join("release/oxilab-server");
-        with_and_without_llama(paths, &build, &built, &server)
+        let program = paths.target.join("release/oxilab-server");
+        with_and_without_llama(paths, &build, &program, &server)
     })?;
     steps.step("llm", || {
         let mut script = script(paths, &python, "serve_llm", options);
@@ -154,12 +154,17 @@ fn serve_llm(paths: &Paths, options: &[&str]) -> Result<()> {
 }
 
 /// Builds a program with llama.cpp and puts it aside, so that the plain one is what is installed.
-fn with_and_without_llama(paths: &Paths, build: &[&str], built: &Path, aside: &Path) -> Result<()> {
+fn with_and_without_llama(
+    paths: &Paths,
+    build: &[&str],
+    program: &Path,
+    aside: &Path,
+) -> Result<()> {
     cargo::run(paths, &[build, &["--features", "llama-cpp"]].concat())?;
     if let Some(folder) = aside.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::copy(built, aside)?;
+    std::fs::copy(program, aside)?;
     cargo::run(paths, build)
 }
 

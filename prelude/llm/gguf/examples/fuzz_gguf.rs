@@ -62,7 +62,7 @@ fn outcome(bytes: &[u8]) -> String {
     let gguf = match Gguf::parse(bytes, bytes.len() as u64, Path::new("-")) {
         Ok(gguf) => gguf,
         Err(error) => {
-            let text = error.to_string();
+            let text = error.to_string().replace(r"\\", "").replace(r#"\""#, "");
             // Texts from the input, which stand in quotes, are no outcomes of their own.
             let outside: String = text.split('"').step_by(2).collect();
             let words = outside.split_whitespace();

@@ -26,6 +26,7 @@ pub fn safepoint() {
     // prefix, so that the instruction is the one that `goes_on` knows.
     // SAFETY: reads a static, changes nothing but flags, and goes to the label if the handler says so.
     #[expect(unsafe_code, reason = "Rust would leave out a load whose value is not used")]
+    #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is ever written there")]
     unsafe {
         asm!(
             "2: testl $({landed} - 2b), ({page})",
@@ -83,7 +84,8 @@ pub(crate) unsafe fn goes_on(address: usize, context: *mut libc::c_void) -> bool
     unsafe {
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let instruction = &mut registers[libc::REG_RIP as usize];
-        let distance = std::ptr::with_exposed_provenance::<u8>(*instruction as usize).add(2);
+        let Ok(at) = usize::try_from(*instruction) else { return false };
+        let distance = std::ptr::with_exposed_provenance::<u8>(at).add(2);
         *instruction += i64::from(distance.cast::<i32>().read_unaligned());
     }
     true
