@@ -111,9 +111,20 @@ impl Drop for Pressed {
 #[cold]
 #[inline(never)]
 fn unwind_cell() {
-    if on_cell_thread() && !std::thread::panicking() {
-        std::panic::resume_unwind(Box::new(Interrupted));
+    if unwinds() {
+        unwind();
     }
+}
+
+/// Whether a poll on this thread unwinds now.
+pub(crate) fn unwinds() -> bool {
+    requested() && on_cell_thread() && !std::thread::panicking()
+}
+
+#[cold]
+#[inline(never)]
+pub(crate) fn unwind() -> ! {
+    std::panic::resume_unwind(Box::new(Interrupted))
 }
 
 fn lock_hooks() -> std::sync::MutexGuard<'static, Vec<fn(bool)>> {

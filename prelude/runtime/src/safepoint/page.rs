@@ -13,8 +13,11 @@ struct Page(#[expect(dead_code, reason = "what is read is not looked at")] [u8; 
 
 static PAGE: Page = Page([0; SIZE]);
 
-/// For how long the page stays away from threads that are not to be interrupted: loops whose iterations
-/// take less come by in that time.
+/// Bytes of a safepoint's instruction: what it does, the register, and four that are tested with the page.
+const INSTRUCTION: i64 = 6;
+const DISTANCE_AT: usize = 2;
+
+/// For how long the page stays away at least: loops whose iterations take less come by in that time.
 const AWAY: Duration = Duration::from_millis(1);
 
 /// Unwinds the running cell, as [`cancel::poll`] does, soon after the user has interrupted it: for loops
@@ -22,34 +25,24 @@ const AWAY: Duration = Duration::from_millis(1);
 #[expect(clippy::inline_always, reason = "a call would cost more than the load")]
 #[inline(always)]
 pub fn safepoint() {
-    // The four bytes that the page is tested with are the way to the label. These registers need no
-    // prefix, so that the instruction is the one that `goes_on` knows.
+    // What the page is tested with is the way to the label. These registers need no prefix, so that the
+    // instruction is the one that `goes_on` knows. The label does not lead back: LLVM would take everything
+    // for changed there, and load it in each iteration.
     // SAFETY: reads a static, changes nothing but flags, and goes to the label if the handler says so.
     #[expect(unsafe_code, reason = "Rust would leave out a load whose value is not used")]
     #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is ever written there")]
     unsafe {
         asm!(
-            "2: testl $({landed} - 2b), ({page})",
+            "2: testl $({unwind} - 2b), ({page})",
             page = in(reg_abcd) &raw const PAGE,
-            landed = label { landed() },
+            unwind = label { cancel::unwind() },
             options(nomem, nostack, att_syntax),
         );
     }
 }
 
-#[cold]
-#[inline(never)]
-fn landed() {
-    if cancel::requested() {
-        // Goes on here on other threads and in destructors.
-        cancel::poll();
-        std::thread::sleep(AWAY);
-    }
-    protect(libc::PROT_READ);
-}
-
-/// Interrupts the cell thread at its next safepoint. The first thread that has come by and goes on opens
-/// the page again, so this is to be called until the cell has ended.
+/// Interrupts the cell thread at its next safepoint. The first other thread that comes by opens the page
+/// again, so this is to be called until the cell has ended.
 ///
 /// For processes whose handler of SIGSEGV asks [`goes_on`].
 pub(crate) fn close() {
@@ -65,8 +58,8 @@ fn protect(access: libc::c_int) {
     }
 }
 
-/// Whether it was a safepoint that faulted by reading an address; the thread goes on behind it then, as its
-/// context says from now on. Async-signal-safe.
+/// Whether it was a safepoint that faulted by reading an address. The thread unwinds then, or goes on as if
+/// it had read: another thread, and one that is unwinding already. For handlers of SIGSEGV.
 ///
 /// # Safety
 /// The context is what the system gave the handler of this fault.
@@ -79,14 +72,24 @@ pub(crate) unsafe fn goes_on(address: usize, context: *mut libc::c_void) -> bool
     if !(page..page + SIZE).contains(&address) {
         return false;
     }
-    // SAFETY: safepoints alone read the page. Theirs is a byte of code, one that tells the register, and the
-    // distance.
+    let unwinds = cancel::unwinds();
+    // SAFETY: this is the context of a fault, and safepoints alone read the page.
     unsafe {
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let instruction = &mut registers[libc::REG_RIP as usize];
-        let Ok(at) = usize::try_from(*instruction) else { return false };
-        let distance = std::ptr::with_exposed_provenance::<u8>(at).add(2);
-        *instruction += i64::from(distance.cast::<i32>().read_unaligned());
+        if unwinds {
+            let Ok(at) = usize::try_from(*instruction) else { return false };
+            let distance = std::ptr::with_exposed_provenance::<u8>(at).add(DISTANCE_AT);
+            *instruction += i64::from(distance.cast::<i32>().read_unaligned());
+        } else {
+            *instruction += INSTRUCTION;
+        }
+    }
+    if !unwinds {
+        if cancel::requested() {
+            std::thread::sleep(AWAY);
+        }
+        protect(libc::PROT_READ);
     }
     true
 }
