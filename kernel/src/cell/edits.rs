@@ -126,7 +126,7 @@ impl Finder {
     }
 
     fn slow(&mut self, blocks: Vec<usize>) {
-        self.edits.extend(blocks.into_iter().map(|at| Edit::insert(at, POLL)));
+        self.edits.extend(blocks.into_iter().map(|at| Edit::insert(at, SAFEPOINT)));
     }
 
     /// `for i in 0..n {…}` becomes `for __part in parts(0..n) { for i in __part {…} }`.

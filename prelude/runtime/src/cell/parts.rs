@@ -4,7 +4,6 @@ use std::iter::{Once, once};
 use std::ops::Range;
 use std::slice::{Chunks, ChunksMut, Iter, IterMut};
 
-use crate::cancel::poll;
 use crate::safepoint::safepoint;
 
 /// Iterations of a part: some microseconds, beside which the step from part to part is not felt. A
@@ -36,7 +35,7 @@ where
         if self.0.is_empty() {
             return None;
         }
-        poll();
+        safepoint();
         let start = self.0.start.clone();
         // Past the last element the rest is empty, and this part is what was left.
         let _ = self.0.nth(SIZE - 1);
@@ -81,7 +80,7 @@ impl<C: Iterator<Item: IntoIterator>> Iterator for SliceParts<C> {
     #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         let part = self.0.next()?;
-        poll();
+        safepoint();
         Some(part.into_iter())
     }
 }

@@ -17,8 +17,9 @@ static PAGE: Page = Page([0; SIZE]);
 const INSTRUCTION: i64 = 6;
 const DISTANCE_AT: usize = 2;
 
-/// For how long the page stays away at least: loops whose iterations take less come by in that time.
-const AWAY: Duration = Duration::from_millis(1);
+/// For how long another thread that came by waits before it opens the page: loops of the cell thread whose
+/// iterations take less come by in that time.
+const AWAY: Duration = Duration::from_millis(20);
 
 /// Unwinds the running cell, as [`cancel::poll`] does, soon after the user has interrupted it: for loops
 /// whose iterations are quick. Costs a load whose value nobody waits for.
