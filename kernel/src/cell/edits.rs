@@ -113,7 +113,7 @@ impl Finder {
         self.edits
     }
 
-    fn each(&mut self, each: Each, body: &syn::Block) {
+    fn each(&mut self, each: Each) {
         if self.constant {
             return;
         }
@@ -121,7 +121,7 @@ impl Finder {
             Poll::Flag => POLL,
             Poll::Safepoint => SAFEPOINT,
         };
-        self.edits.push(Edit::insert(body.brace_token.span.open().byte_range().end, poll));
+        self.edits.push(Edit::insert(each.at, poll));
         self.slow(each.slow);
     }
 
@@ -169,19 +169,19 @@ impl Finder {
 
 impl<'ast> Visit<'ast> for Finder {
     fn visit_expr_loop(&mut self, node: &'ast syn::ExprLoop) {
-        self.each(polls::of_loop(node), &node.body);
+        self.each(polls::of_loop(node));
         visit::visit_expr_loop(self, node);
     }
 
     fn visit_expr_while(&mut self, node: &'ast syn::ExprWhile) {
-        self.each(polls::of_while(node), &node.body);
+        self.each(polls::of_while(node));
         visit::visit_expr_while(self, node);
     }
 
     fn visit_expr_for_loop(&mut self, node: &'ast syn::ExprForLoop) {
         match polls::of_for(node) {
             Polls::None => {}
-            Polls::Each(each) => self.each(each, &node.body),
+            Polls::Each(each) => self.each(each),
             Polls::Parts(over, places) => self.for_in_parts(node, over, places),
         }
         visit::visit_expr_for_loop(self, node);

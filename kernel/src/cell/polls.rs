@@ -27,6 +27,8 @@ pub(super) enum Polls {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Each {
     pub poll: Poll,
+    /// The byte of the cell where it stands.
+    pub at: usize,
     /// Where blocks begin that take longer than the loop's other iterations.
     pub slow: Vec<usize>,
 }
@@ -66,7 +68,7 @@ pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
     body.visit_block(&node.body);
     match over(node) {
         Some(over) if !body.takes_long && !body.hidden => Polls::Parts(over, body.places),
-        _ => Polls::Each(body.each()),
+        _ => Polls::Each(body.each(start(&node.body))),
     }
 }
 
@@ -74,13 +76,65 @@ pub(super) fn of_while(node: &syn::ExprWhile) -> Each {
     let mut body = Body::default();
     body.visit_expr(&node.cond);
     body.visit_block(&node.body);
-    body.each()
+    body.each(start(&node.body))
 }
 
 pub(super) fn of_loop(node: &syn::ExprLoop) -> Each {
     let mut body = Body::default();
     body.visit_block(&node.body);
-    body.each()
+    // Behind what may leave the loop: LLVM makes a condition of it, as that of a `while`, if nothing stands
+    // before it.
+    let leaving = node.body.stmts.iter().take_while(|statement| leaves(statement)).last();
+    body.each(leaving.map_or_else(|| start(&node.body), |last| last.span().byte_range().end))
+}
+
+/// Where a block's first statement may stand.
+fn start(block: &syn::Block) -> usize {
+    block.brace_token.span.open().byte_range().end
+}
+
+/// Whether this is `if … { … break; }` or `let … else { … break };` with no way to the next iteration.
+fn leaves(statement: &syn::Stmt) -> bool {
+    let block = match statement {
+        syn::Stmt::Expr(syn::Expr::If(node), _) if node.else_branch.is_none() => &node.then_branch,
+        syn::Stmt::Local(local) => match local.init.as_ref().and_then(|init| init.diverge.as_ref())
+        {
+            Some((_, otherwise)) => match &**otherwise {
+                syn::Expr::Block(block) => &block.block,
+                _ => return false,
+            },
+            None => return false,
+        },
+        _ => return false,
+    };
+    let last = block.stmts.last();
+    matches!(last, Some(syn::Stmt::Expr(syn::Expr::Break(_) | syn::Expr::Return(_), _)))
+        && !Continues::anywhere(statement)
+}
+
+/// Whether some code may begin a loop's next iteration.
+#[derive(Default)]
+struct Continues(bool);
+
+impl Continues {
+    fn anywhere(statement: &syn::Stmt) -> bool {
+        let mut found = Self::default();
+        found.visit_stmt(statement);
+        found.0
+    }
+}
+
+impl<'ast> Visit<'ast> for Continues {
+    fn visit_expr_continue(&mut self, _: &'ast syn::ExprContinue) {
+        self.0 = true;
+    }
+
+    fn visit_macro(&mut self, node: &'ast syn::Macro) {
+        match expressions(node) {
+            Some(inner) => inner.iter().for_each(|expr| self.visit_expr(expr)),
+            None => self.0 = true,
+        }
+    }
 }
 
 /// What a `for` that can be cut runs over.
@@ -168,11 +222,11 @@ struct Body {
 }
 
 impl Body {
-    fn each(self) -> Each {
+    fn each(self, at: usize) -> Each {
         if self.takes_long {
-            return Each { poll: Poll::Flag, slow: Vec::new() };
+            return Each { poll: Poll::Flag, at, slow: Vec::new() };
         }
-        Each { poll: Poll::Safepoint, slow: self.places.slow }
+        Each { poll: Poll::Safepoint, at, slow: self.places.slow }
     }
 
     /// A block that does not always run: where it takes long, it asks for itself.
@@ -332,10 +386,10 @@ mod tests {
         assert_eq!(places, Places { slow, breaks }, "{code}");
     }
 
-    /// `§` marks blocks that ask for themselves.
+    /// `†` marks where it asks each time, `§` blocks that ask for themselves.
     fn asks(poll: Poll, code: &str) {
-        let (plain, [slow]) = marked(code, ['§']);
-        assert_eq!(of(&plain), Polls::Each(Each { poll, slow }), "{code}");
+        let (plain, [at, slow]) = marked(code, ['†', '§']);
+        assert_eq!(of(&plain), Polls::Each(Each { poll, at: at[0], slow }), "{code}");
     }
 
     #[test]
@@ -370,26 +424,42 @@ mod tests {
         is_cut("for i in 0..n { if i > 1 { if i > 2 {§ for x in &v { break; } } v.pop(); } }");
         asks(
             Poll::Safepoint,
-            "while i < n { match v.pop() { Some(1) => {§ f(); } _ => v.push(1) } }",
+            "while i < n {† match v.pop() { Some(1) => {§ f(); } _ => v.push(1) } }",
         );
     }
 
     #[test]
     fn other_quick_bodies_have_a_safepoint() {
         for code in [
-            "for i in 0..n { v.push(i); if i == 2 {§ println!(\"{}\", { break; }); } }",
-            "for i in 0..n { v.push(i); if i == 2 {§ leave!(); } }",
-            "'a: for i in 0..n { v.push(i); }",
-            "for i in 0..=n { v.push(i); }",
-            "for (i, j) in w { v.push(i); }",
-            "#[allow(unused)] for x in &v { w.push(x); }",
-            "while i < n { v.push(i); i += 1; }",
-            "while let Some(i) = v.pop() && i > 3 { w.push(i); }",
-            "while { break; } { i += 1; }",
-            "'a: loop { i += 1; }",
-            "loop { 'a: { break; } }",
-            "loop { if i == n {§ println!(\"{i}\"); break; } i += 1; }",
-            "loop { let Some(x) = v.pop() else { break s }; s += x; }",
+            "for i in 0..n {† v.push(i); if i == 2 {§ println!(\"{}\", { break; }); } }",
+            "for i in 0..n {† v.push(i); if i == 2 {§ leave!(); } }",
+            "'a: for i in 0..n {† v.push(i); }",
+            "for i in 0..=n {† v.push(i); }",
+            "for (i, j) in w {† v.push(i); }",
+            "#[allow(unused)] for x in &v {† w.push(x); }",
+            "while i < n {† v.push(i); i += 1; }",
+            "while let Some(i) = v.pop() && i > 3 {† w.push(i); }",
+            "while { break; } {† i += 1; }",
+            "'a: loop {† i += 1; }",
+            "loop {† 'a: { break; } }",
+        ] {
+            asks(Poll::Safepoint, code);
+        }
+    }
+
+    #[test]
+    fn a_loop_asks_behind_what_leaves_it() {
+        for code in [
+            "loop { if i == n { break; }† i += 1; }",
+            "loop { if i == n { w = v.pop(); return }† }",
+            "loop { let Some(x) = v.pop() else { break s };† s += x; if s > 9 { break; } }",
+            "loop { if i == n {§ println!(\"{i}\"); break 'a; } if i == m { break };† i += 1; }",
+            "loop {† i += 1; if i == n { break; } }",
+            "loop {† if i == n { break; } else { i += 1; } }",
+            "loop {† if i == n { if j == n { continue; } break; } i += 1; }",
+            "loop {† if i == n {§ leave!(); break; } i += 1; }",
+            "loop {† let Some(x) = v.pop() else { continue }; s += x; }",
+            "loop {† match v.pop() { None => break i, Some(_) => i += 1 } }",
         ] {
             asks(Poll::Safepoint, code);
         }
@@ -398,16 +468,16 @@ mod tests {
     #[test]
     fn slow_bodies_ask_the_flag() {
         for code in [
-            "for i in 0..n { f(i); }",
-            "for i in 0..n { println!(\"{i}\"); }",
-            "for x in v.iter().rev() { w.extend(x); }",
-            "for i in 0..n { while v.len() > i { v.pop(); } }",
-            "for i in 0..n { match v.pop() { Some(1) => f(), _ => v.push(1) } }",
-            "for i in 0..n { v.push(Net::new()); }",
-            "for i in 0..n { v.push(x).await; }",
-            "while f(i) { i += 1; }",
-            "loop { rx.recv(); }",
-            "loop { if i == n { break; } rx.recv(); }",
+            "for i in 0..n {† f(i); }",
+            "for i in 0..n {† println!(\"{i}\"); }",
+            "for x in v.iter().rev() {† w.extend(x); }",
+            "for i in 0..n {† while v.len() > i { v.pop(); } }",
+            "for i in 0..n {† match v.pop() { Some(1) => f(), _ => v.push(1) } }",
+            "for i in 0..n {† v.push(Net::new()); }",
+            "for i in 0..n {† v.push(x).await; }",
+            "while f(i) {† i += 1; }",
+            "loop {† rx.recv(); }",
+            "loop { if i == n { break; }† rx.recv(); }",
         ] {
             asks(Poll::Flag, code);
         }
