@@ -153,6 +153,50 @@ async fn one_press_ends_whatever_runs() {
     frontend.shut_down().await;
 }
 
+/// Its loop comes by the same safepoints as the cell's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_of_an_earlier_cell_goes_on() {
+    let mut frontend = session().await;
+    let setup = [
+        "static ROUNDS: AtomicU64 = AtomicU64::new(0);\n\
+         static STOP: AtomicU64 = AtomicU64::new(0);",
+        "let thread = std::thread::spawn(|| {\n\
+             let mut v = Vec::new();\n\
+             loop {\n\
+                 v.push(1u64);\n\
+                 if v.len() == 1000 {\n\
+                     if STOP.load(Relaxed) > 0 { break v.len(); }\n\
+                     ROUNDS.fetch_add(1, Relaxed);\n\
+                     v.clear();\n\
+                 }\n\
+             }\n\
+         });",
+    ];
+    for code in setup {
+        let done = frontend.execute(code).await;
+        assert_eq!(done.reply["status"], "ok", "{}", done.reply);
+    }
+    for code in [
+        "println!(\"go\");\nlet mut i = 0u64; loop { i = std::hint::black_box(i + 1); }",
+        "println!(\"go\");\nlet mut i = 0u64; while i < u64::MAX { i = std::hint::black_box(i + 1); }",
+    ] {
+        let ended = interrupt(&mut frontend, code, Ready::Printed).await;
+        assert!(ended.took < SOON, "{code}: {:?}", ended.took);
+        survives(&mut frontend, code).await;
+    }
+    // A million of its iterations after all presses: it does not fault in each.
+    let done = frontend
+        .execute(
+            "let rounds = ROUNDS.load(Relaxed);\n\
+             while ROUNDS.load(Relaxed) < rounds + 1000 { std::thread::yield_now(); }\n\
+             STOP.store(1, Relaxed);\n\
+             thread.join().is_ok_and(|length| length == 1000)",
+        )
+        .await;
+    assert_eq!(done.result(), "true", "{}", done.reply);
+    frontend.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_press_ends_every_kind_of_fit() {
     let mut frontend = session().await;
