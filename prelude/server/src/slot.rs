@@ -40,6 +40,12 @@ pub(crate) struct Slot {
     pace: AtomicU64,
 }
 
+/// What is left to do of requests that were answered.
+pub(crate) struct Rest {
+    captured: Option<Captured>,
+    together: Option<Together>,
+}
+
 impl Slot {
     /// Loads what the address means now.
     pub(crate) fn load(name: &str, label: &str, uri: &str, args: &Args) -> Result<Self> {
@@ -131,13 +137,13 @@ impl Slot {
     }
 
     /// Takes note of a batch for drift, capture and labels; `parts` are its requests: id, rows,
-    /// predictions. Gives captured rows that are to be [written](Slot::write).
+    /// predictions. Gives what takes a while and is to be [done](Slot::finish) when the answer is sent.
     pub(crate) fn note(
         &self,
         input: &DataFrame,
         predictions: &Predictions,
         parts: &[(String, usize, Predictions)],
-    ) -> Option<Captured> {
+    ) -> Option<Rest> {
         {
             let mut labels = locked(&self.labels);
             for (id, _, said) in parts {
@@ -148,20 +154,23 @@ impl Slot {
             .iter()
             .flat_map(|(id, rows, _)| std::iter::repeat_n(id.as_str(), *rows))
             .collect();
-        // The lock is held no longer than that.
-        let noted = locked(&self.watch).note(input, predictions, &ids);
-        match noted {
-            Ok((full, together)) => {
-                if let Some(joined) = together.map(Together::join) {
-                    locked(&self.watch).window.take(joined);
-                }
-                full
-            }
+        match locked(&self.watch).note(input, predictions, &ids) {
+            Ok((None, None)) => None,
+            Ok((captured, together)) => Some(Rest { captured, together }),
             Err(error) => {
                 tracing::error!(model = %self.name, %error, "cannot keep a request");
                 None
             }
         }
+    }
+
+    /// What [`note`](Slot::note) left, if anything.
+    pub(crate) fn finish(&self, rest: Option<Rest>) {
+        let Some(Rest { captured, together }) = rest else { return };
+        if let Some(joined) = together.map(Together::join) {
+            locked(&self.watch).window.take(joined);
+        }
+        self.write(captured);
     }
 
     /// Writes captured rows that no file holds yet.
@@ -170,8 +179,7 @@ impl Slot {
         self.write(rest);
     }
 
-    /// Writes captured rows, which takes a while.
-    pub(crate) fn write(&self, rows: Option<Captured>) {
+    fn write(&self, rows: Option<Captured>) {
         if let Some((path, frame)) = rows
             && let Err(error) = oxilab_serve::write_parquet(&path, &frame)
         {

@@ -12,85 +12,93 @@ const TOGETHER: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Window {
     latest: VecDeque<Arc<DataFrame>>,
-    older: VecDeque<Arc<DataFrame>>,
+    older: VecDeque<Together>,
     rows: usize,
     most: usize,
-    /// How often it was cleared.
-    epoch: u64,
 }
 
-/// Frames on their way from the latest to the older ones. They are put together while nobody waits for
-/// the window.
-#[derive(Debug)]
-pub(crate) struct Together {
-    frames: Vec<Arc<DataFrame>>,
-    epoch: u64,
-}
+/// Frames that become one. It takes some milliseconds, in which the window has them as they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Together(Vec<Arc<DataFrame>>);
 
 impl Together {
-    /// One frame of them, in one piece.
+    /// One frame of them, in one piece, for [`Window::take`].
     pub(crate) fn join(self) -> Joined {
-        let frame = joined(self.frames).map(|mut frame| {
+        let frame = joined(&self.0).map(|mut frame| {
             frame.rechunk_mut();
             Arc::new(frame)
         });
-        Joined { frame, epoch: self.epoch }
+        Joined { whole: Self(frame.into_iter().collect()), parts: self }
+    }
+
+    fn rows(&self) -> usize {
+        self.0.iter().map(|frame| frame.height()).sum()
+    }
+
+    fn begins_as(&self, other: &Self) -> bool {
+        self.0.first().zip(other.0.first()).is_some_and(|(ours, theirs)| Arc::ptr_eq(ours, theirs))
     }
 }
 
 pub(crate) struct Joined {
-    frame: Option<Arc<DataFrame>>,
-    epoch: u64,
+    parts: Together,
+    whole: Together,
 }
 
 impl Window {
     pub(crate) fn new(most: usize) -> Self {
-        let most = most.max(1);
-        Self { latest: VecDeque::new(), older: VecDeque::new(), rows: 0, most, epoch: 0 }
+        Self { latest: VecDeque::new(), older: VecDeque::new(), rows: 0, most: most.max(1) }
     }
 
-    /// Adds rows, and lets go of those that are too old. Gives what is to be put together and
+    /// Adds rows, and lets go of those that are too old. Gives what is to be joined and
     /// [taken](Window::take) back.
     pub(crate) fn push(&mut self, frame: DataFrame) -> Option<Together> {
         self.rows += frame.height();
         self.latest.push_back(Arc::new(frame));
         self.trim();
         (self.latest.len() >= TOGETHER).then(|| {
-            let frames: Vec<_> = self.latest.drain(..).collect();
-            self.rows -= frames.iter().map(|frame| frame.height()).sum::<usize>();
-            Together { frames, epoch: self.epoch }
+            let together = Together(self.latest.drain(..).collect());
+            self.older.push_back(together.clone());
+            together
         })
     }
 
-    /// Takes what was put together, unless the window was cleared since.
+    /// Puts one frame in the place of its parts, unless they are too old by now or the window was cleared.
     pub(crate) fn take(&mut self, joined: Joined) {
-        if let (Some(frame), true) = (joined.frame, joined.epoch == self.epoch) {
-            self.rows += frame.height();
-            self.older.push_back(frame);
-            self.trim();
+        let parts = self.older.iter_mut().find(|parts| parts.begins_as(&joined.parts));
+        if let Some(parts) = parts {
+            // Frames whose columns have changed are not all in it.
+            self.rows -= parts.rows();
+            self.rows += joined.whole.rows();
+            *parts = joined.whole;
         }
+        self.trim();
     }
 
     fn trim(&mut self) {
         loop {
-            let oldest = if self.older.is_empty() { &mut self.latest } else { &mut self.older };
-            match oldest.front() {
-                Some(front) if self.rows - front.height() >= self.most => {
-                    self.rows -= front.height();
-                    oldest.pop_front();
-                }
-                _ => return,
+            let oldest = match self.older.front() {
+                Some(parts) => parts.rows(),
+                None => self.latest.front().map_or(0, |frame| frame.height()),
+            };
+            if oldest == 0 || self.rows - oldest < self.most {
+                return;
+            }
+            self.rows -= oldest;
+            if self.older.pop_front().is_none() {
+                self.latest.pop_front();
             }
         }
     }
 
     /// The frames, oldest first, for [`joined`]: requests wait while the window is held.
     pub(crate) fn frames(&self) -> Vec<Arc<DataFrame>> {
-        self.older.iter().chain(&self.latest).cloned().collect()
+        let older = self.older.iter().flat_map(|parts| &parts.0);
+        older.chain(&self.latest).cloned().collect()
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self { epoch: self.epoch + 1, ..Self::new(self.most) };
+        *self = Self::new(self.most);
     }
 }
 
@@ -161,5 +169,21 @@ mod tests {
         window.clear();
         window.take(on_its_way.expect("enough").join());
         assert!(window.frames().is_empty());
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_there() {
+        let mut window = Window::new(1000);
+        let mut on_their_way = Vec::new();
+        for value in 0..600 {
+            on_their_way.extend(window.push(df!("x" => [value]).unwrap()));
+        }
+        assert_eq!(values(&window), (0..600).collect::<Vec<_>>());
+        // The second one is ready first.
+        for together in on_their_way.into_iter().rev() {
+            window.take(together.join());
+            assert_eq!(values(&window), (0..600).collect::<Vec<_>>());
+        }
+        assert_eq!(window.frames().len(), 2 + 600 - 2 * TOGETHER);
     }
 }

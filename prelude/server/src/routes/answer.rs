@@ -120,10 +120,10 @@ async fn respond(
         drop(coming);
         return match said {
             Ok(said) => {
-                let full = slot.note(&frame, &said, &[(id, rows, said.clone())]);
-                if full.is_some() {
+                let rest = slot.note(&frame, &said, &[(id, rows, said.clone())]);
+                if rest.is_some() {
                     let slot = Arc::clone(slot);
-                    tokio::task::spawn_blocking(move || slot.write(full));
+                    tokio::task::spawn_blocking(move || slot.finish(rest));
                 }
                 (written(&said, &form, slot, &predictor), rows)
             }
