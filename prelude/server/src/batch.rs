@@ -213,21 +213,21 @@ fn answer(mut jobs: Vec<Job>) {
             from += height;
         }
         // Before the answers are sent: whoever has one may send its labels.
-        let rest = slot.note(&frame, &all, &parts);
+        let full = slot.note(&frame, &all, &parts);
         for (job, (_, _, part)) in jobs.into_iter().zip(parts) {
             // Whoever asked may be gone.
             let _ = job.reply.send(Ok(part));
         }
-        slot.finish(rest);
+        slot.write(full);
         return;
     }
     for job in jobs {
         let said = predict(&slot, &predictor, &job.frame);
-        let rest = said.as_ref().ok().and_then(|said| {
+        let full = said.as_ref().ok().and_then(|said| {
             slot.note(&job.frame, said, &[(job.id, job.frame.height(), said.clone())])
         });
         let _ = job.reply.send(said);
-        slot.finish(rest);
+        slot.write(full);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::args::Args;
 use crate::monitoring::labels::Labels;
 use crate::monitoring::metrics::{Metrics, Samples};
 use crate::monitoring::watch::{Captured, Watch};
-use crate::monitoring::window::{Together, joined};
+use crate::monitoring::window::joined;
 use crate::reload::{self, Mark};
 
 /// A model that answers a few rows within this time may do so on a thread that listens.
@@ -38,12 +38,6 @@ pub(crate) struct Slot {
     failures: AtomicU64,
     /// Nanoseconds that the latest prediction of a few rows took.
     pace: AtomicU64,
-}
-
-/// What is left to do of requests that were answered.
-pub(crate) struct Rest {
-    captured: Option<Captured>,
-    together: Option<Together>,
 }
 
 impl Slot {
@@ -137,13 +131,13 @@ impl Slot {
     }
 
     /// Takes note of a batch for drift, capture and labels; `parts` are its requests: id, rows,
-    /// predictions. Gives what takes a while and is to be [done](Slot::finish) when the answer is sent.
+    /// predictions. Gives captured rows that are to be [written](Slot::write).
     pub(crate) fn note(
         &self,
         input: &DataFrame,
         predictions: &Predictions,
         parts: &[(String, usize, Predictions)],
-    ) -> Option<Rest> {
+    ) -> Option<Captured> {
         {
             let mut labels = locked(&self.labels);
             for (id, _, said) in parts {
@@ -154,23 +148,10 @@ impl Slot {
             .iter()
             .flat_map(|(id, rows, _)| std::iter::repeat_n(id.as_str(), *rows))
             .collect();
-        match locked(&self.watch).note(input, predictions, &ids) {
-            Ok((None, None)) => None,
-            Ok((captured, together)) => Some(Rest { captured, together }),
-            Err(error) => {
-                tracing::error!(model = %self.name, %error, "cannot keep a request");
-                None
-            }
-        }
-    }
-
-    /// What [`note`](Slot::note) left, if anything.
-    pub(crate) fn finish(&self, rest: Option<Rest>) {
-        let Some(Rest { captured, together }) = rest else { return };
-        if let Some(joined) = together.map(Together::join) {
-            locked(&self.watch).window.take(joined);
-        }
-        self.write(captured);
+        locked(&self.watch).note(input, predictions, &ids).unwrap_or_else(|error| {
+            tracing::error!(model = %self.name, %error, "cannot keep a request");
+            None
+        })
     }
 
     /// Writes captured rows that no file holds yet.
@@ -179,7 +160,8 @@ impl Slot {
         self.write(rest);
     }
 
-    fn write(&self, rows: Option<Captured>) {
+    /// Writes captured rows, which takes a while.
+    pub(crate) fn write(&self, rows: Option<Captured>) {
         if let Some((path, frame)) = rows
             && let Err(error) = oxilab_serve::write_parquet(&path, &frame)
         {

@@ -7,7 +7,7 @@ use oxilab_serve::{Predictions, Result};
 use polars::prelude::{Column, DataFrame};
 
 use super::redact::{Rule, redacted};
-use super::window::{Together, Window, joined};
+use super::window::{Window, joined};
 
 /// Captured rows that make a file.
 const FILE_ROWS: usize = 10_000;
@@ -46,14 +46,13 @@ impl Watch {
         }
     }
 
-    /// Takes note of answers, `ids` those of their requests by row; gives rows that are to be written,
-    /// and frames of the window that are to be put together.
+    /// Takes note of answers, `ids` those of their requests by row; gives rows that are to be written.
     pub(crate) fn note(
         &mut self,
         input: &DataFrame,
         predictions: &Predictions,
         ids: &[&str],
-    ) -> Result<(Option<Captured>, Option<Together>)> {
+    ) -> Result<Option<Captured>> {
         let frame = predictions.captured(input)?;
         self.rows += frame.height() as u64;
         if let Some(prefix) = &self.prefix {
@@ -71,8 +70,8 @@ impl Watch {
                 self.pending.push(Arc::new(kept));
             }
         }
-        let together = self.window.push(frame);
-        Ok((if self.pending_rows >= FILE_ROWS { self.flush() } else { None }, together))
+        self.window.push(frame);
+        Ok(if self.pending_rows >= FILE_ROWS { self.flush() } else { None })
     }
 
     /// The captured rows that no file holds yet, and the file for them.

@@ -5,96 +5,62 @@ use std::sync::Arc;
 
 use polars::prelude::DataFrame;
 
-/// Frames that are put together: a frame of one row takes hundreds of times its values' bytes.
-const TOGETHER: usize = 256;
+/// Rows of a frame. One that is longer is not copied often by those who look at the window, one of a single
+/// row takes hundreds of times its values' bytes.
+const ROWS: usize = 256;
 
-/// At least so many of the latest rows, as far as they came, in few frames.
+/// At least so many of the latest rows, as far as they came.
 #[derive(Debug)]
 pub(crate) struct Window {
-    latest: VecDeque<Arc<DataFrame>>,
-    older: VecDeque<Together>,
+    /// Grows by what comes.
+    latest: DataFrame,
+    older: VecDeque<Arc<DataFrame>>,
     rows: usize,
     most: usize,
 }
 
-/// Frames that become one. It takes some milliseconds, in which the window has them as they are.
-#[derive(Clone, Debug)]
-pub(crate) struct Together(Vec<Arc<DataFrame>>);
-
-impl Together {
-    /// One frame of them, in one piece, for [`Window::take`].
-    pub(crate) fn join(self) -> Joined {
-        let frame = joined(&self.0).map(|mut frame| {
-            frame.rechunk_mut();
-            Arc::new(frame)
-        });
-        Joined { whole: Self(frame.into_iter().collect()), parts: self }
-    }
-
-    fn rows(&self) -> usize {
-        self.0.iter().map(|frame| frame.height()).sum()
-    }
-
-    fn begins_as(&self, other: &Self) -> bool {
-        self.0.first().zip(other.0.first()).is_some_and(|(ours, theirs)| Arc::ptr_eq(ours, theirs))
-    }
-}
-
-pub(crate) struct Joined {
-    parts: Together,
-    whole: Together,
-}
-
 impl Window {
     pub(crate) fn new(most: usize) -> Self {
-        Self { latest: VecDeque::new(), older: VecDeque::new(), rows: 0, most: most.max(1) }
+        Self { latest: DataFrame::empty(), older: VecDeque::new(), rows: 0, most: most.max(1) }
     }
 
-    /// Adds rows, and lets go of those that are too old. Gives what is to be joined and
-    /// [taken](Window::take) back.
-    pub(crate) fn push(&mut self, frame: DataFrame) -> Option<Together> {
+    /// Adds rows, and lets go of those that are too old.
+    pub(crate) fn push(&mut self, frame: DataFrame) {
         self.rows += frame.height();
-        self.latest.push_back(Arc::new(frame));
-        self.trim();
-        (self.latest.len() >= TOGETHER).then(|| {
-            let together = Together(self.latest.drain(..).collect());
-            self.older.push_back(together.clone());
-            together
-        })
-    }
-
-    /// Puts one frame in the place of its parts, unless they are too old by now or the window was cleared.
-    pub(crate) fn take(&mut self, joined: Joined) {
-        let parts = self.older.iter_mut().find(|parts| parts.begins_as(&joined.parts));
-        if let Some(parts) = parts {
-            // Frames whose columns have changed are not all in it.
-            self.rows -= parts.rows();
-            self.rows += joined.whole.rows();
-            *parts = joined.whole;
+        let fits = self.latest.schema() == frame.schema();
+        if !fits || self.latest.extend(&frame).is_err() {
+            self.begin(frame);
+        }
+        if self.latest.height() >= ROWS {
+            self.begin(DataFrame::empty());
         }
         self.trim();
     }
 
+    fn begin(&mut self, latest: DataFrame) {
+        let full = std::mem::replace(&mut self.latest, latest);
+        if full.height() > 0 {
+            self.older.push_back(Arc::new(full));
+        }
+    }
+
     fn trim(&mut self) {
-        loop {
-            let oldest = match self.older.front() {
-                Some(parts) => parts.rows(),
-                None => self.latest.front().map_or(0, |frame| frame.height()),
-            };
-            if oldest == 0 || self.rows - oldest < self.most {
-                return;
-            }
-            self.rows -= oldest;
-            if self.older.pop_front().is_none() {
-                self.latest.pop_front();
-            }
+        while let Some(oldest) = self.older.front()
+            && self.rows - oldest.height() >= self.most
+        {
+            self.rows -= oldest.height();
+            self.older.pop_front();
+        }
+        if self.older.is_empty() && self.rows > self.most {
+            self.latest = self.latest.tail(Some(self.most));
+            self.rows = self.most;
         }
     }
 
     /// The frames, oldest first, for [`joined`]: requests wait while the window is held.
     pub(crate) fn frames(&self) -> Vec<Arc<DataFrame>> {
-        let older = self.older.iter().flat_map(|parts| &parts.0);
-        older.chain(&self.latest).cloned().collect()
+        let latest = (self.latest.height() > 0).then(|| Arc::new(self.latest.clone()));
+        self.older.iter().cloned().chain(latest).collect()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -124,9 +90,7 @@ mod tests {
     use super::*;
 
     fn push(window: &mut Window, value: i32) {
-        if let Some(together) = window.push(df!("x" => [value]).unwrap()) {
-            window.take(together.join());
-        }
+        window.push(df!("x" => [value]).unwrap());
     }
 
     fn values(window: &Window) -> Vec<i32> {
@@ -139,14 +103,36 @@ mod tests {
         let mut window = Window::new(1000);
         (0..700).for_each(|value| push(&mut window, value));
         assert_eq!(values(&window), (0..700).collect::<Vec<_>>());
-        assert_eq!(window.frames().len(), 2 + 700 - 2 * TOGETHER);
+        assert_eq!(window.frames().len(), 3);
         (700..5000).for_each(|value| push(&mut window, value));
         let kept = values(&window);
-        assert!(kept.len() >= 1000 && kept.len() < 1000 + TOGETHER, "{}", kept.len());
+        assert!(kept.len() >= 1000 && kept.len() < 1000 + ROWS, "{}", kept.len());
         assert_eq!(kept.last(), Some(&4999));
         assert!(kept.is_sorted());
-        let frames = window.frames();
-        assert!(frames[0].column("x").unwrap().n_chunks() == 1);
+        assert!(window.frames().iter().all(|frame| frame.column("x").unwrap().n_chunks() == 1));
+    }
+
+    #[test]
+    fn what_was_given_stays_as_it_was() {
+        let mut window = Window::new(1000);
+        push(&mut window, 1);
+        let before = window.frames();
+        push(&mut window, 2);
+        assert_eq!(joined(before).unwrap().height(), 1);
+        assert_eq!(values(&window), [1, 2]);
+    }
+
+    #[test]
+    fn frames_of_other_columns_stand_beside_each_other() {
+        let mut window = Window::new(5);
+        push(&mut window, 1);
+        window.push(df!("x" => ["one"], "y" => [1]).unwrap());
+        window.push(df!("x" => ["two"], "y" => [2]).unwrap());
+        assert_eq!(window.frames().iter().map(|frame| frame.height()).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            joined(window.frames()).unwrap(),
+            df!("x" => ["one", "two"], "y" => [1, 2]).unwrap()
+        );
     }
 
     #[test]
@@ -157,33 +143,7 @@ mod tests {
         let mut few = Window::new(3);
         (0..9).for_each(|value| push(&mut few, value));
         assert_eq!(values(&few), [6, 7, 8]);
-    }
-
-    #[test]
-    fn what_was_on_its_way_when_the_window_was_cleared_is_gone() {
-        let mut window = Window::new(1000);
-        let mut on_its_way = None;
-        for value in 0..256 {
-            on_its_way = window.push(df!("x" => [value]).unwrap());
-        }
-        window.clear();
-        window.take(on_its_way.expect("enough").join());
-        assert!(window.frames().is_empty());
-    }
-
-    #[test]
-    fn what_is_on_its_way_is_there() {
-        let mut window = Window::new(1000);
-        let mut on_their_way = Vec::new();
-        for value in 0..600 {
-            on_their_way.extend(window.push(df!("x" => [value]).unwrap()));
-        }
-        assert_eq!(values(&window), (0..600).collect::<Vec<_>>());
-        // The second one is ready first.
-        for together in on_their_way.into_iter().rev() {
-            window.take(together.join());
-            assert_eq!(values(&window), (0..600).collect::<Vec<_>>());
-        }
-        assert_eq!(window.frames().len(), 2 + 600 - 2 * TOGETHER);
+        few.clear();
+        assert!(few.frames().is_empty());
     }
 }

@@ -120,10 +120,10 @@ async fn respond(
         drop(coming);
         return match said {
             Ok(said) => {
-                let rest = slot.note(&frame, &said, &[(id, rows, said.clone())]);
-                if rest.is_some() {
+                let full = slot.note(&frame, &said, &[(id, rows, said.clone())]);
+                if full.is_some() {
                     let slot = Arc::clone(slot);
-                    tokio::task::spawn_blocking(move || slot.finish(rest));
+                    tokio::task::spawn_blocking(move || slot.write(full));
                 }
                 (written(&said, &form, slot, &predictor), rows)
             }
