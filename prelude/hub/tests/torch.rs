@@ -108,7 +108,7 @@ fn read_all(file: &mut TorchFile) {
 
 #[test]
 fn the_corpus_of_the_fuzzer_is_read_or_refused() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/torch");
     let mut files = 0;
     for entry in std::fs::read_dir(folder).expect("committed") {
         let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");

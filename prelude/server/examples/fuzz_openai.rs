@@ -1,11 +1,10 @@
-//! Throws broken requests at the parsers of language models' request bodies: `fuzz_openai SECONDS [PARSER]`; see
-//! [`harness`]. An answer that asks for nothing, or a refusal that is not the client's fault, is a crash.
-
-#[path = "../../serve/examples/fuzz/harness.rs"]
-mod harness;
+//! Fuzzes the parsers of language models' request bodies:
+//! `cargo run --release -p oxilab-server --example fuzz_openai -- 600 [PARSER]`; see [`oxilab_fuzz`]. A request
+//! for nothing, or a refusal that is not the client's fault, is a fault.
 
 use std::path::Path;
 
+use oxilab_fuzz::{Answer, Target};
 use oxilab_server::read_openai;
 
 const WORDS: [&str; 44] = [
@@ -57,13 +56,17 @@ const WORDS: [&str; 44] = [
 
 fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-    let parser = |chat: bool| {
-        move |input: &[u8]| match read_openai(input, chat) {
-            Ok(0) => Err("nothing is asked for".to_owned()),
-            Ok(answers) => Ok(format!("answers {}", if answers > 1 { "many" } else { "one" })),
-            Err((status, message)) if (400..500).contains(&status) => Ok(message),
-            Err((status, message)) => Err(format!("{status} {message}")),
-        }
-    };
-    harness::main(&folder, &WORDS, [("chat", parser(true)), ("completions", parser(false))]);
+    let targets = [("chat", true), ("completions", false)].map(|(name, chat)| {
+        Target::new(name, &folder, move |input| answer(input, chat)).with_words(WORDS)
+    });
+    oxilab_fuzz::main(&targets)
+}
+
+fn answer(input: &[u8], chat: bool) -> Answer {
+    match read_openai(input, chat) {
+        Ok(0) => Err("nothing is asked for".to_owned()),
+        Ok(answers) => Ok(format!("answers {}", if answers > 1 { "many" } else { "one" })),
+        Err((status, message)) if (400..500).contains(&status) => Ok(message),
+        Err((status, message)) => Err(format!("{status} {message}")),
+    }
 }

@@ -4,7 +4,7 @@ use oxilab_gguf::Gguf;
 
 #[test]
 fn the_corpus_is_read_or_refused() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/gguf");
     let (mut read, mut refused) = (0, 0);
     for entry in std::fs::read_dir(folder).expect("the corpus") {
         match Gguf::open(entry.expect("an entry").path()) {

@@ -1,10 +1,10 @@
-//! Every file that fuzzing (`examples/fuzz.rs`) found worth keeping is read or refused, without a panic.
+//! Every file that fuzzing (`examples/fuzz_model.rs`) found worth keeping is read or refused, without a panic.
 
 use oxilab_model_format::ModelFile;
 
 #[test]
 fn the_corpus_is_read_or_refused() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/model");
     let (mut read, mut refused) = (0, 0);
     for entry in std::fs::read_dir(folder).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();

@@ -1,10 +1,11 @@
-//! Throws broken requests at every parser of rows in request bodies: `fuzz SECONDS [PARSER]`; see
-//! [`harness`]. A frame of another shape than the model reads, or an error that is not the client's fault,
-//! is a crash. Language models' requests are fuzzed by `oxilab-server`'s `fuzz_openai`.
-
-mod harness;
+//! Fuzzes every parser of rows in request bodies:
+//! `cargo run --release -p oxilab-serve --example fuzz_bodies -- 600 [PARSER]`; see [`oxilab_fuzz`]. A frame of
+//! another shape than the model reads, or an error that is not the client's fault, is a fault. Language
+//! models' requests are fuzzed by `oxilab-server`'s `fuzz_openai`.
 
 use std::path::Path;
+
+use oxilab_fuzz::{Answer, Target};
 
 use oxilab_model::LogisticRegression;
 use oxilab_model::schema::Schema;
@@ -76,14 +77,12 @@ const WORDS: [&str; 40] = [
 fn main() {
     let schema = schema();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-    harness::main(
-        &folder,
-        &WORDS,
-        PARSERS.map(|(name, parser)| {
-            let schema = &schema;
-            (name, move |input: &[u8]| outcome(parser(input, schema), schema))
-        }),
-    );
+    let targets = PARSERS.map(|(name, parser)| {
+        let schema = &schema;
+        Target::new(name, &folder, move |input| answer(parser(input, schema), schema))
+            .with_words(WORDS)
+    });
+    oxilab_fuzz::main(&targets)
 }
 
 fn schema() -> Schema {
@@ -99,9 +98,8 @@ fn schema() -> Schema {
     model.expect("a model").schema().clone()
 }
 
-/// A short text of the answer; an error is a fault of ours.
-fn outcome(answer: Result<DataFrame, ServeError>, schema: &Schema) -> Result<String, String> {
-    match answer {
+fn answer(found: Result<DataFrame, ServeError>, schema: &Schema) -> Answer {
+    match found {
         Ok(frame) if frame.height() > LIMIT || frame.width() != schema.columns.len() => {
             Err(format!("a frame of shape {:?}", frame.shape()))
         }
