@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 use lightgbm3_sys as sys;
 
@@ -135,13 +135,29 @@ impl Drop for Dataset {
 /// A model, in training or loaded.
 pub(super) struct Booster {
     handle: sys::BoosterHandle,
+    /// Made for the first prediction of a single row.
+    single: OnceLock<SingleRow>,
 }
 
 // SAFETY: a booster is not bound to the thread that made it.
 unsafe impl Send for Booster {}
 // SAFETY: through a shared reference only predictions, importance and text are asked for, which
-// LightGBM guards with a lock of its own; training needs a mutable reference.
+// LightGBM guards with locks of its own; training needs a mutable reference.
 unsafe impl Sync for Booster {}
+
+/// What predicts a single row: LightGBM reads all its parameters anew in every other prediction, which
+/// takes longer than the row. Holds a pointer to its booster, and is of the trees that this has when it is
+/// made.
+struct SingleRow {
+    handle: sys::FastConfigHandle,
+}
+
+impl Drop for SingleRow {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and is not used again.
+        unsafe { sys::LGBM_FastConfigFree(self.handle) };
+    }
+}
 
 impl std::fmt::Debug for Booster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -160,7 +176,7 @@ impl Booster {
         let code =
             unsafe { sys::LGBM_BoosterCreate(train.handle, parameters.as_ptr(), &raw mut handle) };
         check(DOING, code)?;
-        Ok(Self { handle })
+        Ok(Self { handle, single: OnceLock::new() })
     }
 
     /// Reads LightGBM's text format.
@@ -178,7 +194,7 @@ impl Booster {
             )
         };
         check(DOING, code)?;
-        Ok(Self { handle })
+        Ok(Self { handle, single: OnceLock::new() })
     }
 
     pub(super) fn add_validation(&mut self, data: &Dataset) -> Result<()> {
@@ -190,6 +206,7 @@ impl Booster {
 
     /// Grows the trees of one iteration; whether no more can be grown.
     pub(super) fn update(&mut self) -> Result<bool> {
+        self.single = OnceLock::new();
         let mut finished = 0;
         // SAFETY: the handle is live and its data sets are kept by the caller.
         let code = unsafe { sys::LGBM_BoosterUpdateOneIter(self.handle, &raw mut finished) };
@@ -317,6 +334,10 @@ impl Booster {
             return Ok(Vec::new());
         }
         let mut out = vec![0.0; x.rows() * self.outputs()? * width];
+        if x.rows() == 1 && what == Predict::Normal && x.cols() == self.features()? {
+            self.predict_row(x.as_slice(), &mut out)?;
+            return Ok(out);
+        }
         // A few rows are not worth waking threads for.
         let parameters = if x.rows() < 64 { c"num_threads=1" } else { c"" };
         let mut written = 0;
@@ -341,10 +362,52 @@ impl Booster {
         check(DOING, code)?;
         Ok(out)
     }
+
+    /// A row of all features; `out` has as many numbers as outputs.
+    fn predict_row(&self, row: &[f64], out: &mut [f64]) -> Result<()> {
+        let single = match self.single.get() {
+            Some(single) => single,
+            None => {
+                let new = self.single_row(row.len())?;
+                self.single.get_or_init(|| new)
+            }
+        };
+        let mut written = 0;
+        // SAFETY: the handle is live, and so is its booster; the row has as many doubles as the handle was
+        // made for, and LightGBM writes one double per output.
+        check("predicting a row", unsafe {
+            sys::LGBM_BoosterPredictForMatSingleRowFast(
+                single.handle,
+                row.as_ptr().cast::<c_void>(),
+                &raw mut written,
+                out.as_mut_ptr(),
+            )
+        })
+    }
+
+    fn single_row(&self, columns: usize) -> Result<SingleRow> {
+        const DOING: &str = "making ready to predict a row";
+        let mut handle = ptr::null_mut();
+        // SAFETY: the booster's handle is live; the parameters are a C string.
+        check(DOING, unsafe {
+            sys::LGBM_BoosterPredictForMatSingleRowFastInit(
+                self.handle,
+                sys::C_API_PREDICT_NORMAL.cast_signed(),
+                0,
+                -1,
+                sys::C_API_DTYPE_FLOAT64.cast_signed(),
+                count(DOING, columns)?,
+                c"num_threads=1".as_ptr(),
+                &raw mut handle,
+            )
+        })?;
+        Ok(SingleRow { handle })
+    }
 }
 
 impl Drop for Booster {
     fn drop(&mut self) {
+        self.single.take();
         // SAFETY: the handle is ours and is not used again.
         unsafe { sys::LGBM_BoosterFree(self.handle) };
     }

@@ -152,6 +152,30 @@ fn the_model_is_the_same_on_any_number_of_threads() {
     assert_eq!(text(1), text(2));
 }
 
+/// A single row goes another way through the library than many; a server asks from several threads.
+#[test]
+fn a_row_alone_is_predicted_as_among_others() {
+    let check = |model: &FittedModel, df: &DataFrame| {
+        let all = model.predict_proba(df).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let all = &all;
+                scope.spawn(move || {
+                    for row in (thread..df.height()).step_by(4) {
+                        let at = i64::try_from(row).unwrap();
+                        let alone = model.predict_proba(&df.slice(at, 1)).unwrap();
+                        assert_eq!(alone, all.slice(at, 1), "row {row}");
+                    }
+                });
+            }
+        });
+    };
+    let wine = datasets::wine().unwrap();
+    check(&LightGbm::new().with_n_estimators(10).fit(&wine, "cultivar").unwrap(), &wine);
+    let cancer = datasets::breast_cancer().unwrap();
+    check(&LightGbm::new().with_n_estimators(10).fit(&cancer, "diagnosis").unwrap(), &cancer);
+}
+
 #[test]
 fn monotone_constraints_hold() {
     let model = LightGbm::new()
