@@ -43,9 +43,9 @@ pub fn safepoint() {
 }
 
 /// Interrupts the cell thread at its next safepoint. The first other thread that comes by opens the page
-/// again, so this is to be called until the cell has ended.
+/// again, so this is to be called until the cell has ended, best by the cell thread: it comes by next.
 ///
-/// For processes whose handler of SIGSEGV asks [`goes_on`].
+/// Async-signal-safe. For processes whose handler of SIGSEGV asks [`goes_on`].
 pub(crate) fn close() {
     protect(libc::PROT_NONE);
 }

@@ -1,10 +1,10 @@
 //! Interrupt, step (b): a cell that does not answer the flag is parked, and a new thread takes over.
 //!
-//! For two seconds the cell thread is only nudged: its safepoints are closed, and a signal ends blocking
-//! calls with `EINTR`, which wakes sleeps. Then it is asked to park: its signal handler does so only where the thread cannot
-//! hold a lock that others need, which is in the code of cells and items and in a blocking system
-//! call. If it parks, a new cell thread proves that it can allocate and print before it takes over.
-//! If it does not, the kernel process ends this one: step (c).
+//! For two seconds the cell thread is only nudged: a signal ends blocking calls with `EINTR`, which wakes
+//! sleeps, and its handler closes the safepoints. Then the thread is asked to park: the handler does so
+//! only where it cannot hold a lock that others need, which is in the code of cells and items and in a
+//! blocking system call. If it parks, a new cell thread proves that it can allocate and print before it
+//! takes over. If it does not, the kernel process ends this one: step (c).
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use oxilab_protocol::Outcome;
 
 use super::{cells, critical, libraries, queue};
-use crate::{cell, input, link, safepoint, signals};
+use crate::{cancel, cell, input, link, safepoint, signals};
 
 const NUDGES: Duration = Duration::from_secs(2);
 const NUDGE: Duration = Duration::from_millis(50);
@@ -113,7 +113,6 @@ pub(super) fn watch(job: u64) -> io::Result<()> {
 fn escalate(job: u64) {
     let start = Instant::now();
     while start.elapsed() < NUDGES {
-        safepoint::close();
         nudge();
         if queue::wait_for_end(job, NUDGE) {
             return;
@@ -168,6 +167,11 @@ extern "C" fn nudged(
     _info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
+    // Here, since this thread goes on now: another one that loops would open them again while this one
+    // waits for its turn.
+    if cancel::unwinds() {
+        safepoint::close();
+    }
     let wanted = WANTED.swap(NOTHING, Ordering::SeqCst);
     if wanted == NOTHING || !critical::may_park() {
         return;
