@@ -1,4 +1,5 @@
-// Cells at the keyboard: a variable lives on, an error points into its cell, Interrupt keeps variables.
+// Cells at the keyboard: a variable lives on, an error points into its cell and is explained on a click,
+// Interrupt keeps variables.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -40,6 +41,18 @@ test('variables, errors and Interrupt', { timeout: 300_000 }, async () => {
   const error = await finished(page, 2);
   assert.match(error, /mismatched types/);
   assert.match(error, /In ?\[3\]/);
+  // The source stands there once, with what is wrong underlined; the explanation comes on a click.
+  assert.equal(error.split('let wrong').length - 1, 1, error);
+  const block = cell(page, 2).locator('.oxilab-error');
+  const underlined = block.locator('u[style*="wavy"]');
+  assert.equal(await underlined.innerText(), '"text"');
+  const line = await underlined.evaluate(node => getComputedStyle(node).textDecorationStyle);
+  assert.equal(line, 'wavy');
+  const explanation = block.getByText('did not match the received type').first();
+  assert.equal(await explanation.isVisible(), false);
+  await block.locator('summary').click();
+  await explanation.waitFor({ state: 'visible' });
+  await screenshot(page, 'cells-error');
 
   await startCell(page, 3);
   await page.waitForTimeout(1500);

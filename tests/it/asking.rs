@@ -1,5 +1,6 @@
-//! Lines and passwords that Rust cells ask for.
+//! Lines and passwords that Rust cells ask for, and a `?` that asks for nothing.
 
+use oxilab_kernel::session::Config;
 use oxilab_tests::engine::{self, run};
 use oxilab_tests::frontend::{Channel, execute_content};
 use serde_json::json;
@@ -46,22 +47,51 @@ async fn lines_and_passwords_are_asked_for() {
 async fn a_front_end_that_leaves_during_input_leaves_the_session() {
     let mut frontend = engine::start().await;
     run(&mut frontend, "let kept = 42;").await;
-    let mut guest = frontend.another().await;
-    assert_eq!(frontend.iopub().await.msg_type, "iopub_welcome");
-    let mut content = execute_content("input(\"name? \")?");
-    content["allow_stdin"] = json!(true);
-    let id = guest.send(Channel::Shell, "execute_request", content).await;
-    guest.reply(Channel::Stdin, &id).await;
-    frontend.expect_status(&id, "busy").await;
-    frontend.expect(&id, "execute_input").await;
-    while guest.iopub().await.msg_type != "execute_input" {}
-    drop(guest);
-    let press = frontend.send(Channel::Control, "interrupt_request", json!({})).await;
-    frontend.reply(Channel::Control, &press).await;
-    let mut idle = 0;
-    while idle < 2 {
-        idle += usize::from(frontend.iopub().await.content["execution_state"] == "idle");
+    // Somebody presses Interrupt, or nobody does.
+    for press in [true, false] {
+        let mut guest = frontend.another().await;
+        assert_eq!(frontend.iopub().await.msg_type, "iopub_welcome");
+        let mut content = execute_content("input(\"name? \")?");
+        content["allow_stdin"] = json!(true);
+        let id = guest.send(Channel::Shell, "execute_request", content).await;
+        guest.reply(Channel::Stdin, &id).await;
+        frontend.expect_status(&id, "busy").await;
+        frontend.expect(&id, "execute_input").await;
+        while guest.iopub().await.msg_type != "execute_input" {}
+        drop(guest);
+        if press {
+            let press = frontend.send(Channel::Control, "interrupt_request", json!({})).await;
+            frontend.reply(Channel::Control, &press).await;
+        }
+        let mut idle = 0;
+        let mut said = String::new();
+        while idle < 1 + usize::from(press) {
+            let message = frontend.iopub().await;
+            idle += usize::from(message.content["execution_state"] == "idle");
+            said += message.content["evalue"].as_str().unwrap_or_default();
+        }
+        assert_eq!(said.contains("the front end that ran this cell has gone"), !press, "{said}");
+        assert_eq!(frontend.execute("kept").await.result(), "42");
     }
-    assert_eq!(frontend.execute("kept").await.result(), "42");
     frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cell_that_ends_in_the_question_mark_of_rust_waits_for_no_index() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let config = Config { cache: cache.path().to_owned(), ..Config::default() };
+    let runner = crate::engine::start(config).await;
+    for (code, shown) in [
+        ("fn f() -> anyhow::Result<i32> { Ok(7) }\nstruct Answer { text: Option<i32> }", ""),
+        ("let x = f()?;\nlet maybe = Some(x);\nlet answer = Answer { text: maybe };", ""),
+        ("f()?", "7"),
+        ("maybe?", "7"),
+        ("let r = f();\nr?", "7"),
+        ("answer.text?", "7"),
+    ] {
+        assert_eq!(crate::engine::run(&runner, code).await.as_deref(), Ok(shown), "{code}");
+    }
+    let index = cache.path().join("assist");
+    assert!(!index.exists(), "an index is being made or was looked for in {}", index.display());
+    runner.shutdown(false).await;
 }

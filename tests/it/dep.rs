@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use oxilab_kernel::session::Config;
+use oxilab_tests::frontend::Frontend;
 
 use crate::engine::{run, start};
 
@@ -60,4 +61,40 @@ async fn a_crate_brings_functions_macros_derives_and_the_preludes_own_types() {
     run(&runner, "std::process::abort();").await.expect_err("crashes");
     assert_eq!(run(&runner, "shout::shout!(\"again\")").await.as_deref(), Ok("\"AGAIN\""));
     runner.shutdown(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_is_one_bar_that_moves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let code = "pub fn five() -> u8 { let spare = 1; 5 }\n";
+    package(folder.path(), "slow", "", code);
+    // Cargo says nothing of its progress in its first half second.
+    let build = "fn main() { std::thread::sleep(std::time::Duration::from_millis(1500)) }\n";
+    std::fs::write(folder.path().join("slow/build.rs"), build).expect("writes");
+    let config = Config { directory: folder.path().to_owned(), ..Config::default() };
+    let mut frontend = Frontend::start(start(config).await).await;
+    let done = frontend.execute("%dep slow = { path = \"slow\" }").await;
+    assert_eq!(done.reply["status"], "ok", "{}", done.reply);
+    let bars: Vec<_> =
+        done.outputs.iter().filter(|message| message.msg_type.ends_with("display_data")).collect();
+    let [first, updates @ ..] = bars.as_slice() else { panic!("no bar: {:?}", done.outputs) };
+    let id = &first.content["transient"]["display_id"];
+    assert!(first.msg_type == "display_data" && id.is_string(), "{first:?}");
+    assert!(!updates.is_empty());
+    for update in updates {
+        assert_eq!(update.msg_type, "update_display_data");
+        assert_eq!(&update.content["transient"]["display_id"], id);
+    }
+    let text = |message: &oxilab_tests::frontend::Message, kind: &str| {
+        message.content["data"][kind].as_str().expect("a text").to_owned()
+    };
+    let (before, last) = (text(first, "text/plain"), text(bars[bars.len() - 1], "text/plain"));
+    assert!(before.starts_with("crates ") && before.contains("slow"), "{before}");
+    assert!(last.starts_with("crates ") && last.contains(" 100% "), "{last}");
+    assert!(text(first, "text/html").contains("<progress value="), "{first:?}");
+    // What the compiler has to say is said; what cargo does is the bar's to show.
+    let said = done.stream("stderr") + &done.stream("stdout");
+    assert!(said.contains("unused variable: `spare`") && !said.contains("Compiling"), "{said}");
+    assert_eq!(frontend.execute("slow::five()").await.result(), "5");
+    frontend.shut_down().await;
 }

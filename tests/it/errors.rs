@@ -1,11 +1,12 @@
-//! Failing cells and what happens to those queued behind them.
+//! Failing cells, how they look, and what happens to those queued behind them.
 
 use std::sync::Arc;
 
 use oxilab_kernel::server::handler::{CellError, CellRunner};
 use oxilab_kernel::server::{ServerConfig, serve};
 use oxilab_tests::echo::Echo;
-use oxilab_tests::frontend::{Channel, Frontend, connection_info, execute_content};
+use oxilab_tests::engine;
+use oxilab_tests::frontend::{Channel, Executed, Frontend, connection_info, execute_content};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,4 +101,92 @@ async fn a_runner_that_does_not_start_says_why_on_every_cell() {
     assert_eq!(reply["matches"], json!([]));
     frontend.shut_down().await;
     kernel.await.expect("ends");
+}
+
+/// What a failed cell shows: the lines of the error, and of the output below it HTML and text.
+fn shown(done: &Executed) -> [String; 3] {
+    let [.., error, page] = done.outputs.as_slice() else { panic!("two outputs: {done:?}") };
+    assert_eq!((error.msg_type.as_str(), page.msg_type.as_str()), ("error", "display_data"));
+    let lines = error.content["traceback"].as_array().expect("lines").iter();
+    let lines: Vec<&str> = lines.filter_map(|line| line.as_str()).collect();
+    let data = |kind: &str| page.content["data"][kind].as_str().expect("a text").to_owned();
+    let [text, plain] = [lines.join("\n"), data("text/plain")].map(|text| without_colours(&text));
+    [text, data("text/html"), plain]
+}
+
+fn without_colours(text: &str) -> String {
+    regex::Regex::new("\u{1b}\\[[0-9;]*m").expect("a pattern").replace_all(text, "").into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_compiler_has_a_form_for_a_browser() {
+    let mut frontend = engine::start().await;
+    let done = frontend.execute("let wrong: u8 = \"text\";").await;
+    let [text, html, plain] = shown(&done);
+    // What the one says the other does not repeat.
+    assert_eq!(text, "error[E0308]: mismatched types\n --> In [1]:1:17");
+    let underlined = html.find(">&quot;text&quot;</u>;").expect("the span is underlined");
+    let folded = html.find("<details>").expect("something is folded");
+    assert!(underlined < folded, "what is folded is not the source: {html}");
+    assert!(html.contains("expected <code>u8</code>, found <code>&amp;str</code>"), "{html}");
+    let explanation = &html[folded..];
+    assert!(
+        explanation.starts_with("<details><summary>What E0308 means</summary>")
+            && explanation.contains("did not match"),
+        "{html}"
+    );
+    assert!(!html.contains("mismatched types") && !html.contains("<script"), "{html}");
+    assert!(plain.contains("| let wrong: u8 = \"text\";") && plain.contains("^^^^^^"), "{plain}");
+    assert!(plain.contains("`rustc --explain E0308`") && !plain.contains("mismatched"), "{plain}");
+    // Who reads the reply alone misses nothing.
+    let traceback = without_colours(done.reply["traceback"][0].as_str().expect("a text"));
+    assert!(traceback.contains("mismatched") && traceback.contains("let wrong"), "{traceback}");
+
+    // A suggestion is whole lines to copy.
+    let [_, html, _] = shown(&frontend.execute("let n = 1;\nn = 2;\nn").await);
+    assert!(html.contains(">mut </span>n = 1;</pre>"), "{html}");
+
+    // Without a code; and several errors, of which each has its headline.
+    let [text, html, _] = shown(&frontend.execute("let x = ;").await);
+    assert!(text.contains("expected expression") && html.contains("let x = <u "), "{text} {html}");
+    let [text, html, _] = shown(&frontend.execute("let a: u8 = \"\";\nlet b: u8 = 'b';").await);
+    assert_eq!(html.matches("<b>error[E0308]</b>").count(), 2, "{html}");
+    assert_eq!(html.matches("What E0308 means").count(), 1, "{html}");
+    assert!(text.ends_with("2 errors"), "{text}");
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_has_a_form_for_a_browser() {
+    let mut frontend = engine::start().await;
+    for (code, headline, underlined, plain) in [
+        (
+            "let values = vec![1, 2, 3];\nlet x = values[7] + 1;\nx",
+            "panic: index out of bounds: the len is 3 but the index is 7\n --> In [1]:2:15",
+            "let x = <u >values[7]</u> + 1;",
+            "  |\n2 | let x = values[7] + 1;\n  |               ^",
+        ),
+        (
+            "let n: i32 = \"x\".parse()?;",
+            "ParseIntError: invalid digit found in string\n --> In [2]:1:24",
+            "let n: i32 = &quot;x&quot;.<u >parse()?</u>;",
+            "  |\n1 | let n: i32 = \"x\".parse()?;\n  |                        ^",
+        ),
+        (
+            "let kept = 1;\npanic!(\n    \"on purpose: {}\",\n    kept,\n);",
+            "panic: on purpose: 1\n --> In [3]:2:1",
+            "<u >panic!(</u>\n<u >    &quot;on purpose: {}&quot;,</u>\n<u >    kept,</u>\n<u >)</u>;",
+            "  |\n2 | panic!(\n  | ^",
+        ),
+    ] {
+        let [text, html, shown] = shown(&frontend.execute(code).await);
+        assert!(text.starts_with(headline), "{text}");
+        let style = regex::Regex::new("style=\"[^\"]*\"").expect("a pattern");
+        let html = style.replace_all(&html, "");
+        assert!(html.contains(underlined), "{html}");
+        assert!(!html.contains("<details"), "{html}");
+        assert_eq!(shown, plain);
+    }
+    assert_eq!(frontend.execute("kept").await.result(), "1");
+    frontend.shut_down().await;
 }

@@ -7,12 +7,14 @@
 //! Order: before the worker writes an [`Event`] that a person can see, it has flushed its streams and
 //! waited until the kernel has read them, so output and displays arrive in the order they were made.
 
+pub mod bar;
 pub mod event;
 pub mod mime;
 pub mod panel;
 pub mod request;
 pub mod wire;
 
+pub use bar::Bar;
 pub use event::{Event, Failure, FailureKind, Outcome, StoredVariable, VariableInfo};
 pub use mime::MimeBundle;
 pub use request::{Query, Request};

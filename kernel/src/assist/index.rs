@@ -114,6 +114,13 @@ impl Index {
         self.text.len() + self.entries.len() * (size_of::<Entry>() + size_of::<u32>())
     }
 
+    /// The most bytes of records, as they stand in the file, that are kept in memory.
+    pub(crate) fn most_kept(&self) -> u64 {
+        let records: BTreeMap<u64, u32> =
+            self.entries.iter().map(|entry| (entry.offset, entry.size)).collect();
+        records.values().map(|size| u64::from(*size)).sum::<u64>().min(KEPT)
+    }
+
     /// The item at a path.
     pub(crate) fn get(&self, path: &str) -> Option<Arc<Item>> {
         let at = self.position(path).ok()?;
@@ -348,6 +355,44 @@ mod tests {
             "one item, its shortest path"
         );
         assert!(index.memory() > 0 && index.len() == 7);
+    }
+
+    #[test]
+    fn the_records_read_last_are_kept_and_no_more_than_that() {
+        const RECORD: usize = 1 << 20;
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.index");
+        let mut writer = IndexWriter::new(File::create(&path).expect("made")).expect("starts");
+        let declaration = |number: usize| format!("{number:08}").repeat(RECORD / 8);
+        let count = 20;
+        for number in 0..count {
+            writer
+                .add(&format!("a::N{number}"), &item("struct", &declaration(number)))
+                .expect("added");
+        }
+        let larger = item("struct", &"x".repeat(usize::try_from(KEPT).expect("fits") + 1));
+        writer.add("a::Larger", &larger).expect("added");
+        writer.finish(&Facts::default()).expect("ended");
+        let index = Index::open(&path).expect("opens");
+        assert_eq!(index.most_kept(), KEPT);
+        let kept = || {
+            let kept = index.kept.lock().expect("no panic");
+            assert_eq!((kept.items.len(), kept.bytes <= KEPT), (kept.order.len(), true));
+            kept.items.len()
+        };
+        let get = |number: usize| index.get(&format!("a::N{number}")).expect("is there");
+        let first = get(0);
+        assert!(Arc::ptr_eq(&first, &get(0)), "it was kept");
+        for number in 1..count {
+            assert_eq!(get(number).declaration, declaration(number));
+        }
+        // Each is a little larger than a megabyte, so that fifteen fit.
+        assert_eq!(kept(), 15);
+        assert!(Arc::ptr_eq(&get(count - 1), &get(count - 1)));
+        let again = get(0);
+        assert!(!Arc::ptr_eq(&first, &again) && first.declaration == again.declaration);
+        assert_eq!(index.get("a::Larger").expect("is there").declaration, larger.declaration);
+        assert_eq!(kept(), 0, "what is larger than all that may be kept is not");
     }
 
     #[test]

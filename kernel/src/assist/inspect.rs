@@ -283,11 +283,13 @@ pub(crate) struct Help {
     pub(crate) subject: String,
     /// Whether the source is wanted.
     pub(crate) detail: u8,
+    /// Whether `?` stands where Rust's own operator may.
+    may_be_rust: bool,
 }
 
-/// The question that the last line of a cell asks. Where `?` may be Rust's own operator it is none:
-/// behind a variable whose type has it, and behind what the lines above may have made.
-pub(crate) fn help_request(world: &World, code: &str) -> Option<Help> {
+/// The question that the last line of a cell may ask, as far as its text tells; [`Help::is_rust`] tells
+/// the rest.
+pub(crate) fn help_request(code: &str) -> Option<Help> {
     let code = code.trim_end();
     let start = code.rfind('\n').map_or(0, |at| at + 1);
     let line = code[start..].trim();
@@ -301,7 +303,7 @@ pub(crate) fn help_request(world: &World, code: &str) -> Option<Help> {
         (line.strip_suffix('?')?, 0)
     };
     let subject = subject.trim();
-    let bare = subject.trim_start_matches("%%").trim_start_matches('%').trim_end_matches('!');
+    let bare = bare(subject);
     let is_path = bare.split(['.', ':']).all(|part| {
         part.is_empty() || syn::parse_str::<syn::Ident>(part).is_ok() || part == "self"
     });
@@ -315,10 +317,28 @@ pub(crate) fn help_request(world: &World, code: &str) -> Option<Help> {
         return None;
     }
     let may_be_rust = !line.starts_with('?') && !subject.contains('%') && !subject.ends_with('!');
-    if may_be_rust && (is_fallible(world, bare) || is_made_in(world, before, bare)) {
-        return None;
+    Some(Help { before: before.to_owned(), subject: subject.to_owned(), detail, may_be_rust })
+}
+
+/// A subject without the marks of magics and macros.
+fn bare(subject: &str) -> &str {
+    subject.trim_start_matches("%%").trim_start_matches('%').trim_end_matches('!')
+}
+
+impl Help {
+    /// Whether `?` is Rust's own operator and the cell asks nothing: behind a variable whose type has it,
+    /// and behind what the lines above may have made. A world without a library is enough, except where
+    /// [`Self::names_a_field`].
+    pub(crate) fn is_rust(&self, world: &World) -> bool {
+        let bare = bare(&self.subject);
+        self.may_be_rust && (is_fallible(world, bare) || is_made_in(world, &self.before, bare))
     }
-    Some(Help { before: before.to_owned(), subject: subject.to_owned(), detail })
+
+    /// Whether the type of what is asked about may be a field's, which only a crate's page tells.
+    pub(crate) fn names_a_field(&self, world: &World) -> bool {
+        let owner = self.subject.split_once('.').map(|(owner, _)| owner);
+        self.may_be_rust && owner.is_some_and(|owner| world.variables.contains_key(owner))
+    }
 }
 
 /// Whether the lines before may have made the value: only what an earlier cell made, and these lines do

@@ -244,21 +244,24 @@ pub(crate) fn install(prelude: &Prelude, cache: &Path, report: &mut dyn FnMut(&s
 /// What completion has to go on, for `oxilab doctor`; the error says what is missing.
 pub(crate) fn describe(prelude: &Prelude, cache: &Path) -> Result<String, String> {
     let folder = folder(cache);
-    let (mut names, mut disk, mut memory) = (0, 0, 0);
+    let (mut names, mut disk, mut memory, mut kept) = (0, 0, 0, 0);
     for plan in of_prelude(prelude) {
         let path = file(&folder, &plan.name);
         let index = Index::open(&path).map_err(|error| {
             format!("no index of {} yet ({}: {error})", plan.about(), path.display())
         })?;
         names += index.len();
-        memory += index.memory();
+        memory += index.memory() as u64;
+        kept += index.most_kept();
         disk += fs::metadata(&path).map_or(0, |data| data.len());
     }
     let megabytes = |bytes: u64| bytes / 1_000_000;
     Ok(format!(
-        "{names} names, {} MB on disk, {} MB in memory once used; rust-src is not needed",
+        "{names} names, {} MB on disk; in memory {} MB once used, and at most {} MB of what was \
+         looked at; rust-src is not needed",
         megabytes(disk),
-        megabytes(memory as u64),
+        megabytes(memory),
+        megabytes(kept),
     ))
 }
 
@@ -279,7 +282,55 @@ pub(crate) fn prune(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::assist::index::IndexWriter;
+    use crate::assist::page::Item;
+
+    #[test]
+    fn doctor_is_told_names_and_memory_of_all_indices() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let prelude = Prelude::in_folder(cache.path());
+        let missing = describe(&prelude, cache.path()).expect_err("there is none");
+        assert!(missing.starts_with("no index of "), "{missing}");
+        let folder = folder(cache.path());
+        fs::create_dir_all(&folder).expect("made");
+        // One of 3 MB, and one of more than is kept.
+        for (plan, megabytes) in of_prelude(&prelude).iter().zip([3, 20]) {
+            let file = File::create(file(&folder, &plan.name)).expect("made");
+            let mut writer = IndexWriter::new(file).expect("starts");
+            for number in 0..megabytes {
+                let declaration = format!("{number:08}").repeat(1_000_000 / 8);
+                let item = Item { declaration, ..Item::default() };
+                writer.add(&format!("a::N{number}{}", "x".repeat(60_000)), &item).expect("added");
+            }
+            writer.finish(&Facts::default()).expect("ended");
+        }
+        // 23 names of 60 kB and the two indices' own facts; 3 MB and 16 MiB.
+        assert_eq!(
+            describe(&prelude, cache.path()).as_deref(),
+            Ok("25 names, 24 MB on disk; in memory 1 MB once used, and at most 19 MB of what was \
+                looked at; rust-src is not needed")
+        );
+    }
+
+    #[test]
+    fn the_indices_used_longest_ago_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |number: usize| folder.path().join(format!("{}.index", 99 - number));
+        for number in 0..KEPT + 2 {
+            let age = Duration::from_secs(1000 - number as u64);
+            let file = File::create(path(number)).expect("made");
+            file.set_modified(SystemTime::now() - age).expect("is set");
+        }
+        fs::write(folder.path().join("other"), "").expect("written");
+        prune(folder.path());
+        let left: Vec<usize> = (0..KEPT + 2).filter(|number| path(*number).exists()).collect();
+        assert_eq!(left, (2..KEPT + 2).collect::<Vec<_>>());
+        assert!(folder.path().join("other").exists());
+    }
 
     #[test]
     fn the_prelude_says_what_is_in_scope() {

@@ -1,7 +1,8 @@
 //! One rustc call: source text → shared library, with its diagnostics.
 //!
 //! [`Compiler::compile`] looks into the [`cache`] first; a hit costs two file reads. rustc is called
-//! directly (no cargo, no proxy) and killed when the future is dropped. Knows nothing of Jupyter.
+//! directly (no cargo, no proxy) and killed with its linker when the future is dropped. Knows nothing of
+//! Jupyter.
 
 mod cache;
 mod rustc;

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use super::{Built, Cache, CompileError, Job, Kind};
 use crate::diagnostics::Message;
 use crate::install::Prelude;
+use crate::process_group::ProcessGroup;
 
 /// Compiles cells and items against one build of the prelude.
 #[derive(Debug)]
@@ -184,17 +186,24 @@ impl Compiler {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true);
-        let done = command.output().await.map_err(|error| CompileError::Rustc {
+        let failed = |error| CompileError::Rustc {
             reason: format!("cannot run {}: {error}", self.prelude.rustc.display()),
-        })?;
-        let text = String::from_utf8_lossy(&done.stderr);
-        let (messages, rest) = split(&text);
-        Ok((
-            messages,
-            done.status.success(),
-            if rest.is_empty() { done.status.to_string() } else { rest },
-        ))
+        };
+        let mut child = command.spawn().map_err(failed)?;
+        // Declared behind the child, so dropped before it: rustc has not been waited for, and its id is
+        // nobody else's.
+        let mut group = ProcessGroup::of(child.id());
+        let mut stderr = Vec::new();
+        if let Some(mut pipe) = child.stderr.take() {
+            pipe.read_to_end(&mut stderr).await.map_err(failed)?;
+        }
+        let status = child.wait().await.map_err(failed)?;
+        group.release();
+        let (messages, rest) = split(&String::from_utf8_lossy(&stderr));
+        let rest = if rest.is_empty() { status.to_string() } else { rest };
+        Ok((messages, status.success(), rest))
     }
 
     fn arguments(&self, job: &Job<'_>, key: &str) -> Vec<String> {
@@ -306,4 +315,63 @@ fn split(text: &str) -> (Vec<Message>, String) {
         }
     }
     (messages, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn runs(process: &str) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // Behind the name in brackets; what nobody has waited for has ended all the same.
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    }
+
+    async fn within_10_s<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
+        for _ in 0..1000 {
+            if let Some(found) = found() {
+                return Some(found);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        None
+    }
+
+    #[tokio::test]
+    async fn a_compile_that_is_dropped_takes_its_linker_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (linker, told) = (folder.path().join("linker"), folder.path().join("told"));
+        let script = format!(
+            "#!/bin/sh\nsleep 600 &\necho $PPID $$ $! > {0}.new\nmv {0}.new {0}\nwait\n",
+            told.display()
+        );
+        fs::write(&linker, script).expect("writes");
+        fs::set_permissions(&linker, fs::Permissions::from_mode(0o755)).expect("may be run");
+        let flags = vec![format!("-Clinker={}", linker.display())];
+        let prelude = Prelude { flags, ..Prelude::in_folder(folder.path()) };
+        let cache = Cache::open(folder.path().join("cells")).expect("opens");
+        let compiler = Compiler::new(Arc::new(prelude), cache);
+        let (externs, search) = (Vec::new(), Vec::new());
+        let job = Job {
+            crate_name: "oxi_slow",
+            source: "",
+            kind: Kind::Cell,
+            opt_level: 0,
+            externs,
+            search,
+        };
+        let told = tokio::select! {
+            built = compiler.compile(&job) => panic!("its linker never ends: {built:?}"),
+            told = within_10_s(|| fs::read_to_string(&told).ok()) => told.expect("is called"),
+        };
+        let processes: Vec<&str> = told.split_whitespace().collect();
+        assert_eq!(processes.len(), 3, "{told}");
+        let ended = within_10_s(|| (!processes.iter().any(|one| runs(one))).then_some(())).await;
+        let left: Vec<_> = processes.iter().filter(|one| runs(one)).collect();
+        assert!(ended.is_some(), "of rustc, linker and its child, {left:?} of {told} are left");
+    }
 }

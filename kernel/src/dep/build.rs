@@ -157,8 +157,12 @@ async fn compile(
     let mut command = cargo(prelude, "build", &project.manifest());
     command.args(["--release", "--message-format=json-render-diagnostics"]);
     let ran = run(command, Some(output)).await?;
+    let said = ran.said();
+    if !said.is_empty() {
+        output.stream(StreamName::Stderr, said).await;
+    }
     if !ran.success {
-        return Err(DepError::Cargo { step: "build", message: ran.message });
+        return Err(DepError::Cargo { step: "build", message: ran.message() });
     }
     Ok(ran.lines.iter().filter_map(|line| Message::parse(line)).collect())
 }

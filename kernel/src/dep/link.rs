@@ -52,7 +52,7 @@ pub(super) async fn link(
         command.arg(format!("--extern={name}={}", file.display()));
     }
     let ran = run(command, None).await?;
-    if ran.success { Ok(()) } else { Err(DepError::Link { message: ran.message }) }
+    if ran.success { Ok(()) } else { Err(DepError::Link { message: ran.message() }) }
 }
 
 /// The library's source: it names every crate, and so holds it.

@@ -15,6 +15,7 @@ mod error;
 mod link;
 mod manifest;
 mod pins;
+mod progress;
 mod run;
 mod spec;
 

@@ -77,7 +77,7 @@ async fn ask(project: &Project, prelude: &Prelude) -> Result<Metadata, DepError>
     command.args(["--format-version=1", "--filter-platform", host.unwrap_or_default()]);
     let ran = run(command, None).await?;
     if !ran.success {
-        return Err(DepError::Cargo { step: "metadata", message: ran.message });
+        return Err(DepError::Cargo { step: "metadata", message: ran.message() });
     }
     serde_json::from_str(&ran.lines.join("\n"))
         .map_err(|error| DepError::Answer { reason: error.to_string() })

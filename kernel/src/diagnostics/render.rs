@@ -23,10 +23,30 @@ pub struct Report {
     pub title: String,
     /// The report with ANSI colours.
     pub ansi: String,
-    /// What stands beside it in a browser; empty where there is no more to say.
+    /// All but the headline, for a browser; empty where there is no more to say.
     pub html: String,
+    /// What its code means, folded, for a browser; empty where rustc does not say.
+    pub explanation: String,
     /// Where its primary span stands: the origin's label and bytes.
     pub place: Option<(String, Range<usize>)>,
+}
+
+impl Report {
+    /// Adds what the session knows of a name in it.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.ansi.push_str(&format!("\n  \u{1b}[1mnote\u{1b}[0m: {text}"));
+        self.html.push_str(&super::html::remark("note", text));
+    }
+
+    /// The text up to the place, and the rest: the source with its marks, notes, suggestions.
+    #[must_use]
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        let place = self.ansi.find("--> ");
+        let end = place.map_or(self.ansi.len(), |place| {
+            self.ansi[place..].find('\n').map_or(self.ansi.len(), |length| place + length)
+        });
+        (&self.ansi[..end], self.ansi[end..].trim_start_matches('\n'))
+    }
 }
 
 /// Headlines that say nothing beyond the reports above them.
@@ -104,13 +124,7 @@ fn report(
     let mut suggestions = vec![];
     for child in &message.children {
         let text = shorten(&child.message);
-        // Talk of the lint's name or of our attributes helps nobody in a notebook.
-        if text.starts_with("`#[")
-            || text.contains("on by default")
-            || text.contains("the lint level is defined")
-            || text.contains("through its public re-export")
-            || text.contains("oxilab_runtime::cell::")
-        {
+        if is_noise(&child.message) {
             continue;
         }
         if child.spans.iter().any(|span| span.suggested_replacement.is_some()) {
@@ -129,20 +143,38 @@ fn report(
             suggestions.push(extra);
         }
     }
-    if let Some(hint) = hint(message, &title, place.as_ref()) {
-        group = group.element(Element::from(Level::HELP.message(Cow::Owned(hint))));
+    let hint = hint(message, &title, place.as_ref());
+    if let Some(hint) = &hint {
+        group = group.element(Element::from(Level::HELP.message(Cow::Owned(hint.clone()))));
     }
     groups.push(group);
     groups.append(&mut suggestions);
     let ansi = Renderer::styled().term_width(100).render(&groups);
+    let (html, explanation) = if error {
+        let html = super::html::render(message, map, file, hint.as_deref());
+        (html, super::html::explanation(message))
+    } else {
+        (String::new(), String::new())
+    };
     Report {
         error,
         code: message.code().to_owned(),
         title,
         ansi,
-        html: if error { super::html::render(message, map, file) } else { String::new() },
+        html,
+        explanation,
         place: place.map(|(origin, range)| (origin.label.clone(), range)),
     }
+}
+
+/// Talk of the lint's name or of our attributes, which helps nobody in a notebook.
+pub(super) fn is_noise(text: &str) -> bool {
+    let text = shorten(text);
+    text.starts_with("`#[")
+        || text.contains("on by default")
+        || text.contains("the lint level is defined")
+        || text.contains("through its public re-export")
+        || text.contains("oxilab_runtime::cell::")
 }
 
 /// How a Python spelling is written here.

@@ -185,6 +185,33 @@ impl Prelude {
     }
 }
 
+#[cfg(test)]
+impl Prelude {
+    /// A record for tests: the compiler is the real one, of a prelude there is nothing.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        let toolchain = toolchain::Toolchain::find().expect("a toolchain");
+        Self {
+            build_id: "none".to_owned(),
+            directory: folder.to_owned(),
+            library: folder.join("liboxilab_dylib.so"),
+            dependencies: folder.to_owned(),
+            externs: BTreeMap::new(),
+            worker: folder.join("worker"),
+            kernel: folder.join("kernel"),
+            std_library: toolchain.std_library,
+            rustc_version: toolchain.version,
+            flags: Vec::new(),
+            source: folder.to_owned(),
+            target_directory: folder.to_owned(),
+            lock: folder.join("Cargo.lock"),
+            package_list: folder.join("packages.json"),
+            rustc_stamp: Stamp::of(&toolchain.rustc).expect("is a file"),
+            rustc: toolchain.rustc,
+            built: 0,
+        }
+    }
+}
+
 /// The record beside this program, if it is an installed copy under `data_dir`.
 fn own_record(data_dir: &Path) -> Option<PathBuf> {
     let program = env::current_exe().ok()?;

@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::server::busy::Busy;
 use crate::server::handler::{CellError, CellFigures, ExecuteCell, ExecuteReply};
 use crate::server::message::error_content;
-use crate::server::output::{self, Origin};
+use crate::server::output::{self, Origin, shown_error};
 use crate::server::request::Parent;
 
 /// Cells sent before the front end could know of a failure may still be on their way when the cell
@@ -84,15 +84,7 @@ async fn run_one(
                 aborted = queued(cells_rx).await;
             }
             if !content.silent {
-                let mut shown = error_content(&error);
-                if let Some(content) = shown.as_object_mut() {
-                    content.remove("status");
-                }
-                server.iopub.publish(Some(&parent), "error", shown);
-                if let Some(html) = &error.html {
-                    let content = beside(&error.ename, html);
-                    server.iopub.publish(Some(&parent), "display_data", content);
-                }
+                publish_error(server, &parent, &error);
             }
             let mut reply = error_content(&error);
             reply["execution_count"] = json!(shown);
@@ -108,14 +100,19 @@ async fn run_one(
     aborted
 }
 
-/// The browser's form of an error, below the text that every front end shows.
-fn beside(ename: &str, html: &str) -> Value {
-    let code = ename.split(['[', ']']).nth(1);
-    let plain = code.map_or_else(
-        || "suggestions are in the HTML form of this output".to_owned(),
-        |code| format!("`rustc --explain {code}` explains this error"),
-    );
-    json!({"data": {"text/html": html, "text/plain": plain}, "metadata": {}, "transient": {}})
+/// Shows an error. Where it has a form for a browser, that stands below the headline as an output of its
+/// own, with the same as text for front ends that show none.
+fn publish_error(server: &Server, parent: &Parent, error: &CellError) {
+    let mut shown = shown_error(error);
+    let Some(page) = &error.html else {
+        server.iopub.publish(Some(parent), "error", shown);
+        return;
+    };
+    shown["traceback"] = json!(page.headline);
+    server.iopub.publish(Some(parent), "error", shown);
+    let data = json!({"text/html": page.html, "text/plain": page.plain});
+    let content = json!({"data": data, "metadata": {}, "transient": {}});
+    server.iopub.publish(Some(parent), "display_data", content);
 }
 
 /// Runs the cell and waits until everything it has shown is on its way.

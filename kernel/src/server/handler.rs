@@ -134,8 +134,29 @@ pub struct CellError {
     pub evalue: String,
     /// Lines with ANSI colours.
     pub traceback: Vec<String>,
-    /// The same for a browser, where there is such a form.
-    pub html: Option<String>,
+    /// Its form for a browser, where there is one.
+    pub html: Option<ErrorPage>,
+}
+
+impl CellError {
+    /// Adds a line at its end.
+    pub fn push(&mut self, line: String) {
+        if let Some(page) = &mut self.html {
+            page.headline.push(line.clone());
+        }
+        self.traceback.push(line);
+    }
+}
+
+/// An error in two parts that stand below each other in a browser; neither says what the other does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorPage {
+    /// What stays text: headlines, places, frames; lines with ANSI colours.
+    pub headline: Vec<String>,
+    /// The source with the failing span underlined, suggestions, explanations.
+    pub html: String,
+    /// The second part where there is no browser; with ANSI colours.
+    pub plain: String,
 }
 
 /// Something a cell shows or asks.

@@ -36,6 +36,7 @@ use jupyter_protocol::connection_info::ConnectionInfo;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use zeromq::Socket as _;
 
 pub use connection::{ConnectionError, read_connection_file};
 pub use runner::Started;
@@ -143,8 +144,9 @@ pub async fn serve(
     start: impl FnOnce() -> Started + Send + 'static,
 ) -> Result<(), ConnectionError> {
     let session = uuid::Uuid::new_v4().to_string();
-    let (shell, control, stdin, iopub, heartbeat, _files) =
+    let (shell, control, mut stdin, iopub, heartbeat, _files) =
         Sockets::bind(info, &session).await?.into_parts();
+    let stdin_events = stdin.socket.monitor();
     if info.key.is_empty() {
         tracing::warn!("the connection file has no key: messages are not signed");
     }
@@ -182,7 +184,9 @@ pub async fn serve(
     tasks.spawn(control::run(Arc::clone(&server), control_rx));
     tasks.spawn({
         let server = Arc::clone(&server);
-        async move { stdin::run(&server, stdin_rx).await }
+        async move {
+            futures::join!(stdin::run(&server, stdin_rx), stdin::watch(&server, stdin_events));
+        }
     });
     tasks.spawn({
         let server = Arc::clone(&server);

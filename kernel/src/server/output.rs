@@ -94,7 +94,7 @@ async fn publish_comm(server: &Server, parent: &Parent, message: CommMessage) {
 }
 
 /// Content of an `error` message: that of a reply without its status.
-fn shown_error(error: &CellError) -> Value {
+pub(crate) fn shown_error(error: &CellError) -> Value {
     let mut shown = error_content(error);
     if let Some(content) = shown.as_object_mut() {
         content.remove("status");

@@ -89,14 +89,20 @@ impl Assist {
         assist::inspect(&desk, code, cursor, detail).await
     }
 
-    /// The question for help that a cell ends with.
+    /// The question for help that a cell ends with. Running a cell must not wait for an index: the text
+    /// and the notebook's own names tell, but for a field of a variable whose type is a crate's
+    /// (`answer.body?`).
     pub(crate) async fn help(&self, code: &str) -> Option<Help> {
-        let line = code.trim_end().rsplit('\n').next().unwrap_or_default().trim();
-        // Most cells ask nothing, and need no index to know it.
-        if !line.starts_with('?') && !line.ends_with('?') {
+        let help = assist::help_request(code)?;
+        let seen = Arc::clone(&lock(&self.seen));
+        let names = seen.world(Arc::default());
+        if help.is_rust(&names) {
             return None;
         }
-        assist::help_request(&self.desk().await.world, code)
+        if help.names_a_field(&names) && help.is_rust(&self.desk().await.world) {
+            return None;
+        }
+        Some(help)
     }
 
     async fn desk(&self) -> Desk {
@@ -108,18 +114,8 @@ impl Assist {
             Some(compiler) => indices.library(compiler, &for_library.state, &cache),
             None => Arc::default(),
         });
-        let world = World {
-            // A panic in there was logged; what the session itself knows is still an answer.
-            library: library.await.unwrap_or_default(),
-            own: seen.own.get_or_init(|| own(&seen.state)).clone(),
-            variables: seen
-                .state
-                .variables
-                .iter()
-                .map(|(name, variable)| (name.clone(), variable.type_text.clone()))
-                .collect(),
-            crates: crates(compiler.as_deref(), &seen.state),
-        };
+        // A panic in there was logged; what the session itself knows is still an answer.
+        let world = seen.world(library.await.unwrap_or_default());
         let oracle =
             Probe { compiler, state: Arc::clone(&seen.state), answers: Arc::clone(&self.answers) };
         let worker: Arc<Worker> = Arc::clone(&self.worker);
@@ -134,6 +130,21 @@ impl Seen {
             state: Arc::new(core.state.clone()),
             cache: core.cache.clone(),
             own: OnceLock::new(),
+        }
+    }
+
+    /// What names mean in the session, and in these crates.
+    fn world(&self, library: Arc<Library>) -> World {
+        World {
+            library,
+            own: self.own.get_or_init(|| own(&self.state)).clone(),
+            variables: self
+                .state
+                .variables
+                .iter()
+                .map(|(name, variable)| (name.clone(), variable.type_text.clone()))
+                .collect(),
+            crates: crates(self.compiler.as_deref(), &self.state),
         }
     }
 }

@@ -213,7 +213,7 @@ impl Core {
                             .map(String::as_str)
                             .collect();
                         if !gone.is_empty() {
-                            error.traceback.push(format!(
+                            error.push(format!(
                                 "variables lost with this cell: {}",
                                 gone.join(", ")
                             ));

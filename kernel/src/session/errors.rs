@@ -1,10 +1,14 @@
 //! Failures as Jupyter's error replies: ename, evalue, a coloured traceback with the cell's lines.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use oxilab_protocol::{Failure, FailureKind};
 
 use super::prepare::{PrepareError, Source};
-use crate::diagnostics::{Report, paths};
-use crate::server::handler::CellError;
+use crate::compose::Origin;
+use crate::diagnostics::{Report, extent, html, paths};
+use crate::server::handler::{CellError, ErrorPage};
 
 const BOLD_RED: &str = "\u{1b}[1;91m";
 const BOLD: &str = "\u{1b}[1m";
@@ -58,10 +62,51 @@ fn of_reports(reports: &[Report]) -> CellError {
     };
     let mut traceback: Vec<String> = errors.iter().map(|report| report.ansi.clone()).collect();
     if errors.len() > 1 {
-        traceback.push(format!("{BOLD_RED}{} errors{RESET}", errors.len()));
+        traceback.push(count_of(&errors));
     }
-    let html: String = errors.iter().map(|report| report.html.as_str()).collect();
-    CellError { ename, evalue, traceback, html: (!html.is_empty()).then_some(html) }
+    let html = page_of_reports(&errors);
+    CellError { ename, evalue, traceback, html }
+}
+
+fn page_of_reports(errors: &[&Report]) -> Option<ErrorPage> {
+    let mut page = ErrorPage::default();
+    let mut explained = BTreeSet::new();
+    for report in errors {
+        let mut body = report.html.clone();
+        if explained.insert(&report.code) {
+            body.push_str(&report.explanation);
+        }
+        if body.is_empty() {
+            // All there is stands in its text.
+            page.headline.push(report.ansi.clone());
+            continue;
+        }
+        let (headline, rest) = report.parts();
+        page.headline.push(headline.to_owned());
+        if errors.len() == 1 {
+            page.plain.push_str(rest);
+        } else {
+            body.insert_str(0, &html::headline(&report.code, &report.title));
+            page.plain.push_str(&report.ansi);
+        }
+        page.plain.push('\n');
+        page.html.push_str(&html::block(&body));
+    }
+    if errors.len() > 1 {
+        page.headline.push(count_of(errors));
+    }
+    for report in errors.iter().filter(|report| !report.explanation.is_empty()) {
+        if explained.remove(&report.code) {
+            let said = format!("`rustc --explain {}` explains this error\n", report.code);
+            page.plain.push_str(&said);
+        }
+    }
+    page.plain.truncate(page.plain.trim_end().len());
+    (!page.html.is_empty()).then_some(page)
+}
+
+fn count_of(errors: &[&Report]) -> String {
+    format!("{BOLD_RED}{} errors{RESET}", errors.len())
 }
 
 /// The reply to a cell that failed while it ran.
@@ -69,60 +114,112 @@ fn of_reports(reports: &[Report]) -> CellError {
 pub fn of_failure(failure: &Failure, sources: &[Source]) -> CellError {
     let name = &failure.name;
     let message = paths::shorten(&failure.message);
-    let mut traceback = vec![format!("{BOLD_RED}{name}{RESET}: {message}")];
-    if failure.kind == FailureKind::Interrupted {
-        traceback = vec![format!("{BOLD_RED}{name}{RESET}")];
-    }
-    if let Some((file, line, column)) = &failure.location {
-        traceback.extend(excerpt(file, *line, *column, sources));
-    }
+    let headline = match failure.kind {
+        FailureKind::Interrupted => format!("{BOLD_RED}{name}{RESET}"),
+        _ => format!("{BOLD_RED}{name}{RESET}: {message}"),
+    };
+    let mut rest = Vec::new();
+    let mut called_from = None;
     for (function, file, line) in &failure.frames {
-        if let Some((label, own_line)) = own_place(file, *line, 1, sources) {
-            traceback.push(format!(
-                "  in {BOLD}{}{RESET} at {label}:{own_line}",
-                paths::shorten(function)
-            ));
+        if let Some((origin, at)) = located(file, *line, 1, sources) {
+            let number = origin.text[..at].matches('\n').count() + 1;
+            let function = paths::shorten(function);
+            rest.push(format!("  in {BOLD}{function}{RESET} at {}:{number}", origin.label));
+            called_from = called_from.or(Some((origin, at)));
         }
     }
-    traceback.extend(failure.details.iter().map(|line| paths::shorten(line)));
-    CellError { ename: name.clone(), evalue: message, traceback, html: None }
+    rest.extend(failure.details.iter().map(|line| paths::shorten(line)));
+    let mut page = ErrorPage { headline: vec![headline.clone()], ..ErrorPage::default() };
+    let mut traceback = vec![headline];
+    match failure.location.as_ref().map(|location| place_of(location, sources)) {
+        Some(Place::Cell { origin: Origin { label, text }, at }) => {
+            let lines = mark_at(&label, &text, at);
+            page.headline.extend(lines.first().cloned());
+            page.plain = lines[1..].join("\n");
+            page.html = match failure.kind {
+                FailureKind::Error => html::failed(&text, &extent::of_question(&text, at)),
+                FailureKind::Panic => html::failed(&text, &extent::of_panic(&text, at, &message)),
+                // Nothing is wrong where a cell is interrupted.
+                FailureKind::Interrupted | FailureKind::Load => String::new(),
+            };
+            traceback.extend(lines);
+        }
+        Some(Place::Library(place)) => {
+            let line = format!("{BLUE} -->{RESET} {place}");
+            page.headline.push(line.clone());
+            traceback.push(line);
+            // The library's source is not shown; the line that called it is.
+            if let Some((Origin { label, text }, at)) =
+                called_from.filter(|_| failure.kind == FailureKind::Panic)
+            {
+                let range = line_at(&text, at);
+                page.plain = mark_at(&label, &text, range.start)[1..].join("\n");
+                page.html = html::failed(&text, &range);
+            }
+        }
+        Some(Place::Generated) | None => {}
+    }
+    traceback.extend(rest.iter().cloned());
+    page.headline.extend(rest);
+    let html = (!page.html.is_empty()).then_some(page);
+    CellError { ename: name.clone(), evalue: message, traceback, html }
 }
 
-fn own_place(file: &str, line: u32, column: u32, sources: &[Source]) -> Option<(String, usize)> {
+/// The text that a place in a composed file was pasted from, and the byte of it.
+fn located(file: &str, line: u32, column: u32, sources: &[Source]) -> Option<(Origin, usize)> {
     let source = sources.iter().rev().find(|source| file.ends_with(&source.file))?;
     let at = source.composed.map.offset(&source.composed.text, line, column)?;
     let (origin, range) = source.composed.map.locate(&(at..at + 1))?;
-    Some((origin.label.clone(), origin.text[..range.start].matches('\n').count() + 1))
+    Some((origin.clone(), range.start))
+}
+
+/// The line that a byte stands on, without the space around it.
+fn line_at(text: &str, at: usize) -> Range<usize> {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let start = start + line.len() - line.trim_start().len();
+    start..start + line.trim().len()
+}
+
+/// Where something failed.
+enum Place {
+    /// At a byte of a cell.
+    Cell { origin: Origin, at: usize },
+    /// In the source of a library: file, line and column.
+    Library(String),
+    /// In code that no person wrote.
+    Generated,
+}
+
+fn place_of((file, line, column): &(String, u32, u32), sources: &[Source]) -> Place {
+    let own = sources.iter().rev().find(|source| file.ends_with(&source.file));
+    let found = own.and_then(|source| {
+        let at = source.composed.map.offset(&source.composed.text, *line, *column)?;
+        let map = &source.composed.map;
+        // The question asked before a `?` is generated; it belongs to the text in front of it.
+        let (origin, at) = map
+            .locate(&(at..at + 1))
+            .map(|(origin, range)| (origin, range.start))
+            .or_else(|| map.locate_before(at))?;
+        Some(Place::Cell { origin: origin.clone(), at })
+    });
+    found.unwrap_or_else(|| {
+        if file.starts_with("oxi_") {
+            Place::Generated
+        } else {
+            Place::Library(format!("{file}:{line}:{column}"))
+        }
+    })
 }
 
 /// `--> In [5]:2:9` and the line it names.
-fn excerpt(file: &str, line: u32, column: u32, sources: &[Source]) -> Vec<String> {
-    let found =
-        sources.iter().rev().find(|source| file.ends_with(&source.file)).and_then(|source| {
-            let at = source.composed.map.offset(&source.composed.text, line, column)?;
-            let map = &source.composed.map;
-            // The question asked before a `?` is generated; it belongs to the text in front of it.
-            let (origin, at) = map
-                .locate(&(at..at + 1))
-                .map(|(origin, range)| (origin, range.start))
-                .or_else(|| map.locate_before(at))?;
-            Some((origin.label.clone(), origin.text.clone(), at))
-        });
-    let Some((label, text, at)) = found else {
-        // Inside a library: its own place is what there is.
-        let known = !file.starts_with("oxi_");
-        return if known {
-            vec![format!("{BLUE} -->{RESET} {file}:{line}:{column}")]
-        } else {
-            Vec::new()
-        };
-    };
+fn mark_at(label: &str, text: &str, at: usize) -> Vec<String> {
     let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let before = &text[..at];
     let number = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let shown = text[start..].lines().next().unwrap_or_default();
-    mark(&label, number, text[start..at].chars().count(), shown)
+    mark(label, number, text[start..at].chars().count(), shown)
 }
 
 /// A place and its line with a mark below; `column` counts from 0.

@@ -42,7 +42,7 @@ impl Preparation<'_> {
         for report in &mut reports {
             let Some(name) = report.title.split('`').nth(1) else { continue };
             if let Some(note) = self.note(&report.code, name) {
-                report.ansi.push_str(&format!("\n  \u{1b}[1mnote\u{1b}[0m: {note}"));
+                report.note(&note);
             }
         }
         reports
@@ -91,6 +91,7 @@ pub(super) async fn explain_syntax(
             title: error.message.clone(),
             ansi: format!("\u{1b}[1;91merror\u{1b}[0m: {} ({label})", error.message),
             html: String::new(),
+            explanation: String::new(),
             place: Some((label, error.range.clone())),
         }]),
     }
