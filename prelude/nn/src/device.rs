@@ -1,11 +1,14 @@
 //! The fastest device at hand: [`DeviceExt::best`].
 
-use candle_core::Device;
+use std::sync::OnceLock;
+
+use candle_core::{Device, Result, Var};
 
 /// What candle's [`Device`] lacks.
 pub trait DeviceExt {
     /// CUDA's first device, else Metal's, else the CPU. The first two want this crate's features `cuda`
-    /// and `metal`.
+    /// and `metal`. It is one device however often it is asked for: candle does not bring tensors of two
+    /// together.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -18,17 +21,54 @@ pub trait DeviceExt {
 
 impl DeviceExt for Device {
     fn best() -> Device {
-        Device::new_cuda(0).or_else(|_| Device::new_metal(0)).unwrap_or(Device::Cpu)
+        static BEST: OnceLock<Device> = OnceLock::new();
+        let find = || Device::new_cuda(0).or_else(|_| Device::new_metal(0)).unwrap_or(Device::Cpu);
+        BEST.get_or_init(find).clone()
     }
+}
+
+/// The variable on a device: itself where it is there, else a copy.
+pub(crate) fn moved(var: &Var, device: &Device) -> Result<Var> {
+    if var.device().same_device(device) {
+        return Ok(var.clone());
+    }
+    Var::from_tensor(&var.as_detached_tensor().to_device(device)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Trainable;
+    use crate::{Cnn, Mlp, ResNet};
 
     #[test]
     fn without_a_gpu_it_is_the_cpu() {
         let gpu = cfg!(any(feature = "cuda", feature = "metal"));
         assert!(Device::best().is_cpu() || gpu);
+        assert!(Device::best().same_device(&Device::best()));
+    }
+
+    #[test]
+    fn nets_are_made_on_the_best_device_and_move_whole() -> crate::error::Result<()> {
+        fn moves<N: Trainable>(net: &N, to: impl Fn(&N) -> Result<N>) -> Result<()> {
+            let every = |net: &N| net.vars().into_iter().chain(net.buffers()).collect::<Vec<_>>();
+            let there = to(net)?;
+            assert!(!net.vars().is_empty() && net.device().same_device(&Device::best()));
+            for ((name, var), (same, copy)) in every(net).into_iter().zip(every(&there)) {
+                assert_eq!(name, same);
+                assert!(var.device().same_device(&Device::best()) && copy.device().is_cpu());
+                // On the device that they are on already, both are one variable.
+                copy.set(&(copy.ones_like()? * 7.5)?)?;
+                let values = var.flatten_all()?.to_vec1::<f32>()?;
+                let shared = values.into_iter().all(|value| value > 7.0);
+                assert_eq!(shared, Device::best().is_cpu(), "{name}");
+            }
+            Ok(())
+        }
+
+        moves(&Mlp::new(2, &[3], 1, 0)?.with_dropout(0.1), |net| net.to_device(&Device::Cpu))?;
+        moves(&Cnn::new(1, 4, &[2, 3], 2, 0)?, |net| net.to_device(&Device::Cpu))?;
+        moves(&ResNet::small(1, &[2, 3], 1, 2, 0)?, |net| net.to_device(&Device::Cpu))?;
+        Ok(())
     }
 }

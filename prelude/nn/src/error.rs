@@ -68,6 +68,23 @@ pub enum NnError {
         /// Which parameters the model has now, in words.
         kept: &'static str,
     },
+    /// The code of a data set, or what joins its rows, panicked.
+    #[error(
+        "the data set panicked while it made batch {batch} of {} (rows {rows}): {message}. Correct the \
+         data set or these rows; a trainer keeps what it has learned before this batch, and `fit` goes on \
+         from there",
+        .epoch.map_or_else(|| "the evaluation".to_owned(), |epoch| format!("epoch {epoch}"))
+    )]
+    DataPanicked {
+        /// The epoch, from 1; none for an evaluation.
+        epoch: Option<usize>,
+        /// The batch in the epoch, from 1.
+        batch: usize,
+        /// The rows of the data set, shortened.
+        rows: String,
+        /// What the panic said.
+        message: String,
+    },
     /// The user interrupted the training.
     #[error(
         "training was interrupted in epoch {epoch} after {step} steps; the model keeps what it has \
@@ -130,6 +147,12 @@ pub enum NnError {
     /// The net has not been trained yet.
     #[error("the net is not trained yet; call `fit` first")]
     NotTrained,
+}
+
+/// The first rows of a batch, as an error lists them.
+pub(crate) fn some_of(rows: &[usize]) -> String {
+    let shown: Vec<String> = rows.iter().take(8).map(usize::to_string).collect();
+    shown.join(", ") + if rows.len() > 8 { ", …" } else { "" }
 }
 
 /// The error without candle's stack: under `RUST_BACKTRACE=1` its text has some thirty lines of frames of

@@ -99,7 +99,8 @@ pub enum Event {
         /// The gradient's norm before clipping.
         grad_norm: f64,
     },
-    /// Metrics on the validation rows.
+    /// The validation rows have been evaluated. The history has the metrics; where this ends an epoch,
+    /// they are among those of [`Event::EpochEnded`] as well, so that a log needs one of the two.
     Evaluated {
         /// The epoch.
         epoch: usize,
@@ -182,7 +183,7 @@ pub trait Consumer: Send {
     }
 }
 
-/// A progress bar with the latest loss.
+/// A progress bar with the latest loss, and what the last evaluation found.
 ///
 /// ```
 /// use oxilab_nn::{Loss, Mlp, Optimizer, ProgressBar, Trainer};
@@ -196,6 +197,14 @@ pub trait Consumer: Send {
 #[derive(Default)]
 pub struct ProgressBar {
     bar: Option<Progress>,
+    evaluated: String,
+}
+
+impl ProgressBar {
+    /// What stands behind the bar.
+    fn message(&self, epoch: usize, loss: f64) -> String {
+        format!("epoch {epoch} · loss {loss:.4}{}", self.evaluated)
+    }
 }
 
 impl Consumer for ProgressBar {
@@ -203,11 +212,16 @@ impl Consumer for ProgressBar {
         match event {
             Event::Started { steps, .. } => {
                 self.bar = Some(Progress::new("training", Some(*steps as u64)));
+                self.evaluated.clear();
+            }
+            Event::Evaluated { metrics, .. } => {
+                let shown = metrics.iter().map(|(name, value)| format!(" · {name} {value:.4}"));
+                self.evaluated = shown.collect();
             }
             // An interrupt is the trainer's matter: it ends the run in good order.
             Event::Step { step, loss, epoch, .. } if !cancel::requested() => {
                 if let Some(bar) = &self.bar {
-                    bar.message(format!("epoch {epoch} · loss {loss:.4}"));
+                    bar.message(self.message(*epoch, *loss));
                     bar.set(*step as u64);
                 }
             }
@@ -222,7 +236,7 @@ impl Consumer for ProgressBar {
     }
 }
 
-/// The history's chart, updated in place at most once a second.
+/// The history's chart of losses and metrics, updated in place at most once a second.
 ///
 /// ```
 /// use oxilab_nn::{LiveChart, Loss, Mlp, Optimizer, Trainer};
@@ -238,16 +252,22 @@ pub struct LiveChart {
     drawn: Option<Instant>,
 }
 
-impl Consumer for LiveChart {
-    fn on_event(&mut self, event: &Event, history: &History) -> Result<Flow> {
-        let due = match event {
-            Event::Step { .. } => {
+impl LiveChart {
+    /// Whether an event changes what is shown, and enough time has passed.
+    fn is_due(&self, event: &Event) -> bool {
+        match event {
+            Event::Step { .. } | Event::Evaluated { .. } => {
                 self.drawn.is_none_or(|drawn| drawn.elapsed() > Duration::from_secs(1))
             }
             Event::Ended { .. } => true,
             _ => false,
-        };
-        if due && !history.is_empty() {
+        }
+    }
+}
+
+impl Consumer for LiveChart {
+    fn on_event(&mut self, event: &Event, history: &History) -> Result<Flow> {
+        if self.is_due(event) && !history.is_empty() {
             let bundle = if matches!(event, Event::Ended { .. }) {
                 history.render()
             } else {
@@ -362,5 +382,28 @@ pub(crate) fn no_validation<'a>(mut names: impl Iterator<Item = &'a str>) -> &'s
     } else {
         "; add validation rows (`with_validation`; for an `SftTrainer` `with_evaluation`), or watch \
          \"train_loss\""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bar_and_chart_show_an_evaluation() -> Result<()> {
+        let history = History::default();
+        let metrics = vec![("valid_loss".to_owned(), 0.25), ("valid_accuracy".to_owned(), 0.5)];
+        let evaluated = Event::Evaluated { epoch: 1, step: 4, metrics };
+        let mut bar = ProgressBar::default();
+        assert_eq!(bar.message(1, 0.5), "epoch 1 · loss 0.5000");
+        bar.on_event(&evaluated, &history)?;
+        let said = bar.message(2, 0.5);
+        assert_eq!(said, "epoch 2 · loss 0.5000 · valid_loss 0.2500 · valid_accuracy 0.5000");
+        // Behind a long evaluation the chart need not wait for the next step, nor is it drawn too often.
+        let mut chart = LiveChart::default();
+        assert!(chart.is_due(&evaluated));
+        chart.drawn = Some(Instant::now() + Duration::from_secs(3600));
+        assert!(!chart.is_due(&evaluated));
+        Ok(())
     }
 }

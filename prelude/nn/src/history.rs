@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use oxilab_display::{MimeBundle, Render};
-use polars::prelude::{DataFrame, NamedFrom as _, Series};
+use polars::prelude::{self, DataFrame, NamedFrom as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::chart::{Panel, Series};
 use crate::error::Result;
 
-/// Losses by step and metrics by epoch.
+/// The series of the losses of single steps.
+const BATCH: &str = "batch loss";
+
+/// Losses by step and metrics by epoch; shows itself as a chart of both.
 ///
 /// ```
 /// use oxilab_nn::{EpochRecord, History};
@@ -114,11 +118,11 @@ impl History {
     /// When the frame cannot be built.
     pub fn to_frame(&self) -> Result<DataFrame> {
         let epoch: Vec<u64> = self.epochs.iter().map(|epoch| epoch.epoch as u64).collect();
-        let mut columns = vec![Series::new("epoch".into(), epoch).into()];
+        let mut columns = vec![prelude::Series::new("epoch".into(), epoch).into()];
         for name in self.names() {
             let values: Vec<Option<f64>> =
                 self.epochs.iter().map(|epoch| epoch.metrics.get(&name).copied()).collect();
-            columns.push(Series::new(name.as_str().into(), values).into());
+            columns.push(prelude::Series::new(name.as_str().into(), values).into());
         }
         Ok(DataFrame::new(self.epochs.len(), columns)?)
     }
@@ -131,10 +135,10 @@ impl History {
         names
     }
 
-    /// The losses as series of `(step, value)`: batch losses thinned to some hundred points, and the
-    /// losses of the epochs.
+    /// The losses, and below them a panel for each metric that is none: their scales have nothing to do
+    /// with each other. Batch losses are thinned to some hundred points.
     #[expect(clippy::cast_precision_loss, reason = "steps are far below 2^52")]
-    fn series(&self) -> Vec<(String, Vec<(f64, f64)>)> {
+    fn panels(&self) -> Vec<Panel> {
         let stride = self.steps.len().div_ceil(400).max(1);
         let batch: Vec<(f64, f64)> = self
             .steps
@@ -144,43 +148,38 @@ impl History {
                 (part[part.len() - 1].step as f64, mean)
             })
             .collect();
-        let mut series = vec![("batch loss".to_owned(), batch)];
-        for name in self.names().into_iter().filter(|name| name.ends_with("loss")) {
-            let points = self
-                .epochs
-                .iter()
-                .filter_map(|epoch| Some((epoch.step as f64, *epoch.metrics.get(&name)?)))
-                .collect();
-            series.push((name, points));
+        let mut losses = vec![(BATCH.to_owned(), batch)];
+        let mut metrics: BTreeMap<String, Vec<Series>> = BTreeMap::new();
+        for name in self.names() {
+            let value = |epoch: &EpochRecord| Some((epoch.step as f64, *epoch.metrics.get(&name)?));
+            let points = self.epochs.iter().filter_map(value).collect();
+            if name.ends_with("loss") {
+                losses.push((name, points));
+            } else {
+                // What training and validation rows give of one metric is compared in one panel.
+                let metric = name.strip_prefix("train_").or_else(|| name.strip_prefix("valid_"));
+                let metric = metric.unwrap_or(&name).to_owned();
+                metrics.entry(metric).or_default().push((name, points));
+            }
         }
-        series.retain(|(_, points)| !points.is_empty());
-        series
+        losses.retain(|(_, points)| !points.is_empty());
+        let panels = metrics.into_iter().map(|(value, series)| Panel { value, series });
+        let mut panels: Vec<Panel> = panels.collect();
+        if panels.is_empty() || !losses.is_empty() {
+            panels.insert(0, Panel { value: "loss".to_owned(), series: losses });
+        }
+        panels
     }
 
     /// The chart without the picture, for updates while training runs.
     #[must_use]
     pub fn live(&self) -> MimeBundle {
-        let values: Vec<_> = self
-            .series()
-            .into_iter()
-            .flat_map(|(name, points)| {
-                points.into_iter().map(move |(x, y)| json!({"step": x, "loss": y, "series": name}))
-            })
-            .collect();
-        let spec = json!({
-            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-            "width": 480, "height": 240,
-            "data": {"values": values},
-            "mark": {"type": "line", "point": values.len() < 60},
-            "encoding": {
-                "x": {"field": "step", "type": "quantitative"},
-                "y": {"field": "loss", "type": "quantitative", "scale": {"zero": false}},
-                "color": {"field": "series", "type": "nominal", "title": null},
-                "strokeOpacity": {
-                    "condition": {"test": "datum.series == 'batch loss'", "value": 0.4}, "value": 1
-                },
-            },
-        });
+        let mut panels: Vec<_> = self.panels().iter().map(vega).collect();
+        let mut spec = match panels.len() {
+            1 => panels.remove(0),
+            _ => json!({"vconcat": panels, "resolve": {"scale": {"color": "independent"}}}),
+        };
+        spec["$schema"] = json!("https://vega.github.io/schema/vega-lite/v5.json");
         MimeBundle::text(self.summary()).with("application/vnd.vegalite.v5+json", spec)
     }
 
@@ -198,11 +197,38 @@ impl History {
     }
 }
 
+/// A panel in Vega-Lite.
+fn vega(panel: &Panel) -> serde_json::Value {
+    let Panel { value, series } = panel;
+    let values: Vec<_> = series
+        .iter()
+        .flat_map(|(name, points)| {
+            points.iter().map(move |(x, y)| json!({"step": x, "value": y, "series": name}))
+        })
+        .collect();
+    // The losses of the batches are behind those of the epochs.
+    let faint = json!({"test": format!("datum.series == '{BATCH}'"), "value": 0.4});
+    json!({
+        "width": 480, "height": if value == "loss" { 240 } else { 120 },
+        "mark": {"type": "line", "point": values.len() < 60},
+        "data": {"values": values},
+        "encoding": {
+            "x": {"field": "step", "type": "quantitative"},
+            "y": {
+                "field": "value", "title": value, "type": "quantitative",
+                "scale": {"zero": false},
+            },
+            "color": {"field": "series", "type": "nominal", "title": null},
+            "strokeOpacity": {"condition": faint, "value": 1},
+        },
+    })
+}
+
 impl Render for History {
     fn render(&self) -> MimeBundle {
         let bundle = self.live();
         // The chart is complete without the picture, which only serves front ends without Vega-Lite.
-        match crate::chart::lines("step", "loss", &self.series()) {
+        match crate::chart::lines("step", &self.panels()) {
             Ok(png) => bundle.with_png(&png),
             Err(_) => bundle,
         }
@@ -220,15 +246,48 @@ mod tests {
             let loss = 1.0 / f64::from(u32::try_from(step).unwrap_or(1));
             history.push_step(StepRecord { step, loss, learning_rate: 0.1, grad_norm: 1.0 });
         }
-        let metrics =
-            BTreeMap::from([("valid_loss".to_owned(), 0.3), ("accuracy".to_owned(), 0.9)]);
-        history.push_epoch(EpochRecord { epoch: 1, step: 5, metrics });
+        let metrics = |value: f64| {
+            let named = [("valid_loss", 0.3), ("valid_accuracy", value), ("valid_mae", 40.0)];
+            BTreeMap::from(named.map(|(name, value)| (name.to_owned(), value)))
+        };
+        history.push_epoch(EpochRecord { epoch: 1, step: 3, metrics: metrics(0.7) });
+        history.push_epoch(EpochRecord { epoch: 2, step: 5, metrics: metrics(0.9) });
         let bundle = history.render();
-        assert_eq!(bundle.plain(), "5 steps, 1 epochs, accuracy 0.9000, valid_loss 0.3000");
+        let said = "5 steps, 2 epochs, valid_accuracy 0.9000, valid_loss 0.3000, valid_mae 40.0000";
+        assert_eq!(bundle.plain(), said);
         let spec = &bundle.data["application/vnd.vegalite.v5+json"];
-        assert_eq!(spec["data"]["values"].as_array().map(Vec::len), Some(6));
-        assert!(bundle.data.contains_key("image/png"));
-        assert_eq!(history.to_frame()?.shape(), (1, 3));
+        let panels = spec["vconcat"].as_array().expect("panels");
+        let values = |panel: &serde_json::Value| panel["data"]["values"].clone();
+        assert_eq!(values(&panels[0]).as_array().map(Vec::len), Some(5 + 2));
+        let accuracy = json!([
+            {"step": 3.0, "value": 0.7, "series": "valid_accuracy"},
+            {"step": 5.0, "value": 0.9, "series": "valid_accuracy"},
+        ]);
+        assert_eq!(values(&panels[1]), accuracy);
+        assert_eq!(panels[1]["encoding"]["y"]["title"], "accuracy");
+        assert_eq!(values(&panels[2])[0]["value"], 40.0);
+        assert_eq!(history.to_frame()?.shape(), (2, 4));
+        let picture = |bundle: &MimeBundle| bundle.data["image/png"].as_str().map(str::len);
+        let whole = picture(&bundle).expect("a picture");
+        // Without metrics the losses are the chart, and the picture has nothing below them.
+        for epoch in &mut history.epochs {
+            epoch.metrics.retain(|name, _| name == "valid_loss");
+        }
+        let losses = history.render();
+        assert!(picture(&losses).expect("a picture") < whole);
+        assert!(losses.data["application/vnd.vegalite.v5+json"]["vconcat"].is_null());
         Ok(())
+    }
+
+    #[test]
+    fn what_training_and_validation_give_of_a_metric_is_one_panel() {
+        let mut history = History::default();
+        let names = ["train_accuracy", "valid_accuracy", "perplexity"];
+        let metrics = names.map(|name| (name.to_owned(), 0.5)).into();
+        history.push_epoch(EpochRecord { epoch: 1, step: 1, metrics });
+        let panels = history.panels();
+        let shown: Vec<(&str, usize)> =
+            panels.iter().map(|panel| (panel.value.as_str(), panel.series.len())).collect();
+        assert_eq!(shown, [("accuracy", 2), ("perplexity", 1)]);
     }
 }

@@ -50,7 +50,7 @@ pub use event::{Consumer, EarlyStopping, Event, Flow, LiveChart, ProgressBar, St
 pub use history::{EpochRecord, History, StepRecord};
 pub use image::ImageDataset;
 pub use layers::set_threads;
-pub use loader::{Batch, Batches, DataLoader, Dataset, TensorDataset, frame_to_tensor};
+pub use loader::{Batch, Batches, DataLoader, Dataset, Sample, TensorDataset, frame_to_tensor};
 pub use loss::Loss;
 pub use memory::Memory;
 pub use model::{Forward, Mode, Net, Trainable};

@@ -1,6 +1,6 @@
 //! Losses, and the metric that goes with each.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::layers::cross_entropy;
 
@@ -82,7 +82,10 @@ impl Loss {
     /// # Errors
     /// When the shapes do not fit.
     pub fn metric(&self, output: &Tensor, target: &Tensor) -> Result<Option<(&'static str, f64)>> {
-        let sum = |hits: Tensor| hits.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>();
+        // Metal has no f64.
+        let sum = |hits: Tensor| {
+            hits.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()
+        };
         Ok(match self {
             Self::CrossEntropy => {
                 let hits = output.argmax(D::Minus1)?.eq(&target.to_dtype(DType::U32)?)?;

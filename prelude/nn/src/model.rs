@@ -1,6 +1,6 @@
 //! What the trainer trains: anything with a forward pass and named variables.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 use candle_nn::VarMap;
 use rand::{SeedableRng as _, rngs::StdRng};
 
@@ -71,6 +71,12 @@ pub trait Trainable {
 
     /// The trainable variables by name; names are those of checkpoints and must not change.
     fn vars(&self) -> Vec<(String, Var)>;
+
+    /// Where its variables are, and where its inputs have to be; a [`Trainer`](crate::Trainer) moves its
+    /// batches there.
+    fn device(&self) -> Device {
+        self.vars().first().map_or(Device::Cpu, |(_, var)| var.device().clone())
+    }
 
     /// What a forward pass in training changes but no gradient moves, for example the running
     /// statistics of a [`BatchNorm`](crate::layers::BatchNorm); part of checkpoints.

@@ -31,7 +31,8 @@ pub enum Schedule {
         /// Steps from zero to the base rate.
         warmup: usize,
     },
-    /// One cycle (Smith, 2018): cosine up from a 25th during the first 30 %, then down to nearly zero.
+    /// One cycle (Smith, 2018) as PyTorch's `OneCycleLR` has it: along a cosine up from a 25th of the base
+    /// rate during the first 30 % of the steps, then down to a 250,000th.
     OneCycle,
     /// Times `factor` every `every` epochs.
     Step {
@@ -84,11 +85,15 @@ impl Schedule {
             Self::Linear { warmup } => warmed(warmup).unwrap_or_else(|| 1.0 - left(warmup)),
             Self::Cosine { warmup } => warmed(warmup).unwrap_or_else(|| half_cosine(left(warmup))),
             Self::OneCycle => {
-                let progress = step as f64 / total.saturating_sub(1).max(1) as f64;
-                if progress < 0.3 {
-                    0.04 + 0.96 * (1.0 - half_cosine(progress / 0.3))
+                // PyTorch's `OneCycleLR`: the peak is step `0.3 · total - 1`, counted from 0.
+                let (low, end) = (1.0 / 25.0, 1.0 / 25.0e4);
+                let (step, peak) = (step as f64, 0.3 * total as f64 - 1.0);
+                let last = total.saturating_sub(1) as f64;
+                if step <= peak {
+                    1.0 + (low - 1.0) * half_cosine(step / peak.max(f64::MIN_POSITIVE))
                 } else {
-                    1e-4 + (1.0 - 1e-4) * half_cosine(((progress - 0.3) / 0.7).min(1.0))
+                    let progress = (step - peak) / (last - peak).max(f64::MIN_POSITIVE);
+                    end + (1.0 - end) * half_cosine(progress.min(1.0))
                 }
             }
             Self::Step { every, factor } => factor.powf((epoch / every.max(1)) as f64),

@@ -49,6 +49,7 @@ fn runs_that_cannot_be_meant_are_refused() -> Result<()> {
     let sgd = || make(Optimizer::sgd(0.1));
     said(sgd()?.fit(&loader(0)?), &["batch size is 0"]);
     said(sgd()?.evaluate(&loader(0)?), &["batch size is 0"]);
+    said(sgd()?.fit(&loader(2)?.with_workers(0)), &["number of workers is 0"]);
     said(sgd()?.with_epochs(0).fit(&loader(2)?), &["epochs is 0"]);
     said(sgd()?.with_accumulation(0).fit(&loader(2)?), &["accumulated batches is 0"]);
     for norm in [0.0, -1.0, f64::NAN] {

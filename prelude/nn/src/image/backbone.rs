@@ -10,6 +10,7 @@ use oxilab_display::{MimeBundle, Render};
 
 use super::dataset::ImageDataset;
 use super::transform::Transform;
+use crate::device::DeviceExt as _;
 use crate::error::{NnError, Result, plain};
 use crate::history::History;
 use crate::layers::Linear;
@@ -160,12 +161,14 @@ impl Backbone {
         vec![Transform::CenterCrop(self.size), Transform::Normalize { mean, std }]
     }
 
-    /// The features `(rows, width)` of prepared pictures `(rows, 3, size, size)`.
+    /// The features `(rows, width)` of prepared pictures `(rows, 3, size, size)`, computed on
+    /// [`Device::best()`](crate::DeviceExt::best) and given where the pictures are.
     ///
     /// # Errors
     /// When the shape does not fit.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor> {
-        Ok((self.net)(pictures)?)
+        let features = (self.net)(&pictures.to_device(&Device::best())?)?;
+        Ok(features.to_device(pictures.device())?)
     }
 
     /// The features of all pictures of a data set and their classes.
@@ -213,7 +216,7 @@ fn weights(
 ) -> Result<VarBuilder<'static>> {
     let mut tensors = load_tensors(path)?;
     change(&mut tensors);
-    Ok(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
+    Ok(VarBuilder::from_tensors(tensors, DType::F32, &Device::best()))
 }
 
 /// Replaces the last layer by one that passes its input on, and says how wide that is.
@@ -316,6 +319,7 @@ impl TransferClassifier {
         let features = self.backbone.features_of(pictures, self.batch_size)?;
         let mut rng = rand::rngs::StdRng::seed_from_u64(self.seed);
         let head = Linear::new(self.backbone.width, pictures.classes().len(), &mut rng)?;
+        let head = head.to_device(&Device::best())?;
         let loader = DataLoader::new(features, self.batch_size).with_shuffle(self.seed);
         let optimizer = Optimizer::adamw(self.learning_rate).without_decay_for(&["bias"]);
         let mut trainer = Trainer::new(Head(head), optimizer, Loss::CrossEntropy)
@@ -335,7 +339,8 @@ impl TransferClassifier {
     pub fn predict(&self, pictures: &ImageDataset) -> Result<Vec<String>> {
         let head = self.head.as_ref().ok_or(NnError::NotTrained)?;
         let features = self.backbone.features_of(pictures, self.batch_size)?;
-        let numbers = head.forward(features.input())?.argmax(D::Minus1)?.to_vec1::<u32>()?;
+        let input = features.input().to_device(head.weight().device())?;
+        let numbers = head.forward(&input)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
         Ok(numbers.iter().map(|number| self.classes[*number as usize].clone()).collect())
     }
 

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, T
 use rayon::prelude::*;
 
 use super::kernel::{fused, slice, with_slice};
+use crate::device::moved;
 use crate::model::Mode;
 
 /// A trainable batch normalisation over the channels of `(rows, channels)` or
@@ -31,7 +32,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Weights of one and biases of zero; momentum 0.1 and eps 1e-5, as in PyTorch.
+    /// Weights of one and biases of zero; momentum 0.1 and eps 1e-5, as in PyTorch. On the CPU.
     ///
     /// # Errors
     /// When the weights cannot be allocated.
@@ -45,6 +46,20 @@ impl BatchNorm {
             variance: ones()?,
             momentum: 0.1,
             eps: 1e-5,
+        })
+    }
+
+    /// The layer on a device: this one's variables where they are there, else copies.
+    ///
+    /// # Errors
+    /// When the device refuses the allocation.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self {
+            weight: moved(&self.weight, device)?,
+            bias: moved(&self.bias, device)?,
+            mean: moved(&self.mean, device)?,
+            variance: moved(&self.variance, device)?,
+            ..*self
         })
     }
 
@@ -133,6 +148,10 @@ impl BatchNorm {
     }
 
     fn composed(&self, x: &Tensor, mode: Mode, relu: bool) -> Result<Tensor> {
+        let given = x.dtype();
+        // The sums of a batch in half precision would be coarse.
+        let half = matches!(given, DType::F16 | DType::BF16);
+        let x = if half { x.to_dtype(DType::F32)? } else { x.clone() };
         let mut shape = vec![1; x.rank()];
         shape[1] = self.weight.elem_count();
         let mut axes: Vec<usize> = (0..x.rank()).filter(|axis| *axis != 1).collect();
@@ -140,8 +159,9 @@ impl BatchNorm {
         let average = |x: &Tensor| axes.iter().try_fold(x.clone(), |x, axis| x.mean_keepdim(*axis));
         let wide = |var: &Var| var.to_dtype(x.dtype())?.reshape(shape.as_slice());
         let (mean, variance) = if mode.train {
-            let mean = average(x)?;
+            let mean = average(&x)?;
             let variance = average(&x.broadcast_sub(&mean)?.sqr()?)?;
+            self.observe_composed(&mean, &variance, x.elem_count())?;
             (mean, variance)
         } else {
             (wide(&self.mean)?, wide(&self.variance)?)
@@ -149,7 +169,21 @@ impl BatchNorm {
         let scale = (variance + self.eps)?.sqrt()?.recip()?;
         let y = x.broadcast_sub(&mean)?.broadcast_mul(&scale)?;
         let y = y.broadcast_mul(&wide(&self.weight)?)?.broadcast_add(&wide(&self.bias)?)?;
+        let y = y.to_dtype(given)?;
         if relu { y.relu() } else { Ok(y) }
+    }
+
+    /// Moves the running statistics as [`BatchNorm::observe`] does.
+    #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^52 values")]
+    fn observe_composed(&self, mean: &Tensor, variance: &Tensor, values: usize) -> Result<()> {
+        let count = (values / self.weight.elem_count().max(1)) as f64;
+        let unbiased = count / (count - 1.0).max(1.0);
+        for (var, new, factor) in [(&self.mean, mean, 1.0), (&self.variance, variance, unbiased)] {
+            let new = new.detach().flatten_all()?.to_dtype(DType::F32)?;
+            let new = (new * (factor * self.momentum))?;
+            var.set(&((var.as_detached_tensor() * (1.0 - self.momentum))? + new)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -367,13 +401,18 @@ mod tests {
 
     #[test]
     fn running_statistics_move_as_pytorchs() -> Result<()> {
-        let norm = BatchNorm::new(1)?;
-        let x = Tensor::new(&[[1f32], [2.0], [3.0], [6.0]], &Device::Cpu)?;
-        norm.forward(&x, Mode::train(0))?;
-        let (mean, variance) = (norm.mean.to_vec1::<f32>()?, norm.variance.to_vec1::<f32>()?);
-        assert!((mean[0] - 0.3).abs() < 1e-6, "{mean:?}");
-        // 0.9 + 0.1 · 14 / 3.
-        assert!((variance[0] - 1.366_666_7).abs() < 1e-5, "{variance:?}");
+        // In one pass, and composed of candle's operations as on other devices.
+        for dtype in [DType::F32, DType::F64, DType::F16] {
+            let norm = BatchNorm::new(1)?;
+            let x = Tensor::new(&[[1f32], [2.0], [3.0], [6.0]], &Device::Cpu)?.to_dtype(dtype)?;
+            assert_eq!(norm.forward(&x, Mode::train(0))?.dtype(), dtype);
+            let (mean, variance) = (norm.mean.to_vec1::<f32>()?, norm.variance.to_vec1::<f32>()?);
+            assert!((mean[0] - 0.3).abs() < 1e-6, "{dtype:?}: {mean:?}");
+            // 0.9 + 0.1 · 14 / 3.
+            assert!((variance[0] - 1.366_666_7).abs() < 1e-5, "{dtype:?}: {variance:?}");
+            norm.forward(&x, Mode::eval())?;
+            assert_eq!(norm.mean.to_vec1::<f32>()?, mean, "evaluation moves nothing");
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::kernel::{fused, slice, with_slice};
 use super::product::{Fill, Matrix, product, threads};
+use crate::device::moved;
 use crate::init;
 
 /// Convolution of `x` `(rows, channels, height, width)` with `weight`
@@ -383,7 +384,8 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Weights of He et al. (2015) for ReLU behind it, no bias: for a layer before a batch norm.
+    /// Weights of He et al. (2015) for ReLU behind it, no bias: for a layer before a batch norm. On the
+    /// CPU.
     ///
     /// # Errors
     /// When the weights cannot be allocated.
@@ -414,8 +416,17 @@ impl Conv2d {
     /// When it cannot be allocated.
     pub fn with_bias(mut self) -> Result<Self> {
         let outputs = self.weight.dim(0)?;
-        self.bias = Some(Var::zeros(outputs, candle_core::DType::F32, &Device::Cpu)?);
+        self.bias = Some(Var::zeros(outputs, candle_core::DType::F32, self.weight.device())?);
         Ok(self)
+    }
+
+    /// The layer on a device: this one's variables where they are there, else copies.
+    ///
+    /// # Errors
+    /// When the device refuses the allocation.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let bias = self.bias.as_ref().map(|bias| moved(bias, device)).transpose()?;
+        Ok(Self { weight: moved(&self.weight, device)?, bias, ..self.clone() })
     }
 
     /// The result for pictures `(rows, channels, height, width)`.

@@ -1,12 +1,15 @@
 //! A linear layer in one pass: product, bias and ReLU, and their gradients.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp3, D, Layout, Result, Shape, Tensor, Var};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, Var,
+};
 use rand::Rng;
 use rayon::prelude::*;
 
 use super::kernel::{fused, slice, with_slice};
 use super::math;
 use super::product::{Fill, Matrix, product, threads_for};
+use crate::device::moved;
 use crate::init;
 
 /// `x · weightᵀ + bias` for `x` `(…, inputs)`, `weight` `(outputs, inputs)` and `bias` `(outputs)`.
@@ -229,7 +232,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// PyTorch's initial weights: uniform within `1 / sqrt(inputs)`.
+    /// PyTorch's initial weights: uniform within `1 / sqrt(inputs)`; on the CPU.
     ///
     /// # Errors
     /// When the weights cannot be allocated.
@@ -240,21 +243,29 @@ impl Linear {
                 "a linear layer needs inputs and outputs, but was given {inputs} and {outputs}"
             );
         }
-        let device = candle_core::Device::Cpu;
+        let device = Device::Cpu;
         let bound = (inputs.max(1) as f64).sqrt().recip();
         let weight = Var::from_tensor(&init::linear((outputs, inputs), rng, &device)?)?;
         let bias = Var::from_tensor(&init::uniform(&[outputs], bound, rng, &device)?)?;
         Ok(Self { weight, bias })
     }
 
-    /// Zero biases and normally distributed weights, as BERT starts its heads.
+    /// Zero biases and normally distributed weights, as BERT starts its heads; on the CPU.
     ///
     /// # Errors
     /// When the weights cannot be allocated.
     pub fn normal(inputs: usize, outputs: usize, std: f64, rng: &mut impl Rng) -> Result<Self> {
-        let device = candle_core::Device::Cpu;
+        let device = Device::Cpu;
         let weight = Var::from_tensor(&init::normal(&[outputs, inputs], std, rng, &device)?)?;
-        Ok(Self { weight, bias: Var::zeros(outputs, candle_core::DType::F32, &device)? })
+        Ok(Self { weight, bias: Var::zeros(outputs, DType::F32, &device)? })
+    }
+
+    /// The layer on a device: this one's variables where they are there, else copies.
+    ///
+    /// # Errors
+    /// When the device refuses the allocation.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self { weight: moved(&self.weight, device)?, bias: moved(&self.bias, device)? })
     }
 
     /// The result for `(…, inputs)`.

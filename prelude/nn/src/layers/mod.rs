@@ -6,6 +6,10 @@
 //! * [`RmsNorm`], [`LayerNorm`], [`BatchNorm`], [`Linear`], [`Conv2d`], [`Recurrent`] (LSTM and GRU):
 //!   layers that hold their variables.
 //!
+//! Layers are made on the CPU or on the device that they are given, and move by `to_device`; a net of this
+//! crate is made on [`Device::best()`](crate::DeviceExt::best). Off the CPU, and in other precisions than
+//! `f32`, everything is composed of candle's operations.
+//!
 //! Sums over a batch are made in an order that does not depend on the number of threads. Embedding
 //! layers are candle's own (`candle_nn`).
 

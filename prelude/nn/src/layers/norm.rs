@@ -31,7 +31,8 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
         return x.contiguous()?.apply_op2(&weight.contiguous()?, RmsNormOp { eps: eps as f32 });
     }
     let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?.recip()?;
-    x.broadcast_mul(&scale)?.broadcast_mul(weight)
+    // In mixed precision the parameters follow the values.
+    x.broadcast_mul(&scale)?.broadcast_mul(&weight.to_dtype(x.dtype())?)
 }
 
 /// `(x - mean) / sqrt(variance + eps) * weight + bias` over the last dimension.
@@ -55,9 +56,9 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
     }
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let scale = (centred.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?.recip()?;
-    let scaled = centred.broadcast_mul(&scale)?.broadcast_mul(weight)?;
+    let scaled = centred.broadcast_mul(&scale)?.broadcast_mul(&weight.to_dtype(x.dtype())?)?;
     match bias {
-        Some(bias) => scaled.broadcast_add(bias),
+        Some(bias) => scaled.broadcast_add(&bias.to_dtype(x.dtype())?),
         None => Ok(scaled),
     }
 }
@@ -366,6 +367,26 @@ mod tests {
         let theirs = candle_nn::ops::layer_norm_slow(&x, &weight, &bias, 1e-5)?;
         let ours = layer_norm(&x, &weight, Some(&bias), 1e-5)?;
         assert!((ours - theirs)?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-5);
+        Ok(())
+    }
+
+    #[test]
+    fn parameters_follow_values_of_another_precision() -> Result<()> {
+        let half = candle_core::DType::F16;
+        let (x, weight, bias) = (normal(&[3, 4], 1)?, normal(&[4], 2)?, normal(&[4], 3)?);
+        let x16 = x.to_dtype(half)?;
+        let pairs = [
+            (rms_norm(&x16, &weight, 1e-5)?, rms_norm(&x, &weight, 1e-5)?),
+            (
+                layer_norm(&x16, &weight, Some(&bias), 1e-5)?,
+                layer_norm(&x, &weight, Some(&bias), 1e-5)?,
+            ),
+        ];
+        for (ours, theirs) in pairs {
+            assert_eq!(ours.dtype(), half);
+            let apart = (ours.to_dtype(theirs.dtype())? - theirs)?.abs()?.max_all()?;
+            assert!(apart.to_scalar::<f32>()? < 0.02, "{apart}");
+        }
         Ok(())
     }
 

@@ -29,8 +29,13 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
     if stride == 0 || kernel == 0 || padding >= kernel {
         candle_core::bail!("max_pool2d: window {kernel}, stride {stride}, padding {padding}");
     }
-    if !fused(x) && kernel == stride && padding == 0 {
-        return x.max_pool2d_with_stride(kernel, stride);
+    if !fused(x) {
+        // candle's own backward pass takes only windows that lie side by side and cover the picture.
+        let tiles = kernel == stride && padding == 0;
+        if tiles && height.is_multiple_of(kernel) && width.is_multiple_of(kernel) {
+            return x.max_pool2d_with_stride(kernel, stride);
+        }
+        return composed(x, kernel, stride, padding, (out_h, out_w));
     }
     x.contiguous()?.apply_op1(PoolOp {
         kernel,
@@ -39,6 +44,43 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
         size: (height, width),
         out: (out_h, out_w),
     })
+}
+
+/// The largest of the places under the window, one place for all windows at a time.
+fn composed(
+    x: &Tensor,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    (out_h, out_w): (usize, usize),
+) -> Result<Tensor> {
+    let padded = |x: Tensor, dim: usize| -> Result<Tensor> {
+        if padding == 0 {
+            return Ok(x);
+        }
+        let mut shape = x.dims().to_vec();
+        shape[dim] = padding;
+        let edge = Tensor::full(f32::NEG_INFINITY, shape, x.device())?.to_dtype(x.dtype())?;
+        Tensor::cat(&[&edge, &x, &edge], dim)
+    };
+    let places = |offset: usize, count: usize| -> Result<Tensor> {
+        let places = (0..count).filter_map(|place| u32::try_from(place * stride + offset).ok());
+        Tensor::from_vec(places.collect::<Vec<u32>>(), count, x.device())
+    };
+    let x = padded(padded(x.clone(), 2)?, 3)?;
+    let mut largest: Option<Tensor> = None;
+    for ky in 0..kernel {
+        let lines = x.index_select(&places(ky, out_h)?, 2)?;
+        for kx in 0..kernel {
+            let values = lines.index_select(&places(kx, out_w)?, 3)?;
+            largest = Some(match largest {
+                Some(largest) => largest.maximum(&values)?,
+                None => values,
+            });
+        }
+    }
+    // The kernel is not empty.
+    largest.map_or_else(|| Ok(x), Ok)
 }
 
 /// The mean of each picture: `(rows, channels)`.
@@ -132,6 +174,8 @@ impl CustomOp1 for PoolOp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::DType;
+
     use crate::gradcheck::{check, normal};
 
     #[test]
@@ -143,5 +187,28 @@ mod tests {
         assert_eq!(max_pool2d(&x, 3, 2, 1)?.dims(), [2, 2, 3, 2]);
         check(std::slice::from_ref(&x), |t| max_pool2d(&t[0], 2, 2, 0)?.tanh())?;
         check(&[x], |t| max_pool2d(&t[0], 3, 2, 1)?.tanh())
+    }
+
+    #[test]
+    fn what_is_composed_for_other_devices_has_the_same_values_and_gradients() -> Result<()> {
+        // Windows that overlap, with and without padding; beside each other, but not up to the edge.
+        for (kernel, stride, padding) in [(3, 2, 1), (3, 2, 0), (2, 1, 0), (2, 2, 0), (3, 3, 1)] {
+            let x = normal(&[2, 2, 7, 5], 1)?;
+            let fused = max_pool2d(&x, kernel, stride, padding)?;
+            let wide = x.to_dtype(DType::F64)?;
+            let composed = max_pool2d(&wide, kernel, stride, padding)?.to_dtype(DType::F32)?;
+            assert_eq!(
+                fused.flatten_all()?.to_vec1::<f32>()?,
+                composed.flatten_all()?.to_vec1::<f32>()?
+            );
+            let gradient = |y: &Tensor| -> Result<Vec<f32>> {
+                let grads = y.tanh()?.sum_all()?.backward()?;
+                grads.get(&x).expect("a gradient").flatten_all()?.to_vec1()
+            };
+            for (ours, theirs) in gradient(&composed)?.iter().zip(gradient(&fused)?) {
+                assert!((ours - theirs).abs() < 1e-6, "{kernel} {stride} {padding}");
+            }
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! LSTM and GRU layers, trained through time by candle's own differentiation.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 use rand::Rng;
 
 use crate::init;
@@ -101,13 +101,16 @@ impl Recurrent {
     /// When the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, time, _) = x.dims3()?;
-        let projected = project(x, &self.w_ih, &self.b_ih)?;
-        let mut hidden = Tensor::zeros((batch, self.hidden), DType::F32, x.device())?;
+        // In mixed precision the parameters follow the values.
+        let [w_ih, w_hh, b_ih, b_hh] = self.parts().map(|var| var.to_dtype(x.dtype()));
+        let (w_hh, b_hh) = (w_hh?, b_hh?);
+        let projected = project(x, &w_ih?, &b_ih?)?;
+        let mut hidden = Tensor::zeros((batch, self.hidden), x.dtype(), x.device())?;
         let mut memory = hidden.clone();
         let mut states = Vec::with_capacity(time);
         for step in 0..time {
             let from_input = projected.narrow(1, step, 1)?.squeeze(1)?;
-            let from_hidden = hidden.matmul(&self.w_hh.t()?)?.broadcast_add(&self.b_hh)?;
+            let from_hidden = hidden.matmul(&w_hh.t()?)?.broadcast_add(&b_hh)?;
             hidden = match self.cell {
                 Cell::Lstm => {
                     let gates = (from_input + from_hidden)?.chunk(4, 1)?;
@@ -142,8 +145,23 @@ fn sigmoid(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::DType;
+
     use crate::gradcheck::{check, normal};
     use rand::{SeedableRng as _, rngs::StdRng};
+
+    #[test]
+    fn parameters_follow_values_of_another_precision() -> Result<()> {
+        let x = normal(&[2, 5, 3], 4)?;
+        for cell in [Cell::Lstm, Cell::Gru] {
+            let layer = Recurrent::new(cell, 3, 4, &mut StdRng::seed_from_u64(1), &Device::Cpu)?;
+            let half = layer.forward(&x.to_dtype(DType::F16)?)?;
+            assert_eq!(half.dtype(), DType::F16);
+            let apart = (half.to_dtype(DType::F32)? - layer.forward(&x)?)?.abs()?.max_all()?;
+            assert!(apart.to_scalar::<f32>()? < 0.01, "{cell:?}: {apart}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn both_cells_have_the_right_gradient_through_time() -> Result<()> {

@@ -1,11 +1,12 @@
 //! A plain convolutional net for small pictures.
 
-use candle_core::{Result as TensorResult, Tensor, Var};
+use candle_core::{Device, Result as TensorResult, Tensor, Var};
 use oxilab_display::{MimeBundle, Render};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::summary::summary;
 use crate::check;
+use crate::device::DeviceExt as _;
 use crate::error::Result;
 use crate::layers::{BatchNorm, Conv2d, Linear, dropout, global_mean, max_pool2d};
 use crate::model::{Mode, Trainable};
@@ -14,11 +15,11 @@ use crate::model::{Mode, Trainable};
 /// it, then the mean of each channel and a linear layer.
 ///
 /// ```
-/// use candle_core::{DType, Device, Tensor};
+/// use candle_core::{DType, Tensor};
 /// use oxilab_nn::{Cnn, Mode, Trainable as _};
 /// // Grey pictures of 8 × 8, two stages, ten classes.
 /// let net = Cnn::new(1, 8, &[16, 32], 10, 0)?.with_dropout(0.1);
-/// let pictures = Tensor::zeros((5, 1, 8, 8), DType::F32, &Device::Cpu)?;
+/// let pictures = Tensor::zeros((5, 1, 8, 8), DType::F32, &net.device())?;
 /// assert_eq!(net.forward(&pictures, Mode::eval())?.dims(), [5, 10]);
 /// # Ok::<(), oxilab_nn::NnError>(())
 /// ```
@@ -33,7 +34,8 @@ pub struct Cnn {
 impl Cnn {
     /// A net for `(rows, channels, height, width)` of at least `side` pixels a side. `widths` are the
     /// channels of the stages, of two convolutions each; behind every stage but the last the picture is
-    /// halved if it has four pixels a side or more.
+    /// halved if it has four pixels a side or more. It is made on
+    /// [`Device::best()`](crate::DeviceExt::best).
     ///
     /// # Errors
     /// When a width is 0 or the weights cannot be allocated.
@@ -63,7 +65,24 @@ impl Cnn {
                 inputs = *width;
             }
         }
-        Ok(Self { blocks, pools, head: Linear::new(inputs, classes, &mut rng)?, dropout: 0.0 })
+        let head = Linear::new(inputs, classes, &mut rng)?;
+        Ok(Self { blocks, pools, head, dropout: 0.0 }.to_device(&Device::best())?)
+    }
+
+    /// The net on a device, for example the CPU: this one's variables where they are there, else copies.
+    ///
+    /// # Errors
+    /// When the device refuses the allocation.
+    pub fn to_device(&self, device: &Device) -> TensorResult<Self> {
+        let moved = |(conv, norm): &(Conv2d, BatchNorm)| -> TensorResult<_> {
+            Ok((conv.to_device(device)?, norm.to_device(device)?))
+        };
+        Ok(Self {
+            blocks: self.blocks.iter().map(moved).collect::<TensorResult<_>>()?,
+            pools: self.pools.clone(),
+            head: self.head.to_device(device)?,
+            dropout: self.dropout,
+        })
     }
 
     /// Drops values before the last layer with this probability while training.

@@ -1,11 +1,12 @@
 //! A stack of linear layers with ReLU and dropout between them.
 
-use candle_core::{DType, Result as TensorResult, Tensor, Var};
+use candle_core::{DType, Device, Result as TensorResult, Tensor, Var};
 use oxilab_display::{MimeBundle, Render};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::summary::summary;
 use crate::check;
+use crate::device::DeviceExt as _;
 use crate::error::Result;
 use crate::layers::{Linear, dropout};
 use crate::model::{Mode, Trainable};
@@ -13,10 +14,10 @@ use crate::model::{Mode, Trainable};
 /// A multi-layer perceptron on `(rows, inputs)`.
 ///
 /// ```
-/// use candle_core::{DType, Device, Tensor};
+/// use candle_core::{DType, Tensor};
 /// use oxilab_nn::{Mlp, Mode, Trainable as _};
 /// let net = Mlp::new(4, &[32, 16], 3, 0)?.with_dropout(0.1);
-/// let x = Tensor::zeros((5, 4), DType::F32, &Device::Cpu)?;
+/// let x = Tensor::zeros((5, 4), DType::F32, &net.device())?;
 /// assert_eq!(net.forward(&x, Mode::eval())?.dims(), [5, 3]);
 /// # Ok::<(), oxilab_nn::NnError>(())
 /// ```
@@ -27,8 +28,8 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Linear layers from `inputs` over the `hidden` widths to `outputs`, on the CPU, with PyTorch's
-    /// initial weights from a seed.
+    /// Linear layers from `inputs` over the `hidden` widths to `outputs`, with PyTorch's initial weights
+    /// from a seed, on [`Device::best()`](crate::DeviceExt::best): the same weights on every device.
     ///
     /// # Errors
     /// When a width is 0 or the weights cannot be allocated.
@@ -39,7 +40,17 @@ impl Mlp {
         let mut rng = StdRng::seed_from_u64(seed);
         let widths: Vec<usize> = [&[inputs], hidden, &[outputs]].concat();
         let layers = widths.windows(2).map(|pair| Linear::new(pair[0], pair[1], &mut rng));
-        Ok(Self { layers: layers.collect::<TensorResult<_>>()?, dropout: 0.0 })
+        let net = Self { layers: layers.collect::<TensorResult<_>>()?, dropout: 0.0 };
+        Ok(net.to_device(&Device::best())?)
+    }
+
+    /// The net on a device, for example the CPU: this one's variables where they are there, else copies.
+    ///
+    /// # Errors
+    /// When the device refuses the allocation.
+    pub fn to_device(&self, device: &Device) -> TensorResult<Self> {
+        let layers = self.layers.iter().map(|layer| layer.to_device(device));
+        Ok(Self { layers: layers.collect::<TensorResult<_>>()?, ..*self })
     }
 
     /// Drops hidden values with this probability while training.

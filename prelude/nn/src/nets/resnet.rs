@@ -1,12 +1,14 @@
 //! Residual nets (He et al., 2015), trainable, with torchvision's names.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 use rand::{Rng, SeedableRng as _, rngs::StdRng};
 
+use crate::device::DeviceExt as _;
 use crate::layers::{BatchNorm, Conv2d, Linear, global_mean, max_pool2d};
 use crate::model::{Mode, Trainable};
 
-/// A residual net of basic blocks for `(rows, channels, height, width)`. Weights of torchvision's
+/// A residual net of basic blocks for `(rows, channels, height, width)`, made on
+/// [`Device::best()`](crate::DeviceExt::best). Weights of torchvision's
 /// `resnet18` and `resnet34` fit by name and shape; see [`assign`](crate::assign).
 ///
 /// ```
@@ -47,6 +49,20 @@ impl Block {
             second: Conv2d::new(width, width, 3, 1, 1, rng)?,
             second_norm: BatchNorm::new(width)?,
             shortcut,
+        })
+    }
+
+    fn to_device(&self, device: &Device) -> Result<Self> {
+        let shortcut = self.shortcut.as_ref();
+        let moved = |(conv, norm): &(Conv2d, BatchNorm)| -> Result<_> {
+            Ok((conv.to_device(device)?, norm.to_device(device)?))
+        };
+        Ok(Self {
+            first: self.first.to_device(device)?,
+            first_norm: self.first_norm.to_device(device)?,
+            second: self.second.to_device(device)?,
+            second_norm: self.second_norm.to_device(device)?,
+            shortcut: shortcut.map(moved).transpose()?,
         })
     }
 
@@ -135,7 +151,25 @@ impl ResNet {
             stages.push(blocks);
         }
         let head = Linear::new(inputs, classes, rng)?;
-        Ok(Self { stem, stem_norm: BatchNorm::new(first)?, pool, stages, head })
+        let net = Self { stem, stem_norm: BatchNorm::new(first)?, pool, stages, head };
+        net.to_device(&Device::best())
+    }
+
+    /// The net on a device, for example the CPU: this one's variables where they are there, else copies.
+    ///
+    /// # Errors
+    /// When the device refuses the allocation.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let stages = self.stages.iter().map(|blocks| {
+            blocks.iter().map(|block| block.to_device(device)).collect::<Result<Vec<Block>>>()
+        });
+        Ok(Self {
+            stem: self.stem.to_device(device)?,
+            stem_norm: self.stem_norm.to_device(device)?,
+            pool: self.pool,
+            stages: stages.collect::<Result<_>>()?,
+            head: self.head.to_device(device)?,
+        })
     }
 
     fn blocks(&self) -> impl Iterator<Item = (String, &Block)> {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::mlp::Mlp;
 use crate::check;
+use crate::device::DeviceExt as _;
 use crate::error::Result;
 use crate::init;
 use crate::loader::{DataLoader, TensorDataset};
@@ -50,7 +51,7 @@ impl Default for Settings {
     }
 }
 
-/// Embeddings of categorical columns beside the numbers, and a perceptron on both.
+/// Embeddings of categorical columns beside the numbers, and a perceptron on both; on `Device::best()`.
 struct TabularNet {
     embeddings: Vec<Var>,
     numbers: usize,
@@ -65,7 +66,7 @@ impl TabularNet {
         for count in &problem.categories {
             let dim = settings.embedding.unwrap_or_else(|| default_width(*count));
             check::at_least_one("the width of a category's vector", dim)?;
-            let values = init::normal(&[*count, dim], 0.1, &mut rng, &Device::Cpu)?;
+            let values = init::normal(&[*count, dim], 0.1, &mut rng, &Device::best())?;
             embeddings.push(Var::from_tensor(&values)?);
             width += dim;
         }

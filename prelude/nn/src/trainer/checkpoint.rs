@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Trainer;
-use crate::checkpoint::{Checkpoint, Position, fits, restore, snapshot};
+use crate::checkpoint::{Checkpoint, Position, fits, restore};
 use crate::error::{NnError, Result};
 use crate::model::Trainable;
 
@@ -38,10 +38,12 @@ impl<M: Trainable> Trainer<M> {
         }
         self.average = checkpoint.average;
         self.position = checkpoint.position;
+        self.last = None;
         Ok(())
     }
 
-    /// Writes a checkpoint now.
+    /// Writes a checkpoint now: where the run goes on, which behind a run with an average or an early
+    /// stop is not what the model was left with; [`save_weights`](crate::save_weights) writes that.
     ///
     /// # Errors
     /// When the folder cannot be written; an older checkpoint there stays.
@@ -51,7 +53,7 @@ impl<M: Trainable> Trainer<M> {
                 optimizer: Some(self.optimizer.name().to_owned()),
                 ..self.position.clone()
             },
-            parameters: snapshot(&self.state())?,
+            parameters: self.held()?,
             optimizer: self.optimizer.state()?,
             average: self.average.clone(),
         }

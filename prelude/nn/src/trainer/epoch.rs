@@ -34,11 +34,11 @@ impl<M: Trainable> Trainer<M> {
             let group = self.accumulate.min(total - group_start);
             let before = self.position.step;
             let one = || -> Result<()> {
-                let batch = batch?;
                 if cancel::requested() {
                     let (epoch, step) = (self.position.epoch + 1, self.position.step);
                     return Err(NnError::Interrupted { epoch, step });
                 }
+                let batch = batch?;
                 losses += self.backward(&batch, vars, &mut grads, group)?;
                 held += 1;
                 self.position.batch += 1;
@@ -60,44 +60,39 @@ impl<M: Trainable> Trainer<M> {
         Ok(())
     }
 
+    /// Measures the epoch and keeps what came of it. Where measuring fails, the epoch has not ended: its
+    /// batches are done, and the next call of `fit` measures it again.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub(super) fn end_epoch(&mut self, vars: &[(String, Var)]) -> Result<Flow> {
+        let validated = self.validate(vars)?;
         let (sum, count) = std::mem::take(&mut self.position.epoch_loss);
+        let train_loss = sum / count.max(1) as f64;
+        let mut metrics = vec![("train_loss".to_owned(), train_loss)];
+        metrics.extend(validated.iter().flatten().cloned());
         self.position.epoch += 1;
         self.position.batch = 0;
-        let mut metrics = vec![("train_loss".to_owned(), sum / count.max(1) as f64)];
-        if let Some(loader) = self.validation.clone() {
-            let raw = if self.average.is_empty() { None } else { Some(snapshot(vars)?) };
-            if raw.is_some() {
-                restore(vars, &self.average, "memory".as_ref())?;
-            }
-            let evaluated = self.evaluate(&loader);
-            if let Some(raw) = &raw {
-                restore(vars, raw, "memory".as_ref())?;
-            }
-            metrics.extend(
-                evaluated?.into_iter().map(|(name, value)| (format!("valid_{name}"), value)),
-            );
-        }
         let value_of =
             |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
-        let train_loss = metrics[0].1;
         self.schedule
             .observe(&mut self.position.schedule, value_of("valid_loss").unwrap_or(train_loss));
         let (metric, maximize) = self.watch();
         let sign = if maximize { -1.0 } else { 1.0 };
         let watched = value_of(metric).unwrap_or(train_loss) * sign;
         let improved = self.position.best.is_none_or(|best| watched < best);
-        let epoch = self.position.epoch;
+        let (epoch, step) = (self.position.epoch, self.position.step);
         self.position.history.push_epoch(EpochRecord {
             epoch,
-            step: self.position.step,
+            step,
             metrics: metrics.iter().cloned().collect::<BTreeMap<_, _>>(),
         });
         if improved {
             self.position.best = Some(watched);
             self.best = snapshot(&self.state())?;
             self.best.extend(self.average.clone());
+        }
+        let mut flow = Flow::Continue;
+        if let Some(metrics) = validated {
+            flow = self.emit(&Event::Evaluated { epoch, step, metrics })?;
         }
         if let Some(folder) = self.checkpoints.clone() {
             let names: &[&str] = if improved { &["last", "best"] } else { &["last"] };
@@ -106,6 +101,22 @@ impl<M: Trainable> Trainer<M> {
                 self.emit(&Event::Saved { path: folder.join(name) })?;
             }
         }
-        self.emit(&Event::EpochEnded { epoch, metrics })
+        let ended = self.emit(&Event::EpochEnded { epoch, metrics })?;
+        Ok(if ended == Flow::Stop { ended } else { flow })
+    }
+
+    /// Loss and metric on the validation rows, with the averaged parameters where there are any.
+    fn validate(&self, vars: &[(String, Var)]) -> Result<Option<Vec<(String, f64)>>> {
+        let Some(loader) = &self.validation else { return Ok(None) };
+        let raw = if self.average.is_empty() { None } else { Some(snapshot(vars)?) };
+        if raw.is_some() {
+            restore(vars, &self.average, "memory".as_ref())?;
+        }
+        let evaluated = self.evaluate(loader);
+        if let Some(raw) = &raw {
+            restore(vars, raw, "memory".as_ref())?;
+        }
+        let named = |(name, value)| (format!("valid_{name}"), value);
+        Ok(Some(evaluated?.into_iter().map(named).collect()))
     }
 }

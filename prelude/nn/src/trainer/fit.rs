@@ -4,7 +4,6 @@ use candle_core::Var;
 use oxilab_runtime::training::Outcome;
 
 use super::Trainer;
-use crate::checkpoint::restore;
 use crate::error::{NnError, Result};
 use crate::event::{EarlyStopping, Event, Flow, StopReason};
 use crate::history::History;
@@ -14,7 +13,10 @@ use crate::model::Trainable;
 use crate::observed::{Observed, Parameters};
 
 impl<M: Trainable> Trainer<M> {
-    /// Trains up to the set number of epochs. Call it again, with more epochs, to go on.
+    /// Trains up to the set number of epochs. Call it again, with more epochs, to go on: with a constant
+    /// rate, three epochs and then six are bit for bit a run of six, also where the model was left with
+    /// the averaged or the best parameters in between. (Schedules that end at the last epoch are those of
+    /// the epochs set.) Parameters that were set by hand in between are where it goes on instead.
     ///
     /// # Errors
     /// When a loss or gradient is not finite (the parameters are those before the batch, or of the start
@@ -82,7 +84,7 @@ impl<M: Trainable> Trainer<M> {
                 ..Memory::default()
             },
         })?;
-        let result = self.epochs(loader, &vars, steps);
+        let result = self.go_on().and_then(|()| self.epochs(loader, &vars, steps));
         let reason = match &result {
             Ok(reason) => *reason,
             Err(NnError::Interrupted { .. }) => StopReason::Interrupted,
@@ -91,7 +93,7 @@ impl<M: Trainable> Trainer<M> {
         match (reason, &self.checkpoints) {
             (StopReason::Failed, _) | (StopReason::Interrupted, None) => {}
             (StopReason::Interrupted, Some(folder)) => self.save(folder.join("last"))?,
-            _ => self.settle(&vars, reason)?,
+            _ => self.settle(reason)?,
         }
         let ended = self.emit(&Event::Ended { reason });
         if result.is_ok() {
@@ -116,16 +118,5 @@ impl<M: Trainable> Trainer<M> {
             }
         }
         Ok(StopReason::Finished)
-    }
-
-    /// Leaves the averaged or, after an early stop, the best parameters in the model.
-    fn settle(&mut self, vars: &[(String, Var)], reason: StopReason) -> Result<()> {
-        if reason == StopReason::Stopped && !self.best.is_empty() {
-            return restore(&self.state(), &self.best, "memory".as_ref());
-        }
-        if self.average.is_empty() {
-            return Ok(());
-        }
-        restore(vars, &self.average, "memory".as_ref())
     }
 }

@@ -7,6 +7,7 @@ mod epoch;
 mod evaluate;
 mod fit;
 mod settings;
+mod settle;
 mod step;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use crate::model::Trainable;
 use crate::observed::Observed;
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
+use settle::Last;
 
 /// Trains a model.
 ///
@@ -50,6 +52,8 @@ pub struct Trainer<M> {
     clip_norm: Option<f64>,
     average_decay: Option<f64>,
     precision: DType,
+    /// Only for tests: the CPU has no use for halves.
+    casts_on_cpu: bool,
     seed: u64,
     validation: Option<DataLoader>,
     checkpoints: Option<PathBuf>,
@@ -62,6 +66,8 @@ pub struct Trainer<M> {
     position: Position,
     average: HashMap<String, Tensor>,
     best: HashMap<String, Tensor>,
+    /// Where the run goes on, while the model has the averaged or the best parameters.
+    last: Option<Last>,
     observed: Observed,
 }
 
@@ -78,6 +84,7 @@ impl<M: Trainable> Trainer<M> {
             clip_norm: None,
             average_decay: None,
             precision: DType::F32,
+            casts_on_cpu: false,
             seed: 0,
             validation: None,
             checkpoints: None,
@@ -89,6 +96,7 @@ impl<M: Trainable> Trainer<M> {
             position: Position::default(),
             average: HashMap::new(),
             best: HashMap::new(),
+            last: None,
             observed: Observed::default(),
         }
     }

@@ -4,7 +4,7 @@ use candle_core::{DType, Var};
 
 use super::Trainer;
 use crate::checkpoint::snapshot;
-use crate::error::{NnError, Result};
+use crate::error::{NnError, Result, some_of};
 use crate::event::Event;
 use crate::history::StepRecord;
 use crate::loader::Batch;
@@ -84,21 +84,21 @@ impl<M: Trainable> Trainer<M> {
         }
         for (name, var) in vars {
             if let Some(average) = self.average.get_mut(name) {
-                *average = ((&*average * decay)? + (var.as_detached_tensor() * (1.0 - decay))?)?;
+                // A checkpoint's lies on the CPU.
+                let old = (average.to_device(var.device())? * decay)?;
+                *average = (old + (var.as_detached_tensor() * (1.0 - decay))?)?;
             }
         }
         Ok(())
     }
 
     fn not_finite(&self, what: &'static str, value: f64, batch: &Batch, place: usize) -> NnError {
-        let shown: Vec<String> = batch.rows.iter().take(8).map(usize::to_string).collect();
-        let more = if batch.rows.len() > 8 { ", …" } else { "" };
         NnError::NotFinite {
             what,
             value,
             epoch: self.position.epoch + 1,
             batch: place + 1,
-            rows: shown.join(", ") + more,
+            rows: some_of(&batch.rows),
             kept: "those before this batch",
         }
     }

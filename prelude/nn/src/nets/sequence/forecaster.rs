@@ -21,6 +21,8 @@ use crate::loss::Loss;
 use crate::model::{Mode, Trainable as _};
 use crate::weights::assign;
 
+const LEARNER: &str = "Forecaster";
+
 /// Predicts the next values of a column from the last `window` rows of all columns, in the order of the
 /// frame.
 ///
@@ -111,6 +113,11 @@ impl Made {
 
 /// A trained [`Forecaster`].
 ///
+/// It has the verbs of a [`FittedModel`](oxilab_model::FittedModel) under their names, but is none. A fitted
+/// model says of each row what that row alone tells, so that it can be given any rows in any order, be it
+/// by folds, a server or a study. A forecaster looks back over the rows before, in their order: it
+/// predicts not the rows that it is given but those that follow, and is evaluated on windows.
+///
 /// ```
 /// use oxilab_nn::{FittedForecaster, Forecaster};
 /// use polars::prelude::df;
@@ -177,13 +184,41 @@ impl FittedForecaster {
         }
         let metrics = found.into_iter().filter_map(|(name, value)| Some((name, value.ok()?)));
         Ok(Evaluation {
-            learner: "Forecaster".to_owned(),
-            task: Task::Regression,
+            learner: LEARNER.to_owned(),
+            task: self.task(),
             rows: input.dim(0)?,
             metrics: metrics.filter(|(_, value)| value.is_finite()).collect(),
             confusion: None,
             main: "r2".to_owned(),
         })
+    }
+
+    /// The learner: `Forecaster`.
+    #[must_use]
+    pub fn learner(&self) -> &'static str {
+        LEARNER
+    }
+
+    /// What it does: it predicts numbers.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        Task::Regression
+    }
+
+    /// The settings it was trained with, the window and the horizon among them.
+    #[must_use]
+    pub fn params(&self) -> serde_json::Value {
+        let Made { settings, window, horizon, .. } = &self.made;
+        let mut params = serde_json::to_value(settings).unwrap_or_default();
+        params["window"] = (*window).into();
+        params["horizon"] = (*horizon).into();
+        params
+    }
+
+    /// The columns that it reads, the one that it predicts first.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        &self.made.columns
     }
 
     /// The losses of the training; empty for a model from a file.
@@ -197,8 +232,19 @@ impl FittedForecaster {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let about = serde_json::to_string(&self.made).unwrap_or_default();
-        file::save(&self.net, about, path.as_ref())
+        file::save(&self.net, self.about(), path.as_ref())
+    }
+
+    /// What [`FittedForecaster::save`] writes.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read from its device.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        file::to_bytes(&self.net, self.about())
+    }
+
+    fn about(&self) -> String {
+        serde_json::to_string(&self.made).unwrap_or_default()
     }
 
     /// Reads what [`FittedForecaster::save`] wrote.
@@ -207,8 +253,20 @@ impl FittedForecaster {
     /// When the file cannot be read, is damaged or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        Self::read(&file::read(path)?, path)
+    }
+
+    /// Reads what [`FittedForecaster::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// As [`FittedForecaster::load`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::read(bytes, "memory".as_ref())
+    }
+
+    fn read(bytes: &[u8], path: &Path) -> Result<Self> {
         let fail = |reason: String| NnError::Weights { path: path.to_owned(), reason };
-        let (about, tensors) = file::load(path)?;
+        let (about, tensors) = file::from_bytes(bytes, path)?;
         let made: Made = serde_json::from_str(&about)
             .map_err(|e| fail(format!("it was not written by a forecaster: {e}")))?;
         // Settings that contradict the file's tensors must not decide how much is allocated.
@@ -229,7 +287,8 @@ impl FittedForecaster {
 
     /// Predictions for windows, in the target's units, window after window.
     fn forward(&self, input: &Tensor) -> Result<Vec<f64>> {
-        self.unscaled(&self.net.forward(input, Mode::eval())?)
+        let input = input.to_device(&self.net.device())?;
+        self.unscaled(&self.net.forward(&input, Mode::eval())?)
     }
 
     fn unscaled(&self, values: &Tensor) -> Result<Vec<f64>> {

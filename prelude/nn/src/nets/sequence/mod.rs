@@ -79,6 +79,7 @@ mod tests {
                 let net = net::RecurrentNet::new(&settings, problem.channels, 2).expect("a net");
                 let shape = (problem.rows, problem.time, problem.channels);
                 let input = Tensor::from_slice(&problem.values, shape, &Device::Cpu).expect("fits");
+                let input = input.to_device(&net.device()).expect("moved");
                 let logits = net.forward(&input, Mode::eval()).expect("forward");
                 let shares = candle_nn::ops::softmax(&logits, 1).and_then(|p| p.to_vec2::<f32>());
                 said = shares.expect("shares");
@@ -106,26 +107,40 @@ mod tests {
     }
 
     #[test]
-    fn a_forecaster_goes_on_with_a_wave_and_survives_a_file() -> Test {
+    fn forecasters_of_both_cells_go_on_with_a_wave_and_survive_a_file() -> Test {
         let df = df!("y" => (0..200).map(wave).collect::<Vec<f64>>())?;
-        let model = Forecaster::gru(12).with_horizon(3).with_epochs(15).quiet().fit(&df, "y")?;
-        let found = model.evaluate(&df)?;
-        assert!(found.score() > 0.97, "{found:?}");
-        assert_eq!(found.rows, 200 - 12 - 3 + 1);
-        assert!(found.get("rmse_3").is_some() && found.get("rmse_4").is_none(), "{found:?}");
-        let next = model.predict(&df)?;
-        for (step, said) in next.column("prediction")?.f64()?.into_no_null_iter().enumerate() {
-            let truth = wave(200 + u32::try_from(step)?);
-            assert!((said - truth).abs() < 0.5, "{step}: {said} {truth}");
+        for forecaster in [Forecaster::gru(12), Forecaster::lstm(12)] {
+            let model = forecaster.with_horizon(3).with_epochs(15).quiet().fit(&df, "y")?;
+            let found = model.evaluate(&df)?;
+            assert!(found.score() > 0.97, "{model:?}: {found:?}");
+            assert_eq!(found.rows, 200 - 12 - 3 + 1);
+            assert!(found.get("rmse_3").is_some() && found.get("rmse_4").is_none(), "{found:?}");
+            let next = model.predict(&df)?;
+            for (step, said) in next.column("prediction")?.f64()?.into_no_null_iter().enumerate() {
+                let truth = wave(200 + u32::try_from(step)?);
+                assert!((said - truth).abs() < 0.5, "{model:?}, {step}: {said} {truth}");
+            }
+            let short = model.predict(&df.head(Some(5))).expect_err("too short").to_string();
+            assert!(short.contains("window"), "{short}");
+            let folder = tempfile::tempdir()?;
+            let path = folder.path().join("wave.safetensors");
+            model.save(&path)?;
+            let again = FittedForecaster::load(&path)?;
+            assert!(again.predict(&df)?.equals(&next));
+            assert_eq!(again.evaluate(&df)?, found);
+            // From bytes, and what a model says of itself.
+            let again = FittedForecaster::from_bytes(&model.to_bytes()?)?;
+            assert!(again.predict(&df)?.equals(&next));
+            assert_eq!(
+                (again.learner(), again.task()),
+                ("Forecaster", oxilab_model::Task::Regression)
+            );
+            let params = again.params();
+            assert_eq!((&params["window"], &params["horizon"]), (&12.into(), &3.into()));
+            assert_eq!((&params["epochs"], again.columns()), (&15.into(), &["y".to_owned()][..]));
         }
-        let short = model.predict(&df.head(Some(5))).expect_err("too short").to_string();
-        assert!(short.contains("window"), "{short}");
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("wave.safetensors");
-        model.save(&path)?;
-        let again = FittedForecaster::load(&path)?;
-        assert!(again.predict(&df)?.equals(&next));
-        assert_eq!(again.evaluate(&df)?, found);
+        let error = FittedForecaster::from_bytes(b"short").expect_err("damaged").to_string();
+        assert!(error.contains("memory"), "{error}");
         Ok(())
     }
 

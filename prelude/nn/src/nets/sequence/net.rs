@@ -5,10 +5,12 @@ use oxilab_model::recurrent::{RecurrentLayer, RecurrentWeights};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::settings::Settings;
+use crate::device::DeviceExt as _;
 use crate::layers::{Cell, Linear, Recurrent, dropout};
 use crate::model::{Mode, Trainable};
 
-/// Recurrent layers over `(rows, time, channels)`, and a linear layer on the last state.
+/// Recurrent layers over `(rows, time, channels)`, and a linear layer on the last state; on
+/// `Device::best()`.
 pub(super) struct RecurrentNet {
     layers: Vec<Recurrent>,
     head: Linear,
@@ -21,13 +23,14 @@ impl RecurrentNet {
     pub(super) fn new(settings: &Settings, channels: usize, outputs: usize) -> TensorResult<Self> {
         let mut rng = StdRng::seed_from_u64(settings.seed);
         let Settings { gru, hidden, dropout, .. } = *settings;
+        let device = Device::best();
         let cell = if gru { Cell::Gru } else { Cell::Lstm };
         let mut layers = Vec::new();
         for number in 0..settings.layers {
             let inputs = if number == 0 { channels } else { hidden };
-            layers.push(Recurrent::new(cell, inputs, hidden, &mut rng, &Device::Cpu)?);
+            layers.push(Recurrent::new(cell, inputs, hidden, &mut rng, &device)?);
         }
-        let head = Linear::new(hidden, outputs, &mut rng)?;
+        let head = Linear::new(hidden, outputs, &mut rng)?.to_device(&device)?;
         Ok(Self { layers, head, gru, hidden, dropout })
     }
 

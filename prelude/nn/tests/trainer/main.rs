@@ -1,5 +1,11 @@
 //! The trainer on small nets: what it promises about resuming, bad batches and stopping.
 
+mod events;
+mod going_on;
+mod optimizers;
+mod panics;
+mod schedules;
+
 use candle_core::{Device, Tensor};
 use oxilab_nn::error::Result;
 use oxilab_nn::{
