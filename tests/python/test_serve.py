@@ -19,6 +19,9 @@ from conftest import ROOT
 from tritonclient.utils import InferenceServerException
 
 MODEL = ROOT / "tests/data/virginica.lgb.txt"
+# Numbers, some missing, a flag and categories (`the_model_of_the_python_tests` in prelude/server/tests/it).
+PEOPLE = ROOT / "tests/data/people.oxm"
+TINY = ROOT / "prelude/llm/tests/goldens/tiny/llama"
 COLUMNS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 ROWS = [[6.5, 3.0, 5.5, 2.0], [5.0, 3.4, 1.5, 0.2]]
 # What Python's lightgbm says about them.
@@ -79,6 +82,13 @@ def test_mlflow_requests(iris, body):
     assert answer.json() == {"predictions": [1, 0]}
 
 
+def test_tensorflow_serving_answers_rows_and_columns(iris):
+    predict = f"{iris.url}/v1/models/iris:predict"
+    assert requests.post(predict, json={"instances": ROWS}, timeout=10).json() == {"predictions": [1, 0]}
+    columns = {name: [row[at] for row in ROWS] for at, name in enumerate(COLUMNS)}
+    assert requests.post(predict, json={"inputs": columns}, timeout=10).json() == {"outputs": [1, 0]}
+
+
 def test_typed_requests_name_the_wrong_field(iris):
     answer = requests.post(f"{iris.url}/predict", json={"features": ROWS[0]}, timeout=10).json()
     assert answer["prediction"] == 1
@@ -112,24 +122,58 @@ def test_tritonclient(iris, binary):
     client.close()
 
 
-def test_openapi_holds_what_it_says(iris):
-    """schemathesis makes requests from the document, right ones and wrong ones."""
-    schema = schemathesis.openapi.from_url(f"{iris.url}/openapi.json")
-    from hypothesis import HealthCheck, given, settings
+@pytest.fixture(scope="module")
+def several():
+    """A model of numbers, one with missing values, flags and categories, a language model."""
+    server = Server("--model", f"iris={MODEL}", "--model", f"people={PEOPLE}", "--model", f"tiny={TINY}")
+    yield server
+    server.stop()
 
-    count = 0
+
+# What a JSON schema cannot say of these: that there are as many values as the shape says.
+LOOSE = {"positive_data_acceptance", "negative_data_rejection"}
+
+
+def test_openapi_holds_what_it_says(several):
+    """schemathesis makes requests from the document, right ones and wrong ones. Right ones must be answered,
+    wrong ones refused, and every answer must be one of those that the document has."""
+    from hypothesis import HealthCheck, given, settings
+    from schemathesis import GenerationMode
+    from schemathesis.checks import CHECKS
+    from schemathesis.config import SchemathesisConfig
+
+    # Too many rows are refused as such.
+    refusals = {"expected-statuses": [400, 404, 413, 422]}
+    config = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": refusals}})
+    schema = schemathesis.openapi.from_url(f"{several.url}/openapi.json", config=config)
+
+    asked = {mode: {} for mode in GenerationMode}
+    refused = 0
     for result in schema.get_all_operations():
         operation = result.ok()
+        text = operation.path.endswith(("/completions", "/embeddings"))
+        # A tiny model says nothing sensible to right questions, and has no room for long ones.
+        modes = ([] if text else [GenerationMode.POSITIVE]) + ([GenerationMode.NEGATIVE] if operation.body else [])
+        loose = [CHECKS.get_one(name) for name in LOOSE] if operation.path.endswith("/infer") else []
+        for mode in modes:
+            asked[mode][operation.path] = 0
 
-        @given(case=operation.as_strategy())
-        @settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-        def check(case):
-            case.call_and_validate()
+            @given(case=operation.as_strategy(generation_mode=mode))
+            @settings(max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+            def check(case):
+                nonlocal refused
+                answer = case.call_and_validate(excluded_checks=loose)
+                asked[mode][case.path] += 1
+                refused += answer.status_code in (400, 413, 422)
 
-        check()
-        count += 1
-    assert count >= 5
-    assert requests.get(f"{iris.url}/health", timeout=10).json()["status"] == "ok"
+            check()
+    right, wrong = asked[GenerationMode.POSITIVE], asked[GenerationMode.NEGATIVE]
+    assert len(right) > 40 and len(wrong) > 20
+    assert min(right.values()) >= 1 and min(wrong.values()) >= 5, asked
+    assert refused > 10 * len(wrong), "most of the wrong ones were wrong by their body"
+    for path in ["/predict/people", "/invocations/iris", "/v1/models/people:predict", "/predictions/iris"]:
+        assert right[path] >= 10 and wrong[path] >= 5, path
+    assert requests.get(f"{several.url}/health", timeout=10).json()["status"] == "ok"
 
 
 def test_kserve_manifest_is_what_kubernetes_takes(tmp_path):

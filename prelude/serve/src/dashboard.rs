@@ -46,6 +46,9 @@ fn model(out: &mut String, status: &ModelStatus) {
     if status.reload_failures > 0 {
         tile(out, "failed reloads", &status.reload_failures.to_string(), true);
     }
+    if let Some(why) = &status.behind {
+        tile(out, "not the newest version", why, true);
+    }
     if let Some(seen) = &status.performance {
         let worse = status.usual.as_ref().is_some_and(|usual| seen.worse_than(usual.value));
         let usual =
@@ -112,7 +115,8 @@ fn drift(out: &mut String, status: &ModelStatus) {
         "<div style=\"margin-top:10px\">Drift: <b{}>{drifted} of {} columns</b> \
          <span style=\"opacity:.6\">{} rows against {} of the reference{few}</span></div>\
          <table style=\"border-collapse:collapse;font-size:90%\"><tr style=\"opacity:.6\">\
-         <td>column</td><td>PSI</td><td></td><td>test</td><td>p (Holm)</td><td>Wasserstein</td></tr>",
+         <td>column</td><td>PSI</td><td></td><td>test</td><td>p (Holm)</td><td>Wasserstein</td>\
+         <td style=\"padding-left:12px\">missing</td></tr>",
         if drifted > 0 { " style=\"color:#c33\"" } else { "" },
         report.columns.len(),
         report.rows,
@@ -136,13 +140,15 @@ fn row(out: &mut String, column: &ColumnDrift) {
         "<tr><td style=\"padding:1px 12px 1px 0\">{}{}</td><td style=\"text-align:right\">{}</td>\
          <td style=\"padding:0 12px\"><svg width=\"120\" height=\"10\"><rect width=\"{width:.0}\" \
          height=\"10\" fill=\"{colour}\"/></svg></td><td style=\"padding-right:12px\">{}</td>\
-         <td style=\"text-align:right;padding-right:12px\">{}</td><td style=\"text-align:right\">{}</td></tr>",
+         <td style=\"text-align:right;padding-right:12px\">{}</td><td style=\"text-align:right\">{}</td>\
+         <td style=\"text-align:right;padding-left:12px\">{}</td></tr>",
         escape(&column.column),
         if column.drifted { " <b style=\"color:#c33\">drift</b>" } else { "" },
         number(column.psi),
         escape(&column.test),
         number(column.p_adjusted),
         number(column.wasserstein),
+        column.missing_text().unwrap_or_else(|| "–".to_owned()),
     );
 }
 

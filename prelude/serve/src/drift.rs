@@ -1,4 +1,7 @@
 //! Whether data still look as they did: [`drift`], [`DriftReport`].
+//!
+//! Of numbers two things may drift, and are tested apart: the values that are there, and how many are not.
+//! Among categories a missing value is one of them. References need not hold more for it than their rows.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +39,9 @@ impl Default for Drift {
 }
 
 impl Drift {
-    /// Level 0.05 after Holm's correction, PSI of at least 0.1, 10 bins, at least 50 rows.
+    /// Level 0.05 after Holm's correction, PSI of at least 0.1, 10 bins, at least 50 rows. The shares of
+    /// missing values of a numeric column are a test of their own (where there are any), with a PSI of
+    /// their own.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -84,11 +89,19 @@ impl Drift {
         if columns.is_empty() {
             return Err(ServeError::field("reference", "no column is in both frames"));
         }
-        let p: Vec<f64> = columns.iter().map(|c| c.p_value.unwrap_or(f64::NAN)).collect();
+        // All tests of all columns are corrected together.
+        let values = columns.iter().map(|c| c.p_value);
+        let missing = columns.iter().map(|c| c.missing_p);
+        let p: Vec<f64> = values.chain(missing).map(|p| p.unwrap_or(f64::NAN)).collect();
+        let p = holm(&p);
+        let (values, missing) = p.split_at(columns.len());
         let enough = reference.height().min(current.height()) >= self.minimum;
-        for (column, p) in columns.iter_mut().zip(holm(&p)) {
-            column.p_adjusted = finite(p);
-            column.drifted = enough && p < self.alpha && column.psi.is_some_and(|v| v >= self.psi);
+        for ((column, p), missing_p) in columns.iter_mut().zip(values).zip(missing) {
+            let moved = |p: f64, psi: Option<f64>| {
+                enough && p < self.alpha && psi.is_some_and(|psi| psi >= self.psi)
+            };
+            (column.p_adjusted, column.missing_p) = (finite(*p), finite(*missing_p));
+            column.drifted = moved(*p, column.psi) || moved(*missing_p, column.missing_psi);
         }
         let (reference_rows, rows) = (reference.height(), current.height());
         Ok(DriftReport { reference_rows, rows, minimum: self.minimum, columns })
@@ -96,10 +109,17 @@ impl Drift {
 
     fn column(&self, reference: &Column, current: &Column) -> Result<ColumnDrift> {
         let name = reference.name().to_string();
-        let dtype = reference.dtype();
-        if dtype.is_numeric() && (current.dtype().is_numeric() || current.dtype().is_bool()) {
-            let (a, b) = (numbers(reference)?, numbers(current)?);
+        let holes = |column: &Column| -> Result<(Vec<f64>, u64)> {
+            let values = numbers(column)?;
+            let missing = column.len() - values.len();
+            Ok((values, missing as u64))
+        };
+        if reference.dtype().is_numeric() && reads_as_numbers(current.dtype()) {
+            let ((a, missing_before), (b, missing)) = (holes(reference)?, holes(current)?);
             let (statistic, p) = kolmogorov_smirnov(&a, &b);
+            let before = [missing_before, a.len() as u64];
+            let now = [missing, b.len() as u64];
+            let any = missing_before + missing > 0;
             return Ok(ColumnDrift {
                 column: name,
                 test: "ks".to_owned(),
@@ -108,6 +128,10 @@ impl Drift {
                 p_adjusted: None,
                 psi: finite(psi(&a, &b, self.bins)),
                 wasserstein: finite(wasserstein(&a, &b)),
+                missing: share(missing, current.len()),
+                missing_before: share(missing_before, reference.len()),
+                missing_p: any.then(|| chi_squared(&before, &now).1).and_then(finite),
+                missing_psi: any.then(|| psi_of_counts(&before, &now)).and_then(finite),
                 drifted: false,
             });
         }
@@ -121,6 +145,10 @@ impl Drift {
             p_adjusted: None,
             psi: finite(psi_of_counts(&a, &b)),
             wasserstein: None,
+            missing: share(current.null_count() as u64, current.len()),
+            missing_before: share(reference.null_count() as u64, reference.len()),
+            missing_p: None,
+            missing_psi: None,
             drifted: false,
         })
     }
@@ -151,8 +179,30 @@ pub struct ColumnDrift {
     pub psi: Option<f64>,
     /// Wasserstein distance in the column's unit; numbers only.
     pub wasserstein: Option<f64>,
-    /// Whether it is called drift.
+    /// The share of missing values, from 0 to 1. In a column of numbers what is not finite is missing.
+    #[serde(default)]
+    pub missing: Option<f64>,
+    /// The same in the reference.
+    #[serde(default)]
+    pub missing_before: Option<f64>,
+    /// The p-value, corrected along with all others, that the shares are one (chi-squared); for numbers of
+    /// which some are missing. Among categories missing is one of them.
+    #[serde(default)]
+    pub missing_p: Option<f64>,
+    /// Population stability index of the two shares, where there is a `missing_p`.
+    #[serde(default)]
+    pub missing_psi: Option<f64>,
+    /// Whether it is called drift, of the values or of the share that is missing.
     pub drifted: bool,
+}
+
+impl ColumnDrift {
+    /// The shares of missing values where there are any: `40 % (was 0 %)`.
+    pub(crate) fn missing_text(&self) -> Option<String> {
+        let (now, before) = (self.missing?, self.missing_before?);
+        let any = now > 0.0 || before > 0.0;
+        any.then(|| format!("{:.0} % (was {:.0} %)", now * 100.0, before * 100.0))
+    }
 }
 
 /// What [`drift`] found.
@@ -197,6 +247,9 @@ impl DriftReport {
             "p_adjusted" => number(|c| c.p_adjusted),
             "psi" => number(|c| c.psi),
             "wasserstein" => number(|c| c.wasserstein),
+            "missing" => number(|c| c.missing),
+            "missing_before" => number(|c| c.missing_before),
+            "missing_p" => number(|c| c.missing_p),
             "drifted" => self.columns.iter().map(|c| c.drifted).collect::<Vec<bool>>(),
         )
         .doing("making the frame of drift")
@@ -205,7 +258,8 @@ impl DriftReport {
 
 impl Render for DriftReport {
     fn render(&self) -> MimeBundle {
-        let names = ["column", "test", "statistic", "p (Holm)", "PSI", "Wasserstein", "drift"];
+        let names =
+            ["column", "test", "statistic", "p (Holm)", "PSI", "Wasserstein", "missing", "drift"];
         let mut table = Table::new(names.map(Heading::new).to_vec());
         let few = if self.rows < self.minimum {
             format!(", too few to judge (at least {})", self.minimum)
@@ -228,6 +282,7 @@ impl Render for DriftReport {
                 number(c.p_adjusted),
                 number(c.psi),
                 number(c.wasserstein),
+                c.missing_text(),
                 Some(if c.drifted { "yes" } else { "no" }.to_owned()),
             ]);
         }
@@ -239,6 +294,16 @@ impl Render for DriftReport {
 
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of values")]
+fn share(count: u64, of: usize) -> Option<f64> {
+    (of > 0).then(|| count as f64 / of as f64)
+}
+
+/// A column without any value has no type.
+fn reads_as_numbers(dtype: &DataType) -> bool {
+    dtype.is_numeric() || dtype.is_bool() || dtype.is_null()
 }
 
 fn numbers(column: &Column) -> Result<Vec<f64>> {

@@ -50,7 +50,11 @@ pub struct Server {
 impl Server {
     /// A server of one model, which has the server's name. `model` is a path, a file `*.alias` that
     /// holds a path, or `models:/NAME@alias`; when what it names changes, the server takes the new
-    /// model without failing a request.
+    /// model without failing a request. What cannot be found or loaded leaves the last version
+    /// answering, also after a crash of the model process; the monitor says so.
+    ///
+    /// A language model is a GGUF file or a folder with `config.json`, or an alias of one. Answers that
+    /// have begun are finished by the version that began them, so for a while there are two in memory.
     pub fn new(name: impl Into<String>, model: impl Into<String>) -> Self {
         let name = name.into();
         Self {
@@ -114,7 +118,8 @@ impl Server {
         self.with_option("--row-limit", rows.to_string())
     }
 
-    /// Writes requests and predictions as Parquet files into a folder; `sample` of them, from 0 to 1.
+    /// Writes requests and predictions as Parquet files into a folder; `sample` of them, from 0 to 1. A
+    /// file is begun every 10,000 rows or 30 seconds (`("--capture-every", 5)`), so a crash loses no more.
     pub fn with_capture(self, folder: impl Into<PathBuf>, sample: f64) -> Self {
         self.with_option("--capture", folder.into().display().to_string())
             .with_option("--capture-sample", sample.to_string())
@@ -126,7 +131,8 @@ impl Server {
     }
 
     /// What captured columns hide: `drop`, `hash` or `mask`; `*` at the end of a column's name stands for
-    /// any rest.
+    /// any rest. Equal values hash equally within one run of the server, whose secret nobody knows; a
+    /// secret of yours in the environment variable `OXILAB_REDACT_SALT` makes that last over several runs.
     pub fn with_redaction(self, column: &str, rule: &str) -> Self {
         self.with_option("--redact", format!("{column}={rule}"))
     }

@@ -30,6 +30,10 @@ pub struct ModelStatus {
     /// Times that a new version could not be loaded and the old one went on.
     #[serde(default)]
     pub reload_failures: u64,
+    /// Why the version that answers may not be the one that the model's address means: the registry is out,
+    /// or what it has cannot be loaded.
+    #[serde(default)]
+    pub behind: Option<String>,
     /// Half of the answers were faster, in milliseconds; of the latest 1,000.
     pub p50_ms: Option<f64>,
     /// Of 100 answers 99 were faster, in milliseconds.
@@ -42,7 +46,10 @@ pub struct ModelStatus {
     /// How well predictions agreed with the labels that came for them; `None` without labels.
     #[serde(default)]
     pub performance: Option<Performance>,
-    /// The same for the reference rows.
+    /// Labels that came so far.
+    #[serde(default)]
+    pub labels: u64,
+    /// The same as `performance` for the reference rows.
     #[serde(default)]
     pub usual: Option<Performance>,
 }
@@ -134,6 +141,9 @@ impl Render for Monitor {
         }
         let mut text = table.to_text();
         for status in &self.models {
+            if let Some(why) = &status.behind {
+                text.push_str(&format!("\n{}: {why}", status.model));
+            }
             if let Some(drift) = &status.drift {
                 let bundle = drift.render();
                 text.push_str(&format!("\n{}: {}", status.model, bundle.plain()));

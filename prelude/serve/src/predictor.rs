@@ -203,10 +203,29 @@ impl Predictions {
         answer
     }
 
-    /// `{"predictions": [...]}`, as `MLflow`, `TensorFlow` Serving and `TorchServe` clients read it.
+    /// `{"predictions": [...]}`, as `MLflow`'s clients read it, and `TensorFlow` Serving's that asked with
+    /// `instances`.
     #[must_use]
     pub fn mlflow(&self) -> Value {
         json!({"predictions": self.json_values()})
+    }
+
+    /// `{"outputs": [...]}`, as `TensorFlow` Serving's clients read it that asked with `inputs`, column by
+    /// column.
+    ///
+    /// ```
+    /// # use oxilab_model::LinearRegression;
+    /// # use oxilab_serve::Predictor;
+    /// # use polars::prelude::df;
+    /// let rows = df!("x" => [1.0, 2.0, 3.0], "y" => [2.0, 4.0, 6.0])?;
+    /// let predictor = Predictor::new(LinearRegression::new().fit(&rows, "y")?)?;
+    /// let answer = predictor.predict(&rows)?.columnar();
+    /// assert_eq!(answer["outputs"].as_array().map(Vec::len), Some(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn columnar(&self) -> Value {
+        json!({"outputs": self.json_values()})
     }
 
     /// The inputs with a column `prediction`, as they are captured.

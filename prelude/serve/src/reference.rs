@@ -1,7 +1,8 @@
 //! The reference of a model: rows that drift is measured against.
 //!
 //! It stands beside the model as a Parquet file, `MODEL.reference.parquet`, sampled to at most
-//! [`MOST_ROWS`] rows, evenly over the frame.
+//! [`MOST_ROWS`] rows, evenly over the frame. Missing values stand in the rows, so a reference of any age
+//! tells their share.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

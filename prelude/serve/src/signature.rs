@@ -132,8 +132,8 @@ fn field_schema(column: &Column) -> Value {
     match column.kind {
         // Larger ones are no numbers of 64 bits.
         ColumnKind::Numeric => {
-            schema["minimum"] = json!(-1e308);
-            schema["maximum"] = json!(1e308);
+            schema["minimum"] = json!(f64::MIN);
+            schema["maximum"] = json!(f64::MAX);
         }
         // 0 and 1 are read as well.
         ColumnKind::Boolean => {

@@ -202,6 +202,46 @@ fn drift_is_found_where_it_is_and_only_there() {
 }
 
 #[test]
+fn values_that_go_missing_are_drift() {
+    let column = |keep: fn(i32) -> bool| {
+        let values = (0..200).map(|i| keep(i).then(|| f64::from(i))).collect::<Vec<_>>();
+        df!("x" => values, "y" => (0..200).collect::<Vec<_>>()).unwrap()
+    };
+    let (whole, holes) = (column(|_| true), column(|i| i % 5 > 1));
+    let report = drift(&whole, &holes).unwrap();
+    assert_eq!(report.drifted_columns(), ["x"], "{report:?}");
+    let x = &report.columns[0];
+    assert!(x.p_value.unwrap() > 0.9, "the values that are there are as they were: {x:?}");
+    assert_eq!((x.missing, x.missing_before), (Some(0.4), Some(0.0)));
+    // [[0, 200], [80, 120]] has chi-squared 100 with one degree of freedom, so p = erfc(sqrt(50)); Holm
+    // takes three tests together.
+    let p = x.missing_p.unwrap();
+    assert!((p / (3.0 * 1.523_970_604_832_1e-23) - 1.0).abs() < 1e-6, "{p}");
+    assert_eq!(report.columns[1].missing_p, None, "what misses nothing is no test");
+    assert!(report.to_frame().unwrap().column("missing").is_ok());
+
+    assert_eq!(drift(&holes, &whole).unwrap().drifted_columns(), ["x"], "either way");
+    assert!(!drift(&holes, &holes).unwrap().drifted(), "it was missing before");
+    assert!(!drift(&whole, &column(|i| i % 50 > 0)).unwrap().drifted(), "two of a hundred");
+    let nothing = df!("x" => vec![f64::NAN; 200], "y" => (0..200).collect::<Vec<_>>()).unwrap();
+    assert_eq!(drift(&whole, &nothing).unwrap().drifted_columns(), ["x"], "what is no number");
+    let untyped = Column::full_null("x".into(), 200, &DataType::Null);
+    let nothing = whole.clone().with_column(untyped).unwrap().clone();
+    assert_eq!(drift(&whole, &nothing).unwrap().drifted_columns(), ["x"]);
+
+    // A stored reference tells the share by its rows; a report of an older server has no such figures.
+    let folder = tempfile::tempdir().unwrap();
+    save_reference(folder.path().join("m.oxi"), &holes).unwrap();
+    let stored = load_reference(folder.path().join("m.oxi")).unwrap().unwrap();
+    assert!(!drift(&stored, &holes).unwrap().drifted());
+    assert_eq!(drift(&stored, &whole).unwrap().drifted_columns(), ["x"]);
+    let mut older = serde_json::to_value(x).unwrap();
+    older.as_object_mut().unwrap().retain(|name, _| !name.starts_with("missing"));
+    let older: oxilab_serve::ColumnDrift = serde_json::from_value(older).unwrap();
+    assert_eq!((older.missing, older.psi), (None, x.psi));
+}
+
+#[test]
 fn the_reference_stands_beside_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("churn.oxi");

@@ -6,16 +6,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use oxilab_serve::{Monitor, locate};
+use oxilab_serve::{Located, Monitor, Predictor};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::args::Args;
 use crate::batch::Batcher;
+use crate::last::Last;
 use crate::limits::Rates;
-use crate::llm::LlmSlot;
+use crate::llm::{Engine, LlmSlot, Model};
 use crate::monitoring::metrics::Samples;
-use crate::pushed;
+use crate::reload::Source;
 use crate::slot::Slot;
+use crate::{pushed, slot};
 
 pub(crate) struct App {
     pub(crate) args: Args,
@@ -39,23 +41,27 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Loads all models.
-    pub(crate) fn load(args: Args, admin: Option<[u8; 32]>) -> Result<Self> {
+    /// Loads all models, of each the version that was loaded `last` where there is one.
+    pub(crate) fn load(args: Args, admin: Option<[u8; 32]>, last: &Last) -> Result<Self> {
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         let (mut slots, mut llms) = (Vec::new(), Vec::new());
         let pushed = pushed::known(&args)?;
         for (name, uri) in args.models().into_iter().chain(pushed) {
-            if let Ok(place) = locate(&uri)
-                && let Some(llm) = LlmSlot::load(&name, &place.path, args.engine)?
-            {
-                tracing::info!(model = %name, "loaded, a language model");
-                llms.push(Arc::new(llm));
-                continue;
+            let count = known.get(&name).map_or(1, |count| count + 1);
+            let label = if count == 1 { name.clone() } else { format!("{name}#{count}") };
+            let before = last.of(&label, &uri);
+            let load = |place: &Located| Loaded::open(place, args.engine);
+            let (source, loaded) = Source::open(&name, &label, &uri, before, load)?;
+            match loaded {
+                Loaded::Language(model) => {
+                    tracing::info!(model = %name, "loaded, a language model");
+                    llms.push(Arc::new(LlmSlot::new(source, model, args.engine)));
+                }
+                Loaded::Rows(predictor) => {
+                    known.insert(name, count);
+                    slots.push(Arc::new(Slot::new(source, *predictor, &args)?));
+                }
             }
-            let count = known.entry(name.clone()).or_default();
-            *count += 1;
-            let label = if *count == 1 { name.clone() } else { format!("{name}#{count}") };
-            slots.push(Arc::new(Slot::load(&name, &label, &uri, &args)?));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Ok(Self {
@@ -153,10 +159,25 @@ impl App {
         out.into_text()
     }
 
-    /// Writes captured rows that no file holds yet.
-    pub(crate) fn flush(&self) {
+    /// Writes captured rows that no file holds yet. Nothing is captured from then on.
+    pub(crate) fn finish(&self) {
         for slot in self.slots() {
-            slot.flush();
+            slot.finish();
+        }
+    }
+}
+
+/// A version of a model, of either kind.
+enum Loaded {
+    Language(Model),
+    Rows(Box<Predictor>),
+}
+
+impl Loaded {
+    fn open(place: &Located, engine: Engine) -> Result<Self> {
+        match Model::load(&place.path, engine)? {
+            Some(model) => Ok(Self::Language(model)),
+            None => Ok(Self::Rows(Box::new(slot::open(place)?))),
         }
     }
 }

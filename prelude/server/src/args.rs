@@ -88,8 +88,13 @@ pub(crate) struct Args {
     /// The share of requests that is written, from 0 to 1.
     #[arg(long, default_value_t = 1.0, value_parser = share)]
     pub(crate) capture_sample: f64,
+    /// Seconds after which captured rows are written, if no 10,000 came before: a crash loses no more.
+    #[arg(long, default_value_t = 30.0, value_parser = seconds)]
+    pub(crate) capture_every: f64,
     /// What captured columns hide: `COLUMN=drop`, `COLUMN=hash` or `COLUMN=mask`; `*` at the end of
-    /// COLUMN stands for any rest.
+    /// COLUMN stands for any rest. Values are hashed with a secret that is drawn when the server starts
+    /// and kept in memory: equal values hash equally within one run of the server. A secret in the
+    /// environment variable `OXILAB_REDACT_SALT` makes them equal over several runs.
     #[arg(long, value_name = "COLUMN=RULE", value_parser = Rule::parse)]
     pub(crate) redact: Vec<Rule>,
     /// Rows of the sliding window that drift and performance are measured on.
@@ -119,12 +124,19 @@ pub(crate) struct Args {
     /// A folder for models that `%push` sends; without it none are taken. Needs an API key.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) accept: Option<PathBuf>,
+    /// Writes a line to the log for each request: method, path, model, status, milliseconds (of a stream
+    /// until it begins), rows and id. It costs some microseconds a request.
+    #[arg(long)]
+    pub(crate) log_requests: bool,
     /// Writes the log as one JSON object a line.
     #[arg(long)]
     pub(crate) log_json: bool,
     /// A file that tells where this server is, for as long as it runs.
     #[arg(long)]
     pub(crate) state: Option<PathBuf>,
+    /// What captured values are hashed with; no option, since command lines can be seen by others.
+    #[arg(skip)]
+    pub(crate) salt: String,
 }
 
 impl Args {

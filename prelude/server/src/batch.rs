@@ -246,11 +246,18 @@ fn predict(
     frame: &DataFrame,
 ) -> Result<Predictions, ServeError> {
     let begun = Instant::now();
-    let said = std::panic::catch_unwind(AssertUnwindSafe(|| predictor.predict(frame)));
+    let said = caught(|| predictor.predict(frame));
     if frame.height() <= FEW {
         slot.took(begun.elapsed());
     }
-    said.unwrap_or_else(|_| Err(ServeError::Panicked))
+    said
+}
+
+/// A model that panics answers with an error; the log has the panic's own words.
+fn caught(
+    work: impl FnOnce() -> Result<Predictions, ServeError>,
+) -> Result<Predictions, ServeError> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ServeError::Panicked))
 }
 
 #[cfg(test)]
@@ -306,6 +313,17 @@ mod tests {
             let jobs = self.batcher.gather();
             (jobs.into_iter().map(|job| job.id).collect(), begun.elapsed())
         }
+    }
+
+    #[test]
+    fn a_model_that_panics_is_an_error_that_tells_nothing() {
+        let error = caught(|| panic!("/home/ann/secret.txt")).expect_err("a panic");
+        assert!(matches!(error, ServeError::Panicked), "{error}");
+        assert_eq!(error.status(), 500);
+        assert!(!error.public().contains("ann"), "{}", error.public());
+        let given = Given::new(1, Duration::ZERO);
+        let said = predict(&given.slot, &given.slot.current(), &Given::frame(1));
+        assert_eq!(said.expect("it answers on").values().len(), 1);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The front process: holds the socket, keeps a model process running, answers 503 while there is none.
 //!
+//! What the model process has loaded it tells here, and the one after a crash is told: the version that
+//! answered goes on to do so, whatever the registry says meanwhile.
+//!
 //! The model process inherits the listening socket as its standard input and accepts connections
 //! itself, so nothing stands between clients and models. Its standard output is one end of a socket
 //! pair: it says `ready` there, and learns there (by a word or by the end) that it is to stop.
@@ -24,9 +27,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::args::Args;
 use crate::control::{self, Control, Owner, Request};
+use crate::last::Last;
 use crate::limits::{allowed, sha256};
+use crate::monitoring::redact;
 use crate::part::{End, Part, next};
-use crate::recipe::Recipe;
+use crate::recipe::{Gifts, Recipe};
 use crate::routes::problem;
 use crate::{descriptors, listen, tls};
 
@@ -80,6 +85,7 @@ async fn serve(args: Args, tls: Option<TlsAcceptor>) -> Result<()> {
         program: std::env::current_exe().context("cannot find this program")?,
         state: args.state.clone(),
         recipe: Recipe::own(args),
+        salt: redact::salt().context("cannot make a secret for --redact")?,
         token,
         stop: Arc::new(Notify::new()),
         listener,
@@ -124,6 +130,8 @@ struct Front {
     state: Option<PathBuf>,
     url: String,
     token: String,
+    /// What captured values are hashed with; as long as this process lives the same.
+    salt: String,
     listener: std::net::TcpListener,
     tls: Option<TlsAcceptor>,
     stop: Arc<Notify>,
@@ -144,7 +152,7 @@ struct Successor {
 
 impl Front {
     async fn keep_running(mut self) -> Result<()> {
-        let mut part = self.start(&self.recipe, &self.listener)?;
+        let mut part = self.start(&self.recipe, &self.listener, &Last::default())?;
         if !part.until_ready(&self.stop).await? {
             return Ok(());
         }
@@ -177,7 +185,7 @@ impl Front {
             }
             let over = Arc::new(Notify::new());
             let excuse = self.excuse(Arc::clone(&over))?;
-            let restarted = self.restart(&mut pause).await;
+            let restarted = self.restart(&mut pause, part.loaded()).await;
             over.notify_one();
             excuse.await.context("the front failed")??;
             match restarted? {
@@ -193,13 +201,23 @@ impl Front {
         }
     }
 
-    fn start(&self, recipe: &Recipe, listener: &std::net::TcpListener) -> Result<Part> {
-        Part::start(recipe, &self.program, listener, &self.token)
+    fn start(
+        &self,
+        recipe: &Recipe,
+        listener: &std::net::TcpListener,
+        last: &Last,
+    ) -> Result<Part> {
+        let (program, token, salt) = (&self.program, &self.token, &self.salt);
+        Part::start(recipe, &Gifts { program, token, salt, last }, listener)
     }
 
-    /// Starts model processes until one is ready; `None` when it is to stop. Other models may be asked for
-    /// meanwhile: those that are there may never load again.
-    async fn restart(&mut self, pause: &mut Duration) -> Result<Option<(Part, Option<Owner>)>> {
+    /// Starts model processes until one is ready, with the versions that were loaded `last`; `None` when it
+    /// is to stop. Other models may be asked for meanwhile: those that are there may never load again.
+    async fn restart(
+        &mut self,
+        pause: &mut Duration,
+        last: &Last,
+    ) -> Result<Option<(Part, Option<Owner>)>> {
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(*pause) => None,
@@ -213,7 +231,7 @@ impl Front {
                 continue;
             }
             *pause = (*pause * 2).min(LONGEST);
-            let mut part = self.start(&self.recipe, &self.listener)?;
+            let mut part = self.start(&self.recipe, &self.listener, last)?;
             match part.until_ready(&self.stop).await {
                 Ok(true) => return Ok(Some((part, None))),
                 Ok(false) => return Ok(None),
@@ -261,7 +279,7 @@ impl Front {
         };
         let address = listener.local_addr().context("cannot learn the port")?;
         let url = listen::url(address, tls.is_some());
-        let mut part = self.start(&recipe, &listener)?;
+        let mut part = self.start(&recipe, &listener, &Last::default())?;
         let ready = tokio::select! {
             ready = part.until_ready(&self.stop) => ready?,
             () = owner.gone() => false,

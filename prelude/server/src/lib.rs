@@ -11,7 +11,7 @@
 //!
 //! * [`args`]: the command line; [`chores`]: `list`, `stop`, `push`, `retrain` and their like.
 //! * [`app`], [`slot`]: models and their state; [`batch`]: predictions of several requests at once;
-//!   [`reload`]: hot swap; [`pushed`]: models that others send; [`llm`]: language models.
+//!   [`reload`]: hot swap; [`last`]: what a restart goes on with; [`pushed`]: models that others send; [`llm`]: language models.
 //! * [`routes`]: what is answered; [`listen`], [`lanes`], [`descriptors`], [`tls`], [`limits`]: connections
 //!   and who may come.
 //! * [`monitoring`]: metrics, the window for drift, capture, labels, alerts; [`log`]: structured logs.
@@ -24,6 +24,7 @@ mod control;
 mod descriptors;
 mod front;
 mod lanes;
+mod last;
 mod limits;
 mod listen;
 mod llm;

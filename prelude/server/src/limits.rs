@@ -20,16 +20,26 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     }
 }
 
-/// Whether a request presents one of the keys. Hashes are compared, which tells nothing about the key.
+/// Whether a request presents one of the keys.
 pub(crate) fn allowed(headers: &HeaderMap, hashes: &[[u8; 32]]) -> bool {
-    presented(headers).is_some_and(|key| hashes.contains(&sha256(key)))
+    key(headers, hashes).is_some()
 }
 
-/// A bucket of tokens per key, filled at a fixed rate; it holds one second's worth.
+/// The hash of the key that a request presents, if it is one of these. Hashes are compared, which tells
+/// nothing about the key.
+pub(crate) fn key(headers: &HeaderMap, hashes: &[[u8; 32]]) -> Option<[u8; 32]> {
+    if hashes.is_empty() {
+        return None;
+    }
+    presented(headers).map(sha256).filter(|hash| hashes.contains(hash))
+}
+
+/// A bucket of tokens for each key of the server (`None` where it has none: all requests share one),
+/// filled at a fixed rate; it holds one second's worth. What strangers present gets no bucket of its own.
 #[derive(Debug)]
 pub(crate) struct Rates {
     per_second: f64,
-    buckets: Mutex<HashMap<[u8; 32], (f64, Instant)>>,
+    buckets: Mutex<HashMap<Option<[u8; 32]>, (f64, Instant)>>,
 }
 
 impl Rates {
@@ -38,13 +48,12 @@ impl Rates {
         Self { per_second: f64::from(per_second), buckets: Mutex::default() }
     }
 
-    /// Takes a token; `false` if there is none.
-    pub(crate) fn take(&self, headers: &HeaderMap) -> bool {
-        self.per_second == 0.0
-            || self.take_at(presented(headers).map_or([0; 32], sha256), Instant::now())
+    /// Takes a token of a key that was found to be one of the server's; `false` if there is none.
+    pub(crate) fn take(&self, key: Option<[u8; 32]>) -> bool {
+        self.per_second == 0.0 || self.take_at(key, Instant::now())
     }
 
-    fn take_at(&self, key: [u8; 32], now: Instant) -> bool {
+    fn take_at(&self, key: Option<[u8; 32]>, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, seen) = buckets.entry(key).or_insert((self.per_second, now));
         let new = now.saturating_duration_since(*seen).as_secs_f64() * self.per_second;
@@ -68,7 +77,7 @@ mod tests {
     fn a_bucket_empties_and_fills() {
         let rates = Rates::new(2);
         let now = Instant::now();
-        let (a, b) = ([1; 32], [2; 32]);
+        let (a, b) = (Some([1; 32]), Some([2; 32]));
         assert!(rates.take_at(a, now) && rates.take_at(a, now) && !rates.take_at(a, now));
         assert!(rates.take_at(b, now), "another key has its own");
         let later = now + Duration::from_millis(600);
@@ -83,5 +92,7 @@ mod tests {
         assert!(!allowed(&headers, &[sha256(b"k")]));
         headers.insert("authorization", header::HeaderValue::from_static("Bearer k"));
         assert!(allowed(&headers, &[sha256(b"k")]) && !allowed(&headers, &[sha256(b"l")]));
+        assert_eq!(key(&headers, &[sha256(b"l"), sha256(b"k")]), Some(sha256(b"k")));
+        assert_eq!(key(&headers, &[]), None, "where there are no keys, all are the same");
     }
 }

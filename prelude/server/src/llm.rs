@@ -1,17 +1,23 @@
 //! Language models that the server holds: [`LlmSlot`].
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use oxilab_llm::{Embedder, Llm};
 
+use crate::app::App;
 use crate::monitoring::metrics::{Metrics, Samples};
+use crate::reload::{self, Follow, Source, When, apart};
 
-/// A language model under its name. One text is generated at a time; others wait their turn.
+/// A language model under its name; which version answers may change. One text is generated at a time;
+/// others wait their turn.
 pub(crate) struct LlmSlot {
     pub(crate) name: String,
-    pub(crate) model: Model,
+    source: Source,
+    engine: Engine,
+    current: RwLock<Model>,
     metrics: Mutex<Metrics>,
 }
 
@@ -46,24 +52,48 @@ impl Engine {
     }
 }
 
-impl LlmSlot {
+impl Model {
     /// Loads a model; `None` if the path holds no language model.
-    pub(crate) fn load(name: &str, path: &Path, engine: Engine) -> Result<Option<Self>> {
+    pub(crate) fn load(path: &Path, engine: Engine) -> Result<Option<Self>> {
         let config = path.join("config.json");
         let is_gguf = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"));
         if !is_gguf && !config.is_file() {
             return Ok(None);
         }
-        let doing = || format!("cannot load model {name}");
         let text = std::fs::read_to_string(&config).unwrap_or_default();
         let kind: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let model = if kind["model_type"] == "bert" {
-            Model::Embed(Arc::new(Embedder::load(path).with_context(doing)?))
+            Self::Embed(Arc::new(Embedder::load(path)?))
         } else {
-            let llm = engine.take(Llm::load(path).with_context(doing)?).with_context(doing)?;
-            Model::Text(Arc::new(tokio::sync::Mutex::new(llm)))
+            let llm = engine.take(Llm::load(path)?)?;
+            Self::Text(Arc::new(tokio::sync::Mutex::new(llm)))
         };
-        Ok(Some(Self { name: name.to_owned(), model, metrics: Mutex::default() }))
+        Ok(Some(model))
+    }
+}
+
+impl LlmSlot {
+    /// A model that is loaded.
+    pub(crate) fn new(source: Source, model: Model, engine: Engine) -> Self {
+        Self {
+            name: source.name().to_owned(),
+            source,
+            engine,
+            current: RwLock::new(model),
+            metrics: Mutex::default(),
+        }
+    }
+
+    /// Looks at where the model comes from from now on.
+    pub(crate) fn follow(self: &Arc<Self>, app: &App) {
+        self.source.tell();
+        let every = Duration::from_millis(app.args.watch.max(10));
+        tokio::spawn(reload::watch(Arc::clone(self), every));
+    }
+
+    /// The version that answers now. Whoever holds it goes on with it; its memory is free when nobody does.
+    pub(crate) fn model(&self) -> Model {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn metrics(&self) -> MutexGuard<'_, Metrics> {
@@ -72,5 +102,22 @@ impl LlmSlot {
 
     pub(crate) fn write_metrics(&self, out: &mut Samples) {
         self.metrics().write(out, &self.name);
+        self.source.write_metrics(out);
+    }
+}
+
+impl Follow for LlmSlot {
+    fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn look(&self) {
+        self.source.look(When::Settled, |place| {
+            let model = apart(|| Model::load(&place.path, self.engine))?;
+            let model = model.context("there is no language model")?;
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = model;
+            tracing::info!(model = %self.name, "took a new version");
+            Ok(())
+        });
     }
 }

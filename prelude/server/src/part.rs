@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,7 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::control::Request;
 use crate::front::{FAILED, READY, STOP, STOPPING};
-use crate::recipe::Recipe;
+use crate::last::Last;
+use crate::recipe::{Gifts, Recipe};
 
 /// What a model process has beyond the time of a request.
 const GRACE: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ pub(crate) struct Part {
     child: Child,
     words: tokio::io::Lines<BufReader<OwnedReadHalf>>,
     control: OwnedWriteHalf,
+    /// What it has loaded.
+    loaded: Last,
 }
 
 /// How a model process went.
@@ -41,16 +43,21 @@ impl Part {
     /// Starts a process that accepts on `listener`.
     pub(crate) fn start(
         recipe: &Recipe,
-        program: &Path,
+        gifts: &Gifts<'_>,
         listener: &TcpListener,
-        token: &str,
     ) -> Result<Self> {
         let (ours, theirs) = StdStream::pair().context("cannot make a pair of sockets")?;
         ours.set_nonblocking(true).context("cannot make a pair of sockets")?;
         let listener = listener.try_clone().context("cannot share the socket")?;
-        let child = recipe.start(program, listener, theirs, token)?;
+        let child = recipe.start(gifts, listener, theirs)?;
         let (read, control) = UnixStream::from_std(ours).context("cannot talk")?.into_split();
-        Ok(Self { child, words: BufReader::new(read).lines(), control })
+        let words = BufReader::new(read).lines();
+        Ok(Self { child, words, control, loaded: Last::default() })
+    }
+
+    /// What it has loaded, or had.
+    pub(crate) fn loaded(&self) -> &Last {
+        &self.loaded
     }
 
     /// Whether it is ready; not if it was stopped before. An error if it ended.
@@ -62,8 +69,7 @@ impl Part {
                     Ok(Some(word)) if word.starts_with(FAILED) => {
                         bail!("{}", word.trim_start_matches(FAILED));
                     }
-                    // What C libraries print.
-                    Ok(Some(other)) => tracing::info!("{other}"),
+                    Ok(Some(word)) => self.hear(&word),
                     Ok(None) | Err(_) => {
                         let status = self.child.wait().await.context("cannot wait")?;
                         bail!("the model process did not start ({status})");
@@ -91,7 +97,7 @@ impl Part {
                 request = next(requests), if !wanted => return End::Asked(request),
                 word = self.words.next_line(), if !wanted => match word {
                     Ok(Some(word)) if word == STOPPING => wanted = true,
-                    Ok(Some(other)) => tracing::info!("{other}"),
+                    Ok(Some(word)) => self.hear(&word),
                     Ok(None) | Err(_) => {
                         let status = self.child.wait().await;
                         return End::Crashed(status.map_or_else(|e| e.to_string(), |s| format!("ended ({s})")));
@@ -107,6 +113,13 @@ impl Part {
                     return End::Stopped;
                 }
             }
+        }
+    }
+
+    fn hear(&mut self, word: &str) {
+        if !self.loaded.hear(word) {
+            // What C libraries print.
+            tracing::info!("{word}");
         }
     }
 

@@ -15,6 +15,7 @@ use oxilab_serve::{Predictor, check_name, reference_path};
 use crate::app::App;
 use crate::args::Args;
 use crate::limits::sha256;
+use crate::reload::Follow as _;
 use crate::slot::Slot;
 
 /// Why a model was not taken.
@@ -109,7 +110,7 @@ pub(crate) fn take(
     let uri = alias.display().to_string();
     let old = app.slot(Some(&parcel.name));
     if let Some(old) = &old
-        && old.uri != uri
+        && old.uri() != uri
     {
         let message = "a model of this name is served from elsewhere; push it under another name";
         return Err(refuse(StatusCode::CONFLICT, message));

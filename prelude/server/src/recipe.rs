@@ -16,10 +16,23 @@ use tokio::process::{Child, Command};
 use crate::PART;
 use crate::args::Args;
 use crate::front::{FRONT, TOKEN};
+use crate::last::{LAST, Last};
+use crate::monitoring::redact::SALT;
 
 /// Milliseconds after which the allocator gives freed memory back. After its own default, a second, what
 /// threads hold that do little piles up.
 const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
+
+/// What a front gives to each of its model processes.
+pub(crate) struct Gifts<'a> {
+    pub(crate) program: &'a Path,
+    /// What its owner shows to stop it.
+    pub(crate) token: &'a str,
+    /// What captured values are hashed with, where the environment says nothing.
+    pub(crate) salt: &'a str,
+    /// What the process before it had loaded.
+    pub(crate) last: &'a Last,
+}
 
 /// The command line of a model process, read and checked, and where it runs.
 pub(crate) struct Recipe {
@@ -58,11 +71,11 @@ impl Recipe {
     /// output.
     pub(crate) fn start(
         &self,
-        program: &Path,
+        gifts: &Gifts<'_>,
         listener: TcpListener,
         control: StdStream,
-        token: &str,
     ) -> Result<Child> {
+        let program = gifts.program;
         let mut command = Command::new(program);
         command.args(&self.line);
         if let Some(Place { environment, folder }) = &self.place {
@@ -74,11 +87,22 @@ impl Recipe {
         command
             .env(PART, "model")
             .env(FRONT, std::process::id().to_string())
-            .env(TOKEN, token)
+            .env(TOKEN, gifts.token)
+            .env(SALT, self.variable(SALT).unwrap_or_else(|| gifts.salt.to_owned()))
+            .env(LAST, gifts.last.to_text())
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(Stdio::from(OwnedFd::from(control)))
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))
+    }
+
+    /// A variable of the process's environment that says something.
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = match &self.place {
+            Some(place) => place.environment.get(name).cloned(),
+            None => std::env::var(name).ok(),
+        };
+        value.filter(|value| !value.is_empty())
     }
 }

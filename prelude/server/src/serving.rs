@@ -14,21 +14,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::App;
 use crate::args::Args;
 use crate::front::{READY, STOP, STOPPING, TOKEN};
+use crate::last::Last;
 use crate::limits::sha256;
-use crate::monitoring::alerts;
+use crate::monitoring::{alerts, redact};
 use crate::{listen, routes, tls};
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let args = args.checked()?;
+    let mut args = args.checked()?;
+    args.salt = redact::salt().context("cannot make a secret for --redact")?;
     let tls = tls::acceptor(&args)?;
     let admin = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
-    let app = Arc::new(App::load(args, admin.map(|token| sha256(token.as_bytes())))?);
+    let admin = admin.map(|token| sha256(token.as_bytes()));
+    let app = Arc::new(App::load(args, admin, &Last::of_environment())?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;
     let result = runtime.block_on(serve(Arc::clone(&app), tls));
-    app.flush();
+    app.finish();
     // A computation that nobody waits for any more does not hold the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -46,6 +49,9 @@ async fn serve(app: Arc<App>, tls: Option<tokio_rustls::TlsAcceptor>) -> Result<
 
     for slot in app.slots() {
         tracing::info!(model = %slot.name, version = slot.current().version(), "loaded");
+        slot.follow(&app);
+    }
+    for slot in &app.llms {
         slot.follow(&app);
     }
     tokio::spawn(alerts::watch(Arc::clone(&app)));

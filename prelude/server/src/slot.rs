@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use oxilab_serve::{Drift, DriftReport, ModelStatus, Predictions, Predictor, locate};
+use oxilab_serve::{Drift, DriftReport, Located, ModelStatus, Predictions, Predictor};
 use polars::prelude::DataFrame;
 use serde_json::Value;
 
@@ -13,9 +13,10 @@ use crate::app::App;
 use crate::args::Args;
 use crate::monitoring::labels::Labels;
 use crate::monitoring::metrics::{Metrics, Samples};
-use crate::monitoring::watch::{Captured, Watch};
+use crate::monitoring::watch::{Capture, Captured, Watch};
 use crate::monitoring::window::joined;
-use crate::reload::{self, Mark};
+use crate::monitoring::writer::Writer;
+use crate::reload::{self, Follow, Source, When, apart};
 
 /// A model that answers a few rows within this time may do so on a thread that listens.
 const QUICK: Duration = Duration::from_micros(250);
@@ -27,15 +28,14 @@ pub(crate) struct Slot {
     pub(crate) name: String,
     /// Tells it from others of its name in metrics.
     pub(crate) label: String,
-    pub(crate) uri: String,
+    source: Source,
     current: RwLock<Arc<Predictor>>,
-    seen: Mutex<Option<Mark>>,
-    metrics: Mutex<Metrics>,
+    metrics: Arc<Mutex<Metrics>>,
     watch: Mutex<Watch>,
+    /// Where requests are captured, until the server stops.
+    writer: Mutex<Option<Writer>>,
     labels: Mutex<Labels>,
     drift: Mutex<Option<(u64, Option<DriftReport>)>>,
-    swaps: AtomicU64,
-    failures: AtomicU64,
     /// Nanoseconds that the latest prediction of a few rows took.
     pace: AtomicU64,
 }
@@ -43,41 +43,62 @@ pub(crate) struct Slot {
 impl Slot {
     /// Loads what the address means now.
     pub(crate) fn load(name: &str, label: &str, uri: &str, args: &Args) -> Result<Self> {
-        let doing = || format!("cannot load model {name}");
-        let mark = reload::mark(uri);
-        let predictor = locate(uri)
-            .and_then(|place| apart(|| Predictor::open_at(&place)))
-            .with_context(doing)?;
-        let prefix = match &args.capture {
-            None => None,
-            Some(folder) => {
-                std::fs::create_dir_all(folder)
-                    .with_context(|| format!("cannot make {}", folder.display()))?;
-                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-                Some(folder.join(format!("{name}-{}", now.map_or(0, |since| since.as_millis()))))
-            }
-        };
-        let redact = args.redact.clone();
+        let (source, predictor) = Source::open(name, label, uri, None, open)?;
+        Self::new(source, predictor, args)
+    }
+
+    /// A model that is loaded.
+    pub(crate) fn new(source: Source, predictor: Predictor, args: &Args) -> Result<Self> {
+        let metrics = Arc::new(Mutex::default());
+        let (mut capture, mut writer) = (None, None);
+        if let Some(folder) = &args.capture {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            let millis = now.map_or(0, |since| since.as_millis());
+            let prefix = folder.join(format!("{}-{millis}", source.label()));
+            let (rules, salt) = (args.redact.clone(), args.salt.clone());
+            capture = Some(Capture::new(prefix, args.capture_sample, rules, salt));
+            let started = Writer::start(source.name(), Arc::clone(&metrics));
+            writer = Some(started.context("cannot start a thread")?);
+        }
         Ok(Self {
-            name: name.to_owned(),
-            label: label.to_owned(),
-            uri: uri.to_owned(),
+            name: source.name().to_owned(),
+            label: source.label().to_owned(),
+            source,
             current: RwLock::new(Arc::new(predictor)),
-            seen: Mutex::new(mark),
-            metrics: Mutex::default(),
-            watch: Mutex::new(Watch::new(args.window, prefix, args.capture_sample, redact)),
+            metrics,
+            watch: Mutex::new(Watch::new(args.window, capture)),
+            writer: Mutex::new(writer),
             labels: Mutex::new(Labels::new(args.window)),
             drift: Mutex::default(),
-            swaps: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
             pace: AtomicU64::new(UNKNOWN),
         })
     }
 
-    /// Looks at where the model comes from from now on.
+    /// Looks at where the model comes from from now on, and writes what is captured.
     pub(crate) fn follow(self: &Arc<Self>, app: &App) {
+        self.source.tell();
         let every = Duration::from_millis(app.args.watch.max(10));
         tokio::spawn(reload::watch(Arc::clone(self), every));
+        if app.args.capture.is_some() {
+            let every = Duration::from_secs_f64(app.args.capture_every);
+            tokio::spawn(Arc::clone(self).keep_flushing(every));
+        }
+    }
+
+    /// A crash loses no more than what came since.
+    async fn keep_flushing(self: Arc<Self>, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            let rest = locked(&self.watch).flush();
+            self.write(rest);
+        }
+    }
+
+    /// Where it comes from.
+    pub(crate) fn uri(&self) -> &str {
+        self.source.uri()
     }
 
     /// The version that answers now; it stays whole for whoever holds it.
@@ -85,30 +106,11 @@ impl Slot {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes what the address means now, if that is new.
-    pub(crate) fn look(&self) {
-        // Nothing to be found, for a moment or for good: what is loaded stays.
-        let Some(now) = reload::mark(&self.uri) else { return };
-        let mut seen = locked(&self.seen);
-        if seen.as_ref() == Some(&now) || !now.is_there() {
-            return;
-        }
-        match apart(|| Predictor::open_at(now.place())) {
-            Ok(predictor) => self.swap(predictor),
-            Err(error) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(model = %self.name, %error, "cannot load the new version; the old one answers");
-            }
-        }
-        *seen = Some(now);
-    }
-
     /// Puts another version in place, after it has predicted once. It counts as quick if the one before it
     /// was, until it has answered.
     fn swap(&self, predictor: Predictor) {
         let version = predictor.version().to_owned();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(predictor);
-        self.swaps.fetch_add(1, Ordering::Relaxed);
         locked(&self.watch).window.clear();
         locked(&self.labels).clear();
         *locked(&self.drift) = None;
@@ -154,19 +156,22 @@ impl Slot {
         })
     }
 
-    /// Writes captured rows that no file holds yet.
-    pub(crate) fn flush(&self) {
-        let rest = locked(&self.watch).flush();
-        self.write(rest);
+    /// Has captured rows written, which nobody waits for.
+    pub(crate) fn write(&self, rows: Option<Captured>) {
+        let Some(rows) = rows else { return };
+        let taken = locked(&self.writer).as_ref().is_some_and(|writer| writer.write(rows));
+        if !taken {
+            self.metrics().capture_failed();
+            tracing::error!(model = %self.name, "captured requests are lost: the disk is too slow");
+        }
     }
 
-    /// Writes captured rows, which takes a while.
-    pub(crate) fn write(&self, rows: Option<Captured>) {
-        if let Some((path, frame)) = rows
-            && let Err(error) = oxilab_serve::write_parquet(&path, &frame)
-        {
-            locked(&self.metrics).capture_failed();
-            tracing::error!(model = %self.name, %error, "cannot write captured requests");
+    /// Writes the captured rows that no file holds yet, and waits for it. Nothing is captured from then on.
+    pub(crate) fn finish(&self) {
+        let rest = locked(&self.watch).flush();
+        let writer = locked(&self.writer).take();
+        if let Some(writer) = writer {
+            writer.finish(rest);
         }
     }
 
@@ -202,7 +207,10 @@ impl Slot {
     pub(crate) fn status(&self) -> ModelStatus {
         let drift = self.drift();
         let current = self.current();
-        let performance = locked(&self.labels).performance(current.model().task());
+        let (performance, labels) = {
+            let labels = locked(&self.labels);
+            (labels.performance(current.model().task()), labels.taken())
+        };
         let metrics = self.metrics();
         ModelStatus {
             model: self.label.clone(),
@@ -210,13 +218,15 @@ impl Slot {
             requests: metrics.requests(),
             errors: metrics.errors(),
             rows: metrics.rows(),
-            swaps: self.swaps.load(Ordering::Relaxed),
-            reload_failures: self.failures.load(Ordering::Relaxed),
+            swaps: self.source.swaps(),
+            reload_failures: self.source.failures(),
+            behind: self.source.behind().map(str::to_owned),
             p50_ms: metrics.quantile_ms(50),
             p99_ms: metrics.quantile_ms(99),
             history: metrics.history(),
             drift,
             performance,
+            labels,
             usual: current.usual().cloned(),
         }
     }
@@ -227,15 +237,14 @@ impl Slot {
         let model = format!("model=\"{}\"", self.label);
         let current = self.current();
         out.add("oxilab_model_info", &format!("{model},version=\"{}\"", current.version()), 1);
-        out.add("oxilab_model_swaps_total", &model, self.swaps.load(Ordering::Relaxed));
-        let failures = self.failures.load(Ordering::Relaxed);
-        out.add("oxilab_model_reload_failures_total", &model, failures);
+        self.source.write_metrics(out);
         for column in drift.iter().flat_map(|report| &report.columns) {
             let name =
                 column.column.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             let labels = format!("{model},column=\"{name}\"");
             out.add("oxilab_drift_psi", &labels, column.psi.unwrap_or(f64::NAN));
             out.add("oxilab_drift_p", &labels, column.p_adjusted.unwrap_or(f64::NAN));
+            out.add("oxilab_drift_missing", &labels, column.missing.unwrap_or(f64::NAN));
             out.add("oxilab_drift_detected", &labels, u8::from(column.drifted));
         }
         let seen = locked(&self.labels).performance(current.model().task());
@@ -248,12 +257,22 @@ impl Slot {
     }
 }
 
-/// Work on a thread of its own: what a thread has allocated goes back to the system when it is freed after
-/// the thread's end, and stays with a thread that goes on. Threads that wait for work would each keep the
-/// most that some work once needed.
-fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(work).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+impl Follow for Slot {
+    fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn look(&self) {
+        self.source.look(When::AtOnce, |place| {
+            self.swap(open(place)?);
+            Ok(())
+        });
+    }
+}
+
+/// The version at a place, after it has predicted once.
+pub(crate) fn open(place: &Located) -> Result<Predictor> {
+    Ok(apart(|| Predictor::open_at(place))?)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

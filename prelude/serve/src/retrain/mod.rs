@@ -55,10 +55,19 @@ pub struct Retrain {
     margin: f64,
     #[serde(default)]
     folder: Option<PathBuf>,
+    /// Seconds.
+    #[serde(default = "hour")]
+    cooldown: f64,
+    #[serde(skip)]
+    program: Option<PathBuf>,
 }
 
 fn champion() -> String {
     "champion".to_owned()
+}
+
+fn hour() -> f64 {
+    3600.0
 }
 
 impl Retrain {
@@ -80,6 +89,8 @@ impl Retrain {
             metric: None,
             margin: 0.0,
             folder: None,
+            cooldown: hour(),
+            program: None,
         }
     }
 
@@ -155,6 +166,21 @@ impl Retrain {
         self
     }
 
+    /// How long after a run, whatever came of it, drift and performance set off none (an hour): what ails
+    /// the data may ail the candidate as well. In a declaration `cooldown`, in seconds.
+    #[must_use]
+    pub fn with_cooldown(mut self, time: Duration) -> Self {
+        self.cooldown = time.as_secs_f64();
+        self
+    }
+
+    /// Another `oxilab` than the installed one to run the notebook with.
+    #[must_use]
+    pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
     /// The model's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -167,7 +193,7 @@ impl Retrain {
     /// If the name cannot be used. A server that does not run holds no trigger.
     pub fn due(&self) -> Result<Option<String>> {
         let memory = self.memory()?;
-        Ok(self.triggers.iter().find_map(|trigger| trigger.holds(&memory)))
+        Ok(self.triggers.iter().find_map(|trigger| trigger.holds(&memory, self.cooldown)))
     }
 
     /// Looks every so often and runs when due, until the cell is interrupted or `most` runs are done.

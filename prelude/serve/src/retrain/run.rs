@@ -158,7 +158,7 @@ impl Retrain {
 
     /// Runs the notebook with `oxilab run`.
     fn execute(&self, candidate: &Path, executed: &Path, reason: &str) -> Result<()> {
-        let program = find_oxilab().ok_or_else(|| {
+        let program = self.program.clone().or_else(find_oxilab).ok_or_else(|| {
             self.failed("the program `oxilab` is not found; `oxilab install` puts it into place, or set OXILAB to its path")
         })?;
         let mut command = Command::new(&program);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Retrain;
 use crate::error::{Result, ServeError};
-use crate::monitor::monitor;
+use crate::monitor::{ModelStatus, monitor};
 use crate::state;
 
 /// What sets a retraining off.
@@ -16,7 +16,9 @@ use crate::state;
 #[serde(tag = "on", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Trigger {
-    /// A server sees drift in at least so many columns of a model.
+    /// A server sees drift in at least so many columns of a model. After a run not again until as many new
+    /// rows came as were looked at then, or another version answers; and not before
+    /// [`Retrain::with_cooldown`].
     Drift {
         /// The server's name or address.
         server: String,
@@ -27,7 +29,8 @@ pub enum Trigger {
         #[serde(default = "one")]
         columns: usize,
     },
-    /// A model is worse than a bound on labelled rows.
+    /// A model is worse than a bound on labelled rows. After a run not again until as many new labels came
+    /// as were looked at then, or another version answers; and not before [`Retrain::with_cooldown`].
     Performance {
         /// The server's name or address.
         server: String,
@@ -81,23 +84,29 @@ impl Trigger {
         }
     }
 
-    /// Why it holds.
-    pub(super) fn holds(&self, memory: &Memory) -> Option<String> {
-        let status = |server: &str, model: &Option<String>| {
-            let seen = monitor(server).ok()?;
-            seen.models.into_iter().find(|m| model.as_ref().is_none_or(|name| m.model == *name))
-        };
+    /// Why it holds. What servers say holds no sooner than `cooldown` seconds after the last run.
+    pub(super) fn holds(&self, memory: &Memory, cooldown: f64) -> Option<String> {
         match self {
             Self::Drift { server, model, columns } => {
-                let drift = status(server, model)?.drift?;
+                let seen = memory.rested(cooldown).then(|| status(server, model.as_deref()))??;
+                let drift = seen.drift.as_ref()?;
                 let names = drift.drifted_columns();
                 let enough = !names.is_empty() && names.len() >= *columns;
-                enough.then(|| format!("drift of {}", names.join(", ")))
+                let new = memory.before(server, model.as_deref()).is_none_or(|before| {
+                    before.version != seen.version || before.rows.passed(seen.rows)
+                });
+                (enough && new).then(|| format!("drift of {}", names.join(", ")))
             }
             Self::Performance { server, model, bound } => {
-                let seen = status(server, model)?.performance?;
+                let status =
+                    memory.rested(cooldown).then(|| status(server, model.as_deref()))??;
+                let seen = status.performance.as_ref()?;
                 let worse = seen.worse_than(*bound);
-                worse.then(|| format!("{} is {:.4}, the bound is {bound}", seen.metric, seen.value))
+                let new = memory.before(server, model.as_deref()).is_none_or(|before| {
+                    before.version != status.version || before.labels.passed(status.labels)
+                });
+                (worse && new)
+                    .then(|| format!("{} is {:.4}, the bound is {bound}", seen.metric, seen.value))
             }
             Self::Every { seconds } => {
                 let since = memory.last.map(|last| now() - last);
@@ -118,6 +127,16 @@ impl Trigger {
     }
 }
 
+/// What a server says of a model; `None` if it does not run or has none of that name.
+fn status(server: &str, model: Option<&str>) -> Option<ModelStatus> {
+    let seen = monitor(server).ok()?;
+    seen.models.into_iter().find(|status| model.is_none_or(|name| status.model == name))
+}
+
+fn key(server: &str, model: Option<&str>) -> String {
+    format!("{server} {}", model.unwrap_or_default())
+}
+
 /// What was there at the last run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Memory {
@@ -126,6 +145,60 @@ pub(super) struct Memory {
     /// Time of change by file.
     #[serde(default)]
     files: BTreeMap<String, f64>,
+    /// By server and model.
+    #[serde(default)]
+    served: BTreeMap<String, Served>,
+}
+
+/// What a server had seen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Served {
+    version: String,
+    rows: Seen,
+    labels: Seen,
+}
+
+/// Rows or labels.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Seen {
+    /// All so far.
+    count: u64,
+    /// Those that were looked at: the latest.
+    latest: u64,
+}
+
+impl Seen {
+    fn new(count: u64, latest: Option<usize>) -> Self {
+        Self { count, latest: latest.unwrap_or(0) as u64 }
+    }
+
+    /// Whether as many new ones came as were looked at. Counts begin anew with the server's process.
+    fn passed(self, now: u64) -> bool {
+        now.checked_sub(self.count).unwrap_or(now) >= self.latest.max(1)
+    }
+}
+
+impl From<ModelStatus> for Served {
+    fn from(status: ModelStatus) -> Self {
+        let looked_at = status.drift.map(|drift| drift.rows);
+        let labelled = status.performance.map(|performance| performance.rows);
+        Self {
+            version: status.version,
+            rows: Seen::new(status.rows, looked_at),
+            labels: Seen::new(status.labels, labelled),
+        }
+    }
+}
+
+impl Memory {
+    fn before(&self, server: &str, model: Option<&str>) -> Option<&Served> {
+        self.served.get(&key(server, model))
+    }
+
+    /// Whether the last run is so many seconds ago. A clock that was set back counts as long.
+    fn rested(&self, cooldown: f64) -> bool {
+        self.last.is_none_or(|last| !(0.0..cooldown).contains(&(now() - last)))
+    }
 }
 
 impl Retrain {
@@ -143,13 +216,21 @@ impl Retrain {
 
     /// What is there now, to be remembered when the run is done.
     pub(super) fn remember(&self) -> Memory {
-        let mut files = BTreeMap::new();
+        let (mut files, mut served) = (BTreeMap::new(), BTreeMap::new());
         for trigger in &self.triggers {
-            if let Trigger::NewData { path } = trigger {
-                files.extend(stamps(path));
+            match trigger {
+                Trigger::NewData { path } => files.extend(stamps(path)),
+                Trigger::Drift { server, model, .. }
+                | Trigger::Performance { server, model, .. } => {
+                    let model = model.as_deref();
+                    if let Some(status) = status(server, model) {
+                        served.insert(key(server, model), status.into());
+                    }
+                }
+                Trigger::Every { .. } => {}
             }
         }
-        Memory { last: Some(now()), files }
+        Memory { last: Some(now()), files, served }
     }
 
     pub(super) fn keep(&self, memory: &Memory) -> Result<()> {

@@ -19,12 +19,20 @@ pub(crate) struct Labels {
     order: VecDeque<String>,
     pairs: VecDeque<(Value, Value)>,
     most: usize,
+    /// All labels so far.
+    taken: u64,
 }
 
 impl Labels {
     /// `most` pairs are kept.
     pub(crate) fn new(most: usize) -> Self {
-        Self { said: HashMap::new(), order: VecDeque::new(), pairs: VecDeque::new(), most }
+        Self {
+            said: HashMap::new(),
+            order: VecDeque::new(),
+            pairs: VecDeque::new(),
+            most,
+            taken: 0,
+        }
     }
 
     /// Remembers what was said.
@@ -46,6 +54,7 @@ impl Labels {
         let Some(said) = self.said.remove(id) else { return 0 };
         self.order.retain(|known| known != id);
         let count = said.len().min(labels.len());
+        self.taken += count as u64;
         for pair in said.into_iter().zip(labels.iter().cloned()) {
             if self.pairs.len() == self.most.max(1) {
                 self.pairs.pop_front();
@@ -53,6 +62,11 @@ impl Labels {
             self.pairs.push_back(pair);
         }
         count
+    }
+
+    /// How many labels came so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// The figure of the latest labelled rows.

@@ -7,3 +7,4 @@ pub(crate) mod metrics;
 pub(crate) mod redact;
 pub(crate) mod watch;
 pub(crate) mod window;
+pub(crate) mod writer;

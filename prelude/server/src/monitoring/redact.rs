@@ -1,16 +1,38 @@
 //! What captured requests hide: [`Rule`], [`redacted`].
 
+use std::io::Read as _;
+
 use oxilab_serve::{Result, ServeError};
 use polars::prelude::{Column, DataFrame, DataType};
 use sha2::{Digest, Sha256};
+
+/// The environment variable of what values are hashed with: with the same one, equal values hash equally
+/// over several runs of a server. Whoever knows it can find values by trying, so it belongs to no file.
+pub(crate) const SALT: &str = "OXILAB_REDACT_SALT";
+
+/// What values are hashed with: that of the environment, else a random one. It is kept in memory only; the
+/// front gives it to every model process of its own, so that a restart changes nothing.
+pub(crate) fn salt() -> std::io::Result<String> {
+    match std::env::var(SALT) {
+        Ok(salt) if !salt.is_empty() => Ok(salt),
+        _ => random(),
+    }
+}
+
+/// 32 random bytes from the system, in hexadecimal.
+fn random() -> std::io::Result<String> {
+    let mut bytes = [0_u8; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(hex::encode(bytes))
+}
 
 /// What happens to a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// It is not written.
     Drop,
-    /// The first 16 hexadecimal digits of the SHA-256 of server start and value: equal values stay
-    /// equal within a server's files.
+    /// The first 16 hexadecimal digits of the SHA-256 of a secret and the value: equal values stay equal
+    /// within one run of the server, and nobody can find them by trying.
     Hash,
     /// All but the last two characters are stars.
     Mask,
@@ -106,6 +128,15 @@ mod tests {
         );
         assert_eq!(of("iban", 0).expect("hashed").len(), 16);
         assert_eq!(of("iban", 1), None);
+        let other = redacted(&frame, &rules, "pepper").expect("hidden");
+        assert!(
+            !other
+                .column("iban")
+                .expect("iban")
+                .equals_missing(hidden.column("iban").expect("iban"))
+        );
+        let (one, two) = (random().expect("a secret"), random().expect("a secret"));
+        assert!(one.len() == 64 && one != two);
         assert!(Rule::parse("a=burn").is_err() && Rule::parse("a").is_err());
     }
 }

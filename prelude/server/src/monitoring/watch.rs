@@ -3,47 +3,31 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use oxilab_serve::{Predictions, Result};
+use oxilab_serve::{Predictions, Result, ServeError};
 use polars::prelude::{Column, DataFrame};
 
 use super::redact::{Rule, redacted};
-use super::window::{Window, joined};
+use super::window::Window;
 
 /// Captured rows that make a file.
 const FILE_ROWS: usize = 10_000;
 
-/// Captured rows and the file for them.
-pub(crate) type Captured = (PathBuf, DataFrame);
+/// The file for captured rows, and these in frames below each other.
+pub(crate) type Captured = (PathBuf, Vec<Arc<DataFrame>>);
 
 /// Requests and predictions of one model.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) window: Window,
-    pending: Vec<Arc<DataFrame>>,
-    pending_rows: usize,
-    prefix: Option<PathBuf>,
-    files: u64,
-    sample: f64,
-    due: f64,
-    rules: Vec<Rule>,
+    capture: Option<Capture>,
     /// All rows so far.
     rows: u64,
 }
 
 impl Watch {
-    /// `prefix` is the start of the names of captured files; `None` captures nothing.
-    pub(crate) fn new(most: usize, prefix: Option<PathBuf>, sample: f64, rules: Vec<Rule>) -> Self {
-        Self {
-            window: Window::new(most),
-            pending: Vec::new(),
-            pending_rows: 0,
-            prefix,
-            files: 0,
-            sample,
-            due: 0.0,
-            rules,
-            rows: 0,
-        }
+    /// `most` rows in the window; without a `capture` nothing is written.
+    pub(crate) fn new(most: usize, capture: Option<Capture>) -> Self {
+        Self { window: Window::new(most), capture, rows: 0 }
     }
 
     /// Takes note of answers, `ids` those of their requests by row; gives rows that are to be written.
@@ -55,37 +39,74 @@ impl Watch {
     ) -> Result<Option<Captured>> {
         let frame = predictions.captured(input)?;
         self.rows += frame.height() as u64;
-        if let Some(prefix) = &self.prefix {
-            self.due += self.sample;
-            if self.due >= 1.0 {
-                self.due -= 1.0;
-                let salt = prefix.display().to_string();
-                let mut kept = redacted(&frame, &self.rules, &salt)?;
-                let with_ids = kept.with_column(Column::new("request_id".into(), ids));
-                with_ids.map_err(|source| oxilab_serve::ServeError::Polars {
-                    doing: "adding the requests' ids",
-                    source,
-                })?;
-                self.pending_rows += kept.height();
-                self.pending.push(Arc::new(kept));
-            }
-        }
+        let full = match &mut self.capture {
+            Some(capture) => capture.note(&frame, ids)?,
+            None => None,
+        };
         self.window.push(frame);
-        Ok(if self.pending_rows >= FILE_ROWS { self.flush() } else { None })
+        Ok(full)
     }
 
     /// The captured rows that no file holds yet, and the file for them.
     pub(crate) fn flush(&mut self) -> Option<Captured> {
-        let frame = joined(self.pending.drain(..))?;
-        self.pending_rows = 0;
-        let mut path = self.prefix.clone()?.into_os_string();
-        path.push(format!("-{:06}.parquet", self.files));
-        self.files += 1;
-        Some((path.into(), frame))
+        self.capture.as_mut()?.flush()
     }
 
     /// How many rows came so far.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
+    }
+}
+
+/// What is written of requests.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    /// Rows that no file holds yet: few frames that grow, as in the window.
+    pending: Window,
+    pending_rows: usize,
+    prefix: PathBuf,
+    files: u64,
+    sample: f64,
+    due: f64,
+    rules: Vec<Rule>,
+    salt: String,
+}
+
+impl Capture {
+    /// `prefix` is the start of the names of files; `sample` the share of requests; `salt` is what values
+    /// are hashed with.
+    pub(crate) fn new(prefix: PathBuf, sample: f64, rules: Vec<Rule>, salt: String) -> Self {
+        let pending = Window::new(usize::MAX);
+        Self { pending, pending_rows: 0, prefix, files: 0, sample, due: 0.0, rules, salt }
+    }
+
+    fn note(&mut self, frame: &DataFrame, ids: &[&str]) -> Result<Option<Captured>> {
+        self.due += self.sample;
+        if self.due < 1.0 {
+            return Ok(None);
+        }
+        self.due -= 1.0;
+        let mut kept = redacted(frame, &self.rules, &self.salt)?;
+        let with_ids = kept.with_column(Column::new("request_id".into(), ids));
+        with_ids
+            .map_err(|source| ServeError::Polars { doing: "adding the requests' ids", source })?;
+        // Another version may read other columns: a file has those of one.
+        let of_others = if self.pending.fits(&kept) { None } else { self.flush() };
+        self.pending_rows += kept.height();
+        self.pending.push(kept);
+        Ok(of_others.or_else(|| (self.pending_rows >= FILE_ROWS).then(|| self.flush()).flatten()))
+    }
+
+    fn flush(&mut self) -> Option<Captured> {
+        if self.pending_rows == 0 {
+            return None;
+        }
+        let frames = self.pending.frames();
+        self.pending.clear();
+        self.pending_rows = 0;
+        let mut path = self.prefix.clone().into_os_string();
+        path.push(format!("-{:06}.parquet", self.files));
+        self.files += 1;
+        Some((path.into(), frames))
     }
 }

@@ -63,6 +63,13 @@ impl Window {
         self.older.iter().cloned().chain(latest).collect()
     }
 
+    /// Whether a frame has the columns of the latest rows.
+    pub(crate) fn fits(&self, frame: &DataFrame) -> bool {
+        let latest = (self.latest.height() > 0).then_some(&self.latest);
+        let latest = latest.or_else(|| self.older.back().map(Arc::as_ref));
+        latest.is_none_or(|latest| latest.schema() == frame.schema())
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.most);
     }

@@ -11,7 +11,7 @@ use polars::prelude::DataFrame;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Body, aside, id_of, problem, unread};
+use super::{Body, aside, id_of, note, problem, unread};
 use crate::app::App;
 use crate::batch::Job;
 use crate::llm::Model;
@@ -35,6 +35,7 @@ pub(super) enum Form {
     Mlflow,
     Typed { single: bool },
     Torch,
+    Columnar,
     V2 { id: Option<Value> },
 }
 
@@ -51,11 +52,12 @@ pub(super) async fn answer(
         Err(response) => return response,
     };
     let begun = Instant::now();
-    let (response, rows) = match body {
+    let (mut response, rows) = match body {
         Ok(bytes) => respond(app, &slot, headers, bytes, read).await,
         Err(rejection) => (unread(&rejection, app.args.body_limit), 0),
     };
     slot.metrics().record(asked.route, response.status().as_u16(), rows, begun.elapsed());
+    note(app, &mut response, &slot.name, rows);
     response
 }
 
@@ -81,7 +83,7 @@ fn language_model(app: &App, name: Option<&str>) -> Option<String> {
         Some(name) => app.llm(name)?,
         None => app.llms.first().cloned()?,
     };
-    let (kind, route) = match llm.model {
+    let (kind, route) = match llm.model() {
         Model::Text(_) => ("a language model", "/v1/chat/completions or /v1/completions"),
         Model::Embed(_) => ("a model of embeddings", "/v1/embeddings"),
     };
@@ -121,10 +123,7 @@ async fn respond(
         return match said {
             Ok(said) => {
                 let full = slot.note(&frame, &said, &[(id, rows, said.clone())]);
-                if full.is_some() {
-                    let slot = Arc::clone(slot);
-                    tokio::task::spawn_blocking(move || slot.write(full));
-                }
+                slot.write(full);
                 (written(&said, &form, slot, &predictor), rows)
             }
             Err(error) => (refused(&error), 0),
@@ -145,6 +144,7 @@ fn written(said: &Predictions, form: &Form, slot: &Slot, predictor: &Predictor) 
     let value = match form {
         Form::Mlflow => said.mlflow(),
         Form::Typed { single } => said.typed(*single),
+        Form::Columnar => said.columnar(),
         Form::Torch => Value::Array(said.json_values()),
         Form::V2 { id } => {
             let schema = predictor.schema();
@@ -160,4 +160,23 @@ fn refused(error: &ServeError) -> Response {
         tracing::error!(%error, "cannot answer");
     }
     problem(status, &error.public(), error.blamed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_fails_on_our_side_tells_nothing_of_this_machine() {
+        let source = std::io::Error::other("/home/ann/secret.txt");
+        let file = ServeError::Io { doing: "loading", path: "/home/ann".into(), source };
+        for error in [file, ServeError::Panicked] {
+            let answer = refused(&error);
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let body = axum::body::to_bytes(answer.into_body(), 10_000).await.expect("a body");
+            let value: Value = serde_json::from_slice(&body).expect("JSON");
+            let said = "the model could not answer; the server's log says why";
+            assert_eq!(value, serde_json::json!({"error": said, "message": said}));
+        }
+    }
 }

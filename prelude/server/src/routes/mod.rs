@@ -2,10 +2,11 @@
 //!
 //! [`predict`]: `MLflow`, typed JSON, `TensorFlow` Serving, `TorchServe`; [`v2`]: Open Inference
 //! Protocol; all end in [`answer::answer`], on the same predictor. [`openai`]: language models.
-//! [`admin`]: labels, pushed models, stopping. [`pages`]: what people and tools read.
+//! [`admin`]: labels, pushed models, stopping. [`pages`]: what people and tools read; [`document`]: `OpenAPI`.
 
 mod admin;
 mod answer;
+mod document;
 pub(crate) mod openai;
 mod pages;
 mod predict;
@@ -27,7 +28,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
-use crate::limits::allowed;
+use crate::limits;
 
 pub(super) type Shared = State<Arc<App>>;
 pub(super) type Body = Result<Bytes, BytesRejection>;
@@ -40,13 +41,9 @@ const PUSH_LIMIT: usize = 4 << 30;
 
 /// All routes with their limits.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let limit = DefaultBodyLimit::max(app.args.body_limit);
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, app.args.timeout());
-    let panic = CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-        problem(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why", None)
-    });
     let push = post(admin::push).layer(DefaultBodyLimit::max(PUSH_LIMIT));
-    Router::new()
+    let routes = Router::new()
         .route("/", get(|| async { Redirect::temporary("/docs") }))
         .route("/ping", get(|| async { "\n" }).post(|| async { "\n" }))
         .route("/health", get(pages::health))
@@ -75,10 +72,24 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             problem(StatusCode::METHOD_NOT_ALLOWED, "this page takes another method", None)
         })
         .layer(timeout)
-        .merge(openai::routes(&app))
+        .merge(openai::routes(&app));
+    guarded(routes, app)
+}
+
+/// Routes behind what holds for all of them.
+fn guarded(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+    let limit = DefaultBodyLimit::max(app.args.body_limit);
+    routes
+        // Within what names a request and writes the log: an answer to a panic is one as well.
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), admit))
-        .layer((panic, limit))
+        .layer(limit)
         .with_state(app)
+}
+
+/// The log has the panic's own words.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why", None)
 }
 
 /// An error as clients of all protocols can read it.
@@ -112,6 +123,20 @@ pub(super) fn id_of(headers: &HeaderMap) -> String {
     headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
 }
 
+/// What the log says of a request that reached a model.
+#[derive(Clone)]
+struct Noted {
+    model: String,
+    rows: usize,
+}
+
+/// Notes on an answer what [`admit`] writes to the log, if it does.
+fn note(app: &App, response: &mut Response, model: &str, rows: usize) {
+    if app.args.log_requests {
+        response.extensions_mut().insert(Noted { model: model.to_owned(), rows });
+    }
+}
+
 /// Names the request, asks for the API key, keeps to the rate, and writes the log.
 async fn admit(State(app): Shared, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
@@ -123,16 +148,31 @@ async fn admit(State(app): Shared, mut request: Request, next: Next) -> Response
         .or_else(|| HeaderValue::from_str(&app.new_id()).ok())
         .unwrap_or_else(|| HeaderValue::from_static("-"));
     request.headers_mut().insert(REQUEST_ID.clone(), id.clone());
-    let line = tracing::enabled!(tracing::Level::DEBUG)
+    let logged = app.args.log_requests;
+    let line = (logged || tracing::enabled!(tracing::Level::DEBUG))
         .then(|| (request.method().clone(), request.uri().path().to_owned()));
     let mut response = match refusal(&app, &request) {
         Some(response) => response,
         None => next.run(request).await,
     };
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        // The layer that gives up says nothing.
+        let seconds = app.args.timeout().as_secs();
+        let message = format!(
+            "the request took too long, its body included; the server's --timeout is {seconds} s"
+        );
+        response = problem(StatusCode::REQUEST_TIMEOUT, &message, None);
+    }
     if let Some((method, path)) = line {
         let ms = begun.elapsed().as_secs_f64() * 1e3;
         let (id, status) = (id.to_str().unwrap_or_default(), response.status().as_u16());
-        tracing::debug!(%method, path, status, ms, id, "answered");
+        if logged {
+            let noted = response.extensions_mut().remove::<Noted>();
+            let (model, rows) = noted.map(|noted| (noted.model, noted.rows)).unzip();
+            tracing::info!(%method, path, model, status, ms, rows, id, "answered");
+        } else {
+            tracing::debug!(%method, path, status, ms, id, "answered");
+        }
     }
     response.headers_mut().insert(REQUEST_ID.clone(), id);
     response
@@ -145,14 +185,16 @@ fn refusal(app: &App, request: &Request) -> Option<Response> {
     if open {
         return None;
     }
-    if !app.args.api_key_hash.is_empty() && !allowed(request.headers(), &app.args.api_key_hash) {
+    let keys = &app.args.api_key_hash;
+    let key = limits::key(request.headers(), keys);
+    if !keys.is_empty() && key.is_none() {
         let message = "an API key is needed, as `Authorization: Bearer KEY`";
         let mut response = problem(StatusCode::UNAUTHORIZED, message, None);
         let scheme = HeaderValue::from_static("Bearer");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         return Some(response);
     }
-    if !app.rates.take(request.headers()) {
+    if !app.rates.take(key) {
         let message = format!("more than {} requests a second", app.args.rate_limit);
         return Some(problem(StatusCode::TOO_MANY_REQUESTS, &message, None));
     }
@@ -167,4 +209,41 @@ pub(super) async fn aside<T: Send + 'static>(
         tracing::error!(%error, "cannot answer");
         problem(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why", None)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use clap::Parser as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::args::Args;
+    use crate::last::Last;
+
+    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/virginica.lgb.txt");
+
+    async fn broken() -> &'static str {
+        panic!("/home/ann/secret.txt")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_that_tells_nothing() {
+        let args = Args::parse_from(["oxilab-server", MODEL]);
+        let app = App::load(args, None, &Last::default()).expect("a model");
+        let routes = Router::new().route("/broken", get(broken));
+        let routes = routes.route("/whole", get(|| async { "yes" }));
+        let router = guarded(routes, Arc::new(app));
+        for (path, status) in [("/broken", 500), ("/whole", 200)] {
+            let asked = axum::http::Request::get(path).header("x-request-id", "mine");
+            let asked = asked.body(Body::empty()).expect("a request");
+            let answer = router.clone().oneshot(asked).await.expect("an answer");
+            assert_eq!(answer.status(), status);
+            assert_eq!(answer.headers()["x-request-id"], "mine");
+            let body = axum::body::to_bytes(answer.into_body(), 10_000).await.expect("a body");
+            let text = String::from_utf8_lossy(&body);
+            assert!(!text.contains("ann"), "{text}");
+            assert_eq!(text.contains("its log says why"), status == 500, "{text}");
+        }
+    }
 }

@@ -110,7 +110,8 @@ fn no_verb() -> Response {
     problem(StatusCode::NOT_FOUND, "the verb must be `:predict`", None)
 }
 
-/// Rows in any plain form; the answer is a list for `TorchServe`, else `{"predictions": …}`.
+/// Rows in any plain form; the answer is a list for `TorchServe`. For `TensorFlow` Serving it has the form
+/// that was asked in: `{"predictions": …}` for rows, `{"outputs": …}` for columns.
 async fn plain(
     app: &Arc<App>,
     model: Option<&str>,
@@ -122,8 +123,13 @@ async fn plain(
     let limit = app.args.row_limit;
     let torch = route == "/predictions";
     answer(app, Asked { model, version, route }, headers, body, move |bytes, p| {
-        let frame = body::rows(body::json(bytes)?, p.schema(), limit)?;
-        Ok((frame, if torch { Form::Torch } else { Form::Mlflow }))
+        let value = body::json(bytes)?;
+        let form = match value.get("inputs") {
+            _ if torch => Form::Torch,
+            Some(_) => Form::Columnar,
+            None => Form::Mlflow,
+        };
+        Ok((body::rows(value, p.schema(), limit)?, form))
     })
     .await
 }

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use oxilab_serve::post_json;
+use oxilab_serve::{get_json, get_text, post_json};
 use serde_json::{Value, json};
 
-use crate::setting::{Setting, old, raw};
+use crate::setting::{Direct, PROGRAM, Setting, old, raw, until};
 
 #[test]
 fn bad_requests_are_told_so_and_the_server_lives() {
@@ -102,8 +103,8 @@ fn a_body_of_a_hundred_megabytes_is_refused_unread_or_taken_where_that_is_allowe
     assert!(text.contains(r#""prediction":"old""#), "{text}");
 }
 
-/// As many as this process may hold open, up to 10,000.
-fn idle_connections(address: &str) -> Vec<TcpStream> {
+/// Opens connections that say nothing; the limit of open files of this process is raised for them.
+fn idle_connections(address: &str, count: usize) -> Vec<TcpStream> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: plain calls with valid pointers; no more is asked for than is allowed.
     #[expect(unsafe_code, reason = "std cannot set limits")]
@@ -112,23 +113,71 @@ fn idle_connections(address: &str) -> Vec<TcpStream> {
         limit.rlim_cur = limit.rlim_max;
         assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
     }
-    let allowed = usize::try_from(limit.rlim_max).unwrap_or(usize::MAX);
-    let count = allowed.saturating_sub(600).min(10_000);
-    (0..count).map(|_| TcpStream::connect(address).unwrap()).collect()
+    let connect = |at: usize| match TcpStream::connect(address) {
+        Ok(stream) => stream,
+        Err(error) => panic!(
+            "connection {at} of {count}: {error}; this process may hold {} files open (ulimit -Hn)",
+            limit.rlim_max
+        ),
+    };
+    (0..count).map(connect).collect()
 }
 
 #[test]
 fn ten_thousand_idle_connections_keep_nobody_out() {
+    const COUNT: usize = 10_000;
     let mut setting = Setting::new();
     let url = setting.start(setting.server());
-    let idle = idle_connections(url.trim_start_matches("http://"));
+    let worker = get_json(format!("{url}/health")).unwrap()["worker"].to_string();
     let begun = Instant::now();
+    let idle = idle_connections(url.trim_start_matches("http://"), COUNT);
+    let held = || std::fs::read_dir(format!("/proc/{worker}/fd")).unwrap().count();
+    until("the server holds them", || held() >= COUNT);
+    let (opened, begun) = (begun.elapsed(), Instant::now());
     for _ in 0..20 {
         assert_eq!(post_json(format!("{url}/predict"), &old()).unwrap()["prediction"], "old");
     }
     let waited = begun.elapsed();
-    assert!(waited < Duration::from_secs(10), "{waited:?} with {} idle", idle.len());
+    let (count, held) = (idle.len(), held());
+    let said = format!("{count} opened in {opened:?}, {held} files held, 20 answers in {waited:?}");
+    println!("{said}");
+    assert!(count == COUNT && held >= COUNT && waited < Duration::from_secs(10), "{said}");
     drop(idle);
+}
+
+/// A disk that is full, for the server's processes only: no file may grow beyond a few kilobytes.
+#[test]
+fn a_full_disk_costs_captured_rows_and_no_answer() {
+    let setting = Setting::new();
+    let captured = setting.path("captured");
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$0\" \"$@\"", PROGRAM]);
+    command.args(["--port", "0", "--capture-every", "0.2", "--capture"]).arg(&captured);
+    let server = Direct::start(command.arg(setting.path("m.oxi")));
+    let url = &server.url;
+    let failures = || {
+        let metrics = get_text(format!("{url}/metrics")).unwrap();
+        let sample = "oxilab_capture_failures_total{model=\"m\"} ";
+        let count = metrics.lines().find_map(|line| line.strip_prefix(sample)).unwrap();
+        count.parse::<u64>().unwrap()
+    };
+    // Roots do not compress.
+    let rows: Vec<_> = (0..10_000).map(|n| json!([f64::from(n).sqrt(), "Oslo"])).collect();
+    let rows = json!({ "instances": rows });
+    for round in 1..=2 {
+        let answer = post_json(format!("{url}/invocations"), &rows).unwrap();
+        assert_eq!(answer["predictions"].as_array().unwrap().len(), 10_000);
+        until("the failure is counted", || failures() == round);
+    }
+    let log = server.log();
+    assert!(log.contains("cannot write captured requests"), "{log}");
+    assert!(log.contains("File too large") && log.contains("-000000.parquet"), "the cause: {log}");
+    assert_eq!(std::fs::read_dir(&captured).unwrap().count(), 0, "no half of a file stays");
+    // What fits is written again.
+    post_json(format!("{url}/predict"), &old()).unwrap();
+    until("a small file", || std::fs::read_dir(&captured).unwrap().count() == 1);
+    assert_eq!(failures(), 2);
+    server.stop();
 }
 
 #[test]
@@ -143,8 +192,8 @@ fn a_folder_that_cannot_be_written_costs_no_answer() {
     let rows = json!({"instances": vec![json!([90, "Oslo"]); 10_000]});
     let answer = post_json(format!("{url}/invocations"), &rows).unwrap();
     assert_eq!(answer["predictions"].as_array().unwrap().len(), 10_000);
-    crate::setting::until("the failure is counted", || {
-        let metrics = oxilab_serve::get_text(format!("{url}/metrics")).unwrap();
+    until("the failure is counted", || {
+        let metrics = get_text(format!("{url}/metrics")).unwrap();
         metrics.contains("oxilab_capture_failures_total{model=\"m\"} 1\n")
     });
     assert_eq!(post_json(format!("{url}/predict"), &old()).unwrap()["prediction"], "old");

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::setting::{Setting, raw};
 
-const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../llm/tests/goldens/tiny/llama");
+pub(crate) const TINY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../llm/tests/goldens/tiny/llama");
 
 struct Tiny {
     url: String,

@@ -1,13 +1,16 @@
 //! Keys, rates and back-pressure.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use oxilab_model::KNeighbors;
 use oxilab_serve::{get_json, get_text, post_json, post_json_with_key};
-use serde_json::json;
+use polars::prelude::{Column, DataFrame};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::setting::{Setting, old, raw};
+use crate::setting::{Direct, PROGRAM, Setting, old, raw, until};
 
 fn hash(key: &str) -> String {
     hex::encode(Sha256::digest(key))
@@ -25,6 +28,75 @@ fn a_key_is_asked_for() {
     assert_eq!(raw(&url, "POST /predict HTTP/1.1\r\nx-api-key: secret", b"{}").0, 422);
     assert_eq!(get_text(format!("{url}/metrics")).unwrap_err().status(), 401);
     get_json(format!("{url}/health")).unwrap();
+}
+
+#[test]
+fn a_key_of_the_environment_counts() {
+    let setting = Setting::new();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--port", "0"]).arg(setting.path("m.oxi")).env("OXILAB_API_KEY", "secret");
+    let server = Direct::start(&mut command);
+    let predict = format!("{}/predict", server.url);
+    assert_eq!(post_json(&predict, &old()).unwrap_err().status(), 401);
+    assert_eq!(post_json_with_key(&predict, &old(), "other").unwrap_err().status(), 401);
+    assert_eq!(post_json_with_key(&predict, &old(), "secret").unwrap()["prediction"], "old");
+    server.stop();
+}
+
+#[test]
+fn keys_that_are_made_up_give_no_further_requests() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server().with("--rate-limit", 3));
+    let ask = |url: &str, key: &str| {
+        let head = format!("POST /predict HTTP/1.1\r\nx-api-key: {key}");
+        raw(url, &head, old().to_string().as_bytes()).0
+    };
+    let begun = Instant::now();
+    let answers: Vec<u16> = (0..40).map(|at| ask(&url, &format!("made up {at}"))).collect();
+    let taken = answers.iter().filter(|status| **status == 200).count();
+    assert_eq!(answers.iter().filter(|status| **status == 429).count(), 40 - taken);
+    let most = 4.0 + 3.0 * begun.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a few requests")]
+    let holds = (taken as f64) <= most;
+    assert!(holds, "{taken} of 40 were taken, {most} at most");
+
+    // Each key of the server has its own rate.
+    let server = setting.server_of("keys", "m.oxi").with("--rate-limit", 3);
+    let url = setting.start(server.with_api_key_hash(hash("a")).with_api_key_hash(hash("b")));
+    let answers: Vec<u16> = (0..12).map(|_| ask(&url, "a")).collect();
+    assert!(answers.contains(&429), "{answers:?}");
+    assert_eq!(ask(&url, "c"), 401);
+    assert_eq!(ask(&url, "b"), 200);
+}
+
+/// A model that takes seconds for as many rows as a request may have, and such a request.
+fn slow(setting: &Setting) -> Value {
+    const FEATURES: u32 = 60;
+    const ROWS: u32 = 20_000;
+    let values = |by: u32| (0..ROWS).map(move |row: u32| (row * 7919 + by * 104_729) % 1_000);
+    let mut columns: Vec<Column> = (0..FEATURES)
+        .map(|at| Column::new(format!("x{at}").into(), values(at).collect::<Vec<_>>()))
+        .collect();
+    let target: Vec<u32> = values(99).map(|value| value % 2).collect();
+    columns.push(Column::new("y".into(), target));
+    let frame = DataFrame::new(ROWS as usize, columns).unwrap();
+    KNeighbors::new().fit(&frame, "y").unwrap().save(setting.path("slow.oxi")).unwrap();
+    let row: Vec<u32> = (0..FEATURES).collect();
+    json!({"instances": vec![row; 10_000]})
+}
+
+#[test]
+fn a_prediction_that_takes_too_long_is_given_up() {
+    let mut setting = Setting::new();
+    let rows = slow(&setting).to_string();
+    let server = setting.server_of("slow", "slow.oxi").with("--timeout", 1);
+    let url = setting.start(server.with_model("m", setting.path("m.oxi").to_str().unwrap()));
+    let begun = Instant::now();
+    let (status, _, text) = raw(&url, "POST /invocations/slow HTTP/1.1", rows.as_bytes());
+    assert_eq!(status, 408, "{text}");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(text.contains("--timeout is 1 s"), "{text}");
+    until("it answers on", || post_json(format!("{url}/predict/m"), &old()).is_ok());
 }
 
 #[test]

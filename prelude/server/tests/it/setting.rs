@@ -1,8 +1,10 @@
 //! A folder with a model, and the servers that a test started.
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use oxilab_model::{FittedModel, LogisticRegression};
@@ -53,6 +55,69 @@ impl Drop for Setting {
             let _ = server.stop();
         }
     }
+}
+
+/// A server that a command line started, with an environment of its own.
+pub(crate) struct Direct {
+    child: Child,
+    pub(crate) url: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Direct {
+    /// Starts it, and waits until it listens. The command does not name the port.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let mut server = Self { child, url: String::new(), log };
+        until("it listens", || {
+            let log = server.log();
+            let url = log.lines().find_map(|line| line.split_once("listening on "));
+            let url = url.map(|(_, url)| url.trim().to_owned());
+            server.url.clone_from(&url.clone().unwrap_or_default());
+            url.is_some()
+        });
+        server
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Lets it finish what it has begun.
+    pub(crate) fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Kills the model process of a server, and waits for the next one.
+pub(crate) fn crash(url: &str) {
+    let worker = || oxilab_serve::get_json(format!("{url}/health")).ok()?.get("worker").cloned();
+    let first = worker().unwrap();
+    let killed = Command::new("kill").args(["-9", &first.to_string()]).status().unwrap();
+    assert!(killed.success());
+    until("the models are back", || worker().is_some_and(|worker| worker != first));
 }
 
 /// Rows of which those above 50 have the second label.

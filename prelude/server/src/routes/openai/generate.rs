@@ -1,10 +1,10 @@
 //! `/v1/chat/completions` and `/v1/completions`, whole or streamed.
 //!
 //! A thread of its own generates and sends pieces; when the client is gone nobody takes them, and it
-//! ends.
+//! ends. It also ends when a client takes none for as long as a request may take: others wait for the model.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body as HttpBody;
 use axum::extract::State;
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Json, Response};
 use oxilab_llm::text::Tokenizer;
 use oxilab_llm::{Finish, Llm, LlmError, Pieces};
 use serde_json::Value;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,10 +23,13 @@ use super::request::{Ask, Prompt};
 use super::{Fault, find, object};
 use crate::app::App;
 use crate::llm::{LlmSlot, Model};
-use crate::routes::{Body, Shared};
+use crate::routes::{Body, Shared, note};
 
 /// Pieces that may wait for a slow client.
 const AHEAD: usize = 64;
+
+/// Between two looks whether a slow client has taken something.
+const PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) async fn chat(State(app): Shared, body: Body) -> Response {
     respond(&app, body, true).await
@@ -43,11 +47,12 @@ async fn respond(app: &Arc<App>, body: Body, chat: bool) -> Response {
     };
     let begun = Instant::now();
     let route = if chat { "/v1/chat/completions" } else { "/v1/completions" };
-    let response = match generate(app, &slot, &value, chat).await {
+    let mut response = match generate(app, &slot, &value, chat).await {
         Ok(response) => response,
         Err(fault) => fault.into_response(),
     };
     slot.metrics().record(route, response.status().as_u16(), 1, begun.elapsed());
+    note(app, &mut response, &slot.name, 1);
     response
 }
 
@@ -57,7 +62,7 @@ async fn generate(
     value: &Value,
     chat: bool,
 ) -> Result<Response, Fault> {
-    let Model::Text(llm) = &slot.model else {
+    let Model::Text(llm) = slot.model() else {
         return Err(Fault::new("model", "this model makes embeddings; it generates no text"));
     };
     let (id, limit) = (app.new_id(), app.args.token_limit.max(1));
@@ -73,16 +78,16 @@ async fn generate(
         logprobs: ask.logprobs,
     };
     let stream = ask.stream;
-    let llm = Arc::clone(llm).lock_owned().await;
+    let llm = llm.lock_owned().await;
     let (sender, mut events) = mpsc::channel(AHEAD);
-    let work = Work { slot: Arc::clone(slot), ask, reply, sender };
+    let work = Work { slot: Arc::clone(slot), ask, reply, sender, patience: app.args.timeout() };
     tokio::task::spawn_blocking(move || work.run(llm, permit));
     if !stream {
         // One event: the whole.
         return match events.recv().await {
             Some(Event::Value(answer)) => Ok(Json(answer).into_response()),
             Some(Event::Fault(fault)) => Err(fault),
-            None => Err(Fault::internal()),
+            Some(Event::End) | None => Err(Fault::internal()),
         };
     }
     // What is wrong with the request is known before the first piece, and is an answer of its own.
@@ -94,18 +99,20 @@ async fn generate(
         let text = match event {
             Event::Value(chunk) => format!("data: {chunk}\n\n"),
             Event::Fault(fault) => format!("data: {}\n\n", fault.body()),
+            Event::End => "data: [DONE]\n\n".to_owned(),
         };
         Ok::<_, std::convert::Infallible>(text)
     });
-    let end = tokio_stream::once(Ok("data: [DONE]\n\n".to_owned()));
     let headers =
         [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
-    Ok((headers, HttpBody::from_stream(rest.chain(end))).into_response())
+    Ok((headers, HttpBody::from_stream(rest)).into_response())
 }
 
 enum Event {
     Value(Value),
     Fault(Fault),
+    /// Everything was said. A stream that was broken off does not end with it.
+    End,
 }
 
 /// A generation and who waits for it.
@@ -114,6 +121,8 @@ struct Work {
     ask: Ask,
     reply: Reply,
     sender: mpsc::Sender<Event>,
+    /// How long a client may take nothing.
+    patience: Duration,
 }
 
 impl Work {
@@ -121,25 +130,44 @@ impl Work {
         let begun = Instant::now();
         let made =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.generate(&mut llm)));
-        match made {
-            Ok(Ok(tokens)) => self.slot.metrics().generated(tokens, begun.elapsed()),
+        let heard = match made {
+            Ok(Ok((tokens, heard))) => {
+                self.slot.metrics().generated(tokens, begun.elapsed());
+                heard
+            }
             Ok(Err(error)) => self.send(Event::Fault(Fault::of(&error, self.reply.place()))),
             Err(_) => {
                 llm.reset();
                 tracing::error!("a language model panicked");
-                self.send(Event::Fault(Fault::internal()));
+                self.send(Event::Fault(Fault::internal()))
             }
+        };
+        if heard {
+            self.send(Event::End);
         }
     }
 
-    /// Whoever asked may be gone; then there is nobody to tell.
-    fn send(&self, event: Event) {
-        let _ = self.sender.blocking_send(event);
+    /// Whether it was taken. Whoever asked may be gone, or have stopped to read.
+    fn send(&self, mut event: Event) -> bool {
+        let begun = Instant::now();
+        loop {
+            match self.sender.try_send(event) {
+                Ok(()) => return true,
+                Err(TrySendError::Closed(_)) => return false,
+                Err(TrySendError::Full(_)) if begun.elapsed() >= self.patience => {
+                    let (model, seconds) = (&self.slot.name, self.patience.as_secs());
+                    tracing::warn!(%model, seconds, "a client has stopped to read; its answer ends");
+                    return false;
+                }
+                Err(TrySendError::Full(back)) => event = back,
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// The choices one after the other: a model has one cache, and a prompt's further answers find it
-    /// there. Gives the number of tokens that were drawn.
-    fn generate(&self, llm: &mut Llm) -> Result<usize, LlmError> {
+    /// there. Gives the number of tokens that were drawn, and whether somebody still reads.
+    fn generate(&self, llm: &mut Llm) -> Result<(usize, bool), LlmError> {
         // What is wrong with any prompt is known before the first is answered.
         let prompts = &self.ask.prompts;
         for prompt in prompts.iter().filter(|_| prompts.len() > 1) {
@@ -159,7 +187,7 @@ impl Work {
                 let index = at * self.ask.answers + answer;
                 if self.ask.only_echo {
                     if !self.repeated(index, &before, llm.tokenizer(), &mut made.choices) {
-                        return Ok(made.tokens);
+                        return Ok((made.tokens, false));
                     }
                     continue;
                 }
@@ -180,17 +208,19 @@ impl Work {
                 };
                 made.tokens += pieces.completion_tokens();
                 if !heard {
-                    return Ok(made.tokens);
+                    return Ok((made.tokens, false));
                 }
             }
         }
         let counts = usage(made.prompt, made.tokens);
-        if !self.ask.stream {
-            self.send(Event::Value(self.reply.whole(made.choices, counts)));
+        let heard = if !self.ask.stream {
+            self.send(Event::Value(self.reply.whole(made.choices, counts)))
         } else if self.ask.usage {
-            self.send(Event::Value(self.reply.counts(counts)));
-        }
-        Ok(made.tokens)
+            self.send(Event::Value(self.reply.counts(counts)))
+        } else {
+            true
+        };
+        Ok((made.tokens, heard))
     }
 
     /// The prompt, if it is to be repeated, with its log-probabilities if those are asked for.
@@ -223,12 +253,12 @@ impl Work {
         choices: &mut Vec<Value>,
     ) -> bool {
         let logprobs = self.reply.logprobs(&before.tokens, tokenizer, 0);
+        let finish = Some(Finish::Length);
         if self.ask.stream {
-            self.send(Event::Value(self.reply.chunk(index, &before.text, &logprobs)));
-            self.send(Event::Value(self.reply.closing(index, Some(Finish::Length))));
-        } else {
-            choices.push(self.reply.choice(index, &before.text, &logprobs, Some(Finish::Length)));
+            return self.send(Event::Value(self.reply.chunk(index, &before.text, &logprobs)))
+                && self.send(Event::Value(self.reply.closing(index, finish)));
         }
+        choices.push(self.reply.choice(index, &before.text, &logprobs, finish));
         !self.sender.is_closed()
     }
 
@@ -261,12 +291,16 @@ impl Work {
         pieces: &mut Pieces<'_>,
         before: &Before,
     ) -> Result<bool, LlmError> {
-        if let Some(opening) = self.reply.opening(index) {
-            self.send(Event::Value(opening));
+        if let Some(opening) = self.reply.opening(index)
+            && !self.send(Event::Value(opening))
+        {
+            return Ok(false);
         }
         if !before.text.is_empty() {
             let logprobs = self.reply.logprobs(&before.tokens, pieces.tokenizer(), 0);
-            self.send(Event::Value(self.reply.chunk(index, &before.text, &logprobs)));
+            if !self.send(Event::Value(self.reply.chunk(index, &before.text, &logprobs))) {
+                return Ok(false);
+            }
         }
         let mut offset = before.text.chars().count();
         while let Some(piece) = pieces.next() {
@@ -274,13 +308,11 @@ impl Work {
             let tokens: Vec<Scored> = piece.tokens.into_iter().map(Scored::from).collect();
             let logprobs = self.reply.logprobs(&tokens, pieces.tokenizer(), offset);
             offset += piece.text.chars().count();
-            let chunk = Event::Value(self.reply.chunk(index, &piece.text, &logprobs));
-            if self.sender.blocking_send(chunk).is_err() {
+            if !self.send(Event::Value(self.reply.chunk(index, &piece.text, &logprobs))) {
                 return Ok(false);
             }
         }
-        self.send(Event::Value(self.reply.closing(index, pieces.finish())));
-        Ok(true)
+        Ok(self.send(Event::Value(self.reply.closing(index, pieces.finish()))))
     }
 }
 

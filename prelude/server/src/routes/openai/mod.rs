@@ -19,7 +19,7 @@ use oxilab_llm::LlmError;
 use serde_json::{Value, json};
 use tower_http::timeout::TimeoutLayer;
 
-use super::{Body, Shared, aside};
+use super::{Body, Shared, aside, note};
 use crate::app::App;
 use crate::llm::{LlmSlot, Model};
 
@@ -181,28 +181,30 @@ async fn embeddings(State(app): Shared, body: Body) -> Response {
     let begun = Instant::now();
     let answer = embed(&app, &slot, value).await;
     let rows = answer.as_ref().map_or(0, |(rows, _)| *rows);
-    let response = match answer {
+    let mut response = match answer {
         Ok((_, answer)) => Json(answer).into_response(),
         Err(response) => response,
     };
     let status = response.status().as_u16();
     slot.metrics().record("/v1/embeddings", status, rows, begun.elapsed());
+    note(&app, &mut response, &slot.name, rows);
     response
 }
 
 async fn embed(app: &App, slot: &LlmSlot, value: Value) -> Result<(usize, Value), Response> {
     let fault = |fault: Fault| fault.into_response();
-    let Model::Embed(embedder) = slot.model.clone() else {
+    let Model::Embed(embedder) = slot.model() else {
         return Err(fault(Fault::new(
             "model",
             "this model generates text; it makes no embeddings",
         )));
     };
     let texts = texts(&value).map_err(fault)?;
-    let base64 = match value.get("encoding_format").and_then(Value::as_str) {
-        None | Some("float") => false,
-        Some("base64") => true,
-        Some(_) => {
+    let base64 = match value.get("encoding_format").unwrap_or(&Value::Null) {
+        Value::Null => false,
+        Value::String(format) if format == "float" => false,
+        Value::String(format) if format == "base64" => true,
+        _ => {
             return Err(fault(Fault::new("encoding_format", "it must be `float` or `base64`")));
         }
     };
