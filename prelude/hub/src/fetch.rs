@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use oxilab_runtime::{cancel, progress::Progress};
@@ -40,6 +41,8 @@ impl Info {
 /// Redirects followed for one request, and attempts at a transfer that brings no byte.
 const REDIRECTS: usize = 5;
 const ATTEMPTS: usize = 3;
+/// How often an interrupt is looked for while the network keeps a call waiting.
+const GLANCE: Duration = Duration::from_millis(20);
 /// A list of files that is longer is not believed.
 const LIST_LIMIT: u64 = 64 << 20;
 
@@ -138,7 +141,8 @@ impl<'a> Remote<'a> {
         if !response.status().is_success() {
             return Err(refusal(&wanted, &response, self.token.is_some()));
         }
-        let body = response.body_mut().with_config().limit(LIST_LIMIT).read_to_vec();
+        let read = move || response.body_mut().with_config().limit(LIST_LIMIT).read_to_vec();
+        let body = unless_interrupted(read).ok_or_else(|| interrupted(&wanted))?;
         let body = body.map_err(|e| self.unreachable(&wanted, &e))?;
         let listing: Listing = serde_json::from_slice(&body)
             .map_err(|e| refused(&wanted, format!("its list of files cannot be read: {e}")))?;
@@ -246,22 +250,19 @@ impl<'a> Remote<'a> {
                 return Err(Stop::Fatal(refusal(wanted, &response, self.token.is_some())));
             }
         };
-        let mut reader = response.into_body().into_with_config().limit(u64::MAX).reader();
-        let mut buffer = vec![0u8; 256 << 10];
+        let pieces = pieces(response.into_body());
         loop {
-            if cancel::requested() {
-                return Err(Stop::Interrupted);
-            }
-            let read = reader.read(&mut buffer).map_err(|e| Stop::Network(e.to_string()))?;
-            if read == 0 {
-                break;
-            }
-            got += read as u64;
+            let piece = match arrived(&pieces) {
+                Ok(piece) => piece.map_err(|e| Stop::Network(e.to_string()))?,
+                Err(Silence::Ended) => break,
+                Err(Silence::Interrupted) => return Err(Stop::Interrupted),
+            };
+            got += piece.len() as u64;
             if info.size.is_some_and(|size| got > size) {
                 let reason = format!("more bytes came than the {:?} announced", info.size);
                 return Err(Stop::Fatal(refused(wanted, reason)));
             }
-            file.write_all(&buffer[..read])
+            file.write_all(&piece)
                 .map_err(|e| Stop::Fatal(HubError::file("write", self.cache, e)))?;
             if let Some(bar) = bar {
                 bar.set(got);
@@ -276,6 +277,7 @@ impl<'a> Remote<'a> {
     fn open(&self, url: &str, wanted: &Wanted<'_>, start: u64) -> Result<Response<Body>, Stop> {
         self.send("GET", url, wanted, Some(start)).map_err(|error| match error {
             HubError::NotCached { reason, .. } => Stop::Network(reason),
+            HubError::Interrupted { .. } => Stop::Interrupted,
             other => Stop::Fatal(other),
         })
     }
@@ -295,7 +297,9 @@ impl<'a> Remote<'a> {
         if let Some(start) = start.filter(|start| *start > 0) {
             request = request.header("range", format!("bytes={start}-"));
         }
-        request.call().map_err(|e| self.unreachable(wanted, &e))
+        let response = unless_interrupted(move || request.call());
+        let response = response.ok_or_else(|| interrupted(wanted))?;
+        response.map_err(|e| self.unreachable(wanted, &e))
     }
 
     /// Where a redirect leads. Never from https to http.
@@ -344,7 +348,68 @@ impl Stop {
     fn error(self, wanted: &Wanted<'_>) -> HubError {
         match self {
             Self::Fatal(error) => error,
-            _ => HubError::Interrupted { file: wanted.file.to_owned() },
+            _ => interrupted(wanted),
+        }
+    }
+}
+
+fn interrupted(wanted: &Wanted<'_>) -> HubError {
+    HubError::Interrupted { file: wanted.file.to_owned() }
+}
+
+/// What `work`, which waits for the network, comes to; `None` when the user does not wait for it. On a
+/// thread of its own, because ureq goes on with a read that a signal has ended: only a timeout ends it.
+fn unless_interrupted<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done_tx, done_rx) = sync_channel(1);
+    std::thread::spawn(move || {
+        // Nobody listens any more after an interrupt.
+        let _ = done_tx.send(work());
+    });
+    arrived(&done_rx).ok()
+}
+
+/// The pieces of a body as they come.
+fn pieces(body: Body) -> Receiver<std::io::Result<Vec<u8>>> {
+    let (piece_tx, piece_rx) = sync_channel(4);
+    std::thread::spawn(move || {
+        let mut reader = body.into_with_config().limit(u64::MAX).reader();
+        loop {
+            let mut piece = vec![0u8; 256 << 10];
+            let read = reader.read(&mut piece);
+            if matches!(read, Ok(0)) {
+                return;
+            }
+            let failed = read.is_err();
+            let piece = read.map(|length| {
+                piece.truncate(length);
+                piece
+            });
+            // Nobody listens any more after an interrupt.
+            if piece_tx.send(piece).is_err() || failed {
+                return;
+            }
+        }
+    });
+    piece_rx
+}
+
+/// Why nothing comes.
+enum Silence {
+    /// There is no more.
+    Ended,
+    /// The user does not wait for it.
+    Interrupted,
+}
+
+fn arrived<T>(from: &Receiver<T>) -> std::result::Result<T, Silence> {
+    loop {
+        if cancel::requested() {
+            return Err(Silence::Interrupted);
+        }
+        match from.recv_timeout(GLANCE) {
+            Ok(found) => return Ok(found),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Silence::Ended),
         }
     }
 }

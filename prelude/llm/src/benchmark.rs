@@ -1,11 +1,12 @@
 //! How fast a model is and what it holds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oxilab_display::table::{Heading, Table};
 use oxilab_display::{MimeBundle, Render};
 use oxilab_nn::memory::{megabytes, peak_resident};
 
+use crate::bar::Bar;
 use crate::error::Result;
 use crate::llm::Llm;
 use crate::sampling::Sampling;
@@ -37,6 +38,8 @@ pub struct Benchmark {
     pub peak: Option<usize>,
 }
 
+const RUNS: usize = 3;
+
 /// Measures latency, throughput and memory: a prompt of 256 tokens, 64 tokens generated, three times.
 /// The conversation in the model's cache is forgotten.
 ///
@@ -55,15 +58,17 @@ pub fn benchmark(llm: &mut Llm) -> Result<Benchmark> {
     let vocabulary = u32::try_from(llm.config().vocabulary).unwrap_or(u32::MAX);
     // Any tokens cost the same.
     let prompt: Vec<u32> = (0..256u32).map(|n| (n * 31 + 7) % vocabulary).take(length).collect();
+    let bar = Bar::new("benchmark", RUNS * (tokens + 1));
     let mut runs = Vec::new();
-    for _ in 0..3 {
+    for run in 0..RUNS {
         llm.reset();
-        runs.push(llm.measure(&prompt, tokens)?);
+        runs.push(llm.measure(&prompt, tokens, &|done| bar.set(run * (tokens + 1) + done))?);
     }
+    drop(bar);
     let median = |f: &dyn Fn(&(Duration, Duration)) -> Duration| {
         let mut times: Vec<Duration> = runs.iter().map(f).collect();
         times.sort_unstable();
-        times[1]
+        times[RUNS / 2]
     };
     let (first, rest) = (median(&|run| run.0), median(&|run| run.1));
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -80,22 +85,30 @@ pub fn benchmark(llm: &mut Llm) -> Result<Benchmark> {
 }
 
 impl Llm {
-    /// The times of a prompt and of `count` tokens behind it, whether or not the model wants to end.
-    fn measure(&mut self, prompt: &[u32], count: usize) -> Result<(Duration, Duration)> {
-        let started = std::time::Instant::now();
+    /// The times of a prompt and of `count` tokens behind it, whether or not the model wants to end. `told`
+    /// hears of each, outside of what is measured.
+    fn measure(
+        &mut self,
+        prompt: &[u32],
+        count: usize,
+        told: &dyn Fn(usize) -> Result<()>,
+    ) -> Result<(Duration, Duration)> {
+        told(0)?;
+        let started = Instant::now();
         let greedy = Sampling::greedy().with_max_tokens(1);
         let first = self.generate_tokens(prompt, &greedy)?;
         let prompt_time = started.elapsed();
-        let started = std::time::Instant::now();
+        let mut time = Duration::ZERO;
         let mut id = first.tokens.first().copied().unwrap_or(0);
-        for _ in 0..count {
-            if oxilab_runtime::cancel::requested() {
-                return Err(crate::LlmError::Interrupted);
-            }
+        for done in 1..=count {
+            told(done)?;
+            let started = Instant::now();
             let logits = self.step(&[id])?;
             id = u32::try_from(crate::sampling::best(&logits)).unwrap_or(0);
+            time += started.elapsed();
         }
-        Ok((prompt_time, started.elapsed()))
+        told(count + 1)?;
+        Ok((prompt_time, time))
     }
 }
 

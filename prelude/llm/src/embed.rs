@@ -8,8 +8,9 @@ use oxilab_nn::Mode;
 use polars::prelude::{Column, DataFrame, DataType, IdxCa, NamedFrom as _, Series};
 use serde_json::Value as Json;
 
+use crate::bar::Bar;
 use crate::encoder::{Encoder, Files, Texts, read_json};
-use crate::error::{LlmError, Result};
+use crate::error::Result;
 
 /// A sentence encoder of the BERT family: vectors of length one, from the mean of the tokens' states or
 /// from the first one's, as sentence-transformers makes them.
@@ -72,10 +73,9 @@ impl Embedder {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|row| ids[*row].len());
         let mut vectors = vec![0f32; texts.len() * self.width()];
-        for rows in order.chunks(BATCH) {
-            if oxilab_runtime::cancel::requested() {
-                return Err(LlmError::Interrupted);
-            }
+        let bar = Bar::new("embedding", texts.len());
+        for (number, rows) in order.chunks(BATCH).enumerate() {
+            bar.set(number * BATCH)?;
             let lengths: Vec<usize> = rows.iter().map(|row| ids[*row].len()).collect();
             let packed: Vec<u32> = rows.iter().flat_map(|row| ids[*row].iter().copied()).collect();
             let states = self.encoder.forward(&packed, &lengths, Mode::eval(), false)?;
@@ -87,6 +87,7 @@ impl Embedder {
                 self.pool(text, &mut vectors[row * self.width()..][..self.width()]);
             }
         }
+        bar.set(texts.len())?;
         Ok(Tensor::from_vec(vectors, (texts.len(), self.width()), &Device::Cpu)?)
     }
 

@@ -16,6 +16,7 @@
     reason = "names of papers and products stand in the prose as they are written; the rest is style, to be worked off file by file"
 )]
 
+mod bar;
 mod benchmark;
 mod constrain;
 pub mod embed;
@@ -30,6 +31,7 @@ pub mod model;
 pub mod models;
 mod pieces;
 mod sampling;
+mod score;
 pub mod text;
 pub mod tune;
 pub mod weights;

@@ -4,19 +4,18 @@ use std::path::{Path, PathBuf};
 
 use oxilab_display::table::thousands;
 use oxilab_display::{MimeBundle, Render};
-use oxilab_nn::Mode;
 use oxilab_nn::memory::megabytes;
 
 use crate::engine::Engine;
 use crate::error::{LlmError, Result};
 use crate::generation::Generation;
 use crate::model::{KvCache, Model, ModelConfig};
-use crate::pieces::{Pieces, Token};
-use crate::sampling::{Sampling, log_sum_exp};
-use crate::text::{ChatTemplate, Message, Tokenizer};
+use crate::pieces::Pieces;
+use crate::sampling::Sampling;
+use crate::text::{ChatTemplate, Message, Tokenizer, template};
 use crate::tune::lora::Lora;
 use crate::weights::gguf::Gguf;
-use crate::weights::source::Source;
+use crate::weights::source::{self, Source};
 
 /// A language model that can be asked, measured and fine-tuned.
 ///
@@ -43,9 +42,11 @@ pub struct Llm {
 }
 
 impl Llm {
-    /// Loads a model from a GGUF file, or from a folder with `config.json`, `*.safetensors` and
-    /// `tokenizer.json`. Quantised weights stay quantised. What is neither is taken for a name on the
-    /// Hugging Face hub, see [`Llm::from_hub`].
+    /// Loads a model from a GGUF file, or from a folder with `config.json`, `tokenizer.json` and
+    /// `model.safetensors` or the files that `model.safetensors.index.json` names. Quantised weights stay
+    /// quantised. What is neither is taken for a name on the Hugging Face hub, see [`Llm::from_hub`].
+    ///
+    /// [`Architecture`](crate::model::Architecture) lists the models that can be loaded.
     ///
     /// # Errors
     /// When a file is missing, damaged, or of an architecture that is not supported.
@@ -78,11 +79,16 @@ impl Llm {
         if let Some(file) = parts.next() {
             return Self::load_gguf(&hub.get(&repo, file).map_err(failed)?);
         }
-        let wanted = |file: &str| {
-            !file.contains('/')
-                && [".json", ".safetensors", ".jinja"].iter().any(|ending| file.ends_with(ending))
-        };
-        Self::load_folder(&hub.snapshot(&repo, wanted).map_err(failed)?)
+        let small = |file: &str| [".json", ".jinja"].iter().any(|ending| file.ends_with(ending));
+        let wanted = |file: &str| !file.contains('/') && (file == source::WHOLE || small(file));
+        let folder = hub.snapshot(&repo, wanted).map_err(failed)?;
+        // The rest of the weights comes from the same commit as their index.
+        let commit = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let pinned = hub.clone().with_revision(commit);
+        for file in source::shards(&folder)?.keys() {
+            pinned.get(&repo, file).map_err(failed)?;
+        }
+        Self::load_folder(&folder)
     }
 
     fn load_gguf(path: &Path) -> Result<Self> {
@@ -100,19 +106,14 @@ impl Llm {
         let text = std::fs::read_to_string(&path).map_err(|e| LlmError::file("read", &path, e))?;
         let config = ModelConfig::from_json(&text, &path)?;
         let tokenizer = Tokenizer::from_folder(folder)?;
-        let template =
-            std::fs::read_to_string(folder.join("chat_template.jinja")).ok().or_else(|| {
-                let text = std::fs::read_to_string(folder.join("tokenizer_config.json")).ok()?;
-                let json: serde_json::Value = serde_json::from_str(&text).ok()?;
-                json.get("chat_template")?.as_str().map(str::to_owned)
-            });
+        let template = template::of_folder(folder);
         let model = Model::load(config, &Source::open_safetensors(folder)?)?;
         Ok(Self::new(folder, model, tokenizer, template))
     }
 
     fn new(path: &Path, model: Model, tokenizer: Tokenizer, template: Option<String>) -> Self {
         let text = |id: Option<u32>| id.and_then(|id| tokenizer.token(id)).unwrap_or_default();
-        let (bos, eos) = (text(tokenizer.bos()), text(tokenizer.ends().last().copied()));
+        let (bos, eos) = (text(tokenizer.bos()), text(tokenizer.eos()));
         let template = template.map(|source| ChatTemplate::of_model(&source, bos, eos));
         let cache = KvCache::new(model.config().layers);
         Self {
@@ -240,91 +241,6 @@ impl Llm {
 
     fn chat_tokens(&self, messages: &[Message]) -> Result<Vec<u32>> {
         self.tokenizer.encode(&self.template()?.render(messages, true)?, false)
-    }
-
-    /// The log-probability of each token of a text but the first, given those before it.
-    ///
-    /// ```
-    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
-    /// use oxilab_llm::Llm;
-    /// let llm = Llm::load(folder)?;
-    /// let scored = llm.logprobs("the cat")?;
-    /// let sum: f64 = scored.iter().map(|(_, logprob)| f64::from(*logprob)).sum();
-    /// let mean = sum / scored.len() as f64;
-    /// assert!(((-mean).exp() / llm.perplexity("the cat")? - 1.0).abs() < 1e-3);
-    /// # Ok::<(), oxilab_llm::LlmError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// When the text is empty or longer than the context.
-    pub fn logprobs(&self, text: &str) -> Result<Vec<(u32, f32)>> {
-        let tokens = self.tokenizer.encode(text, true)?;
-        self.token_logprobs(&tokens)
-    }
-
-    /// The `n` most likely tokens after these, with their log-probabilities, the best first.
-    ///
-    /// # Errors
-    /// As [`Llm::generate_tokens`].
-    pub fn next_logprobs(&mut self, tokens: &[u32], n: usize) -> Result<Vec<(u32, f32)>> {
-        let (logits, _) = self.read(tokens)?;
-        Ok(crate::sampling::top(&logits, n))
-    }
-
-    fn token_logprobs(&self, tokens: &[u32]) -> Result<Vec<(u32, f32)>> {
-        let scored = self.score_tokens(tokens, 0)?;
-        Ok(scored.into_iter().map(|token| (token.id, token.logprob)).collect())
-    }
-
-    /// Each of these tokens but the first, with its log-probability given those before it, and the `top`
-    /// most likely ones in its place.
-    ///
-    /// # Errors
-    /// When there are none, more than the context, or some that the vocabulary does not have.
-    pub fn score_tokens(&self, tokens: &[u32], top: usize) -> Result<Vec<Token>> {
-        let context = self.config().context;
-        if tokens.is_empty() {
-            return Err(LlmError::EmptyPrompt);
-        }
-        if tokens.len() > context {
-            return Err(LlmError::PromptTooLong { tokens: tokens.len(), context });
-        }
-        self.check_tokens(tokens)?;
-        let mut cache = KvCache::new(self.config().layers);
-        let mut scores = Vec::with_capacity(tokens.len());
-        let mut at = 1;
-        for part in tokens[..tokens.len() - 1].chunks(64) {
-            if oxilab_runtime::cancel::requested() {
-                return Err(LlmError::Interrupted);
-            }
-            let hidden = self.model.forward(part, &mut cache)?;
-            for row in self.model.logits(&hidden, Mode::eval())?.to_vec2::<f32>()? {
-                let id = tokens[at];
-                let logprob = row[id as usize] - log_sum_exp(&row);
-                scores.push(Token { id, logprob, top: crate::sampling::top(&row, top) });
-                at += 1;
-            }
-        }
-        Ok(scores)
-    }
-
-    /// The perplexity of a text: `exp` of the mean negative log-probability of its tokens. Texts longer
-    /// than the context are measured in pieces.
-    ///
-    /// # Errors
-    /// When the text has fewer than two tokens.
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub fn perplexity(&self, text: &str) -> Result<f64> {
-        let tokens = self.tokenizer.encode(text, true)?;
-        let (mut sum, mut count) = (0.0, 0usize);
-        for part in tokens.chunks(self.config().context.min(1024)) {
-            if part.len() > 1 {
-                let scores = self.token_logprobs(part)?;
-                sum += scores.iter().map(|(_, logprob)| f64::from(*logprob)).sum::<f64>();
-                count += scores.len();
-            }
-        }
-        if count == 0 { Err(LlmError::EmptyPrompt) } else { Ok((-sum / count as f64).exp()) }
     }
 
     /// Forgets the cached conversation.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::Tensor;
 use oxilab_llm::error::Result;
 use oxilab_llm::model::KvCache;
-use oxilab_llm::{Example, Llm, Lora, Quant, Sampling, SftTrainer};
+use oxilab_llm::{Example, Llm, Lora, Quant, Sampling, SftTrainer, TextClassifier};
 use oxilab_nn::{Consumer, Event, Flow, History, Mode};
 
 fn folder(name: &str) -> PathBuf {
@@ -184,16 +184,9 @@ fn a_full_disk_leaves_what_was_there() -> Result<()> {
     Ok(())
 }
 
-#[expect(unsafe_code, reason = "the limit is the system's")]
 fn on_a_full_disk(disk: &Path) -> Result<()> {
     let mut other = load("llama")?;
-    let limit = libc::rlimit { rlim_cur: 2048, rlim_max: 2048 };
-    // SAFETY: both calls take plain values; the limit is read before the call returns.
-    let set = unsafe {
-        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-        libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
-    };
-    assert_eq!(set, 0);
+    limit_files(2048);
     let mut errors = vec![
         other.save(disk.join("model")).expect_err("full"),
         other.save_gguf(disk.join("model.gguf")).expect_err("full"),
@@ -209,6 +202,120 @@ fn on_a_full_disk(disk: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A disk that fills up between two files of one save: weights go through, and what describes them does not.
+#[test]
+fn a_disk_that_fills_up_between_files_leaves_the_old_ones_together() -> Result<()> {
+    const CHILD: &str = "OXILAB_TEST_FILLING_DISK";
+    if let Some(disk) = std::env::var_os(CHILD) {
+        return on_a_filling_disk(disk.as_ref());
+    }
+    let disk = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| disk.path().join(name);
+    let mut llm = load("llama")?;
+    SftTrainer::new(Lora::new(4))
+        .with_epochs(1)
+        .with_learning_rate(0.01)
+        .with_checkpoints(at("runs"))
+        .quiet()
+        .fit(&mut llm, &examples())?;
+    llm.save_adapter(at("adapter"))?;
+    let adapted = logits(&llm)?;
+    llm.merge()?;
+    llm.save(at("model"))?;
+    let merged = logits(&llm)?;
+    let texts = ["a good film", "bad"];
+    let mood = TextClassifier::load(encoder("bert"))?;
+    mood.save(at("mood"))?;
+    std::fs::write(at("model").join("notes.txt"), "mine").expect("written");
+    // What is saved instead has a long template, or a long configuration.
+    copy(&folder("llama"), &at("wordy"));
+    let template = format!("{{# {} #}}", "word ".repeat(40_000));
+    std::fs::write(at("wordy").join("chat_template.jinja"), template).expect("written");
+    copy(&encoder("distilbert"), &at("wordy-mood"));
+    let path = at("wordy-mood").join("config.json");
+    let config = std::fs::read_to_string(&path).expect("there");
+    let config = config.replacen('{', &format!("{{\"note\": {:?},", "word ".repeat(10_000)), 1);
+    std::fs::write(&path, config).expect("written");
+
+    let child = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["a_disk_that_fills_up_between_files_leaves_the_old_ones_together", "--exact"])
+        .arg("--nocapture")
+        .env(CHILD, disk.path())
+        .output()
+        .expect("started");
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    assert!(apart(&logits(&Llm::load(at("model"))?)?, &merged)? < 1e-4);
+    for adapter in ["adapter", "runs/epoch-1"] {
+        let mut llm = load("llama")?;
+        llm.load_adapter(at(adapter))?;
+        assert!(apart(&logits(&llm)?, &adapted)? < 1e-5, "{adapter}");
+    }
+    // The run can be taken up from its checkpoint as if nothing had been tried.
+    let more = SftTrainer::new(Lora::new(4)).with_epochs(2).with_resume(at("runs/epoch-1")).quiet();
+    assert_eq!(more.fit(&mut load("llama")?, &examples())?.epochs().len(), 2);
+    let again = TextClassifier::load(at("mood"))?;
+    assert!(apart(&again.logits(&texts)?, &mood.logits(&texts)?)? < 1e-6);
+    for folder in ["model", "adapter", "runs/epoch-1", "mood"] {
+        for entry in std::fs::read_dir(at(folder)).expect("readable").flatten() {
+            let name = entry.file_name();
+            assert!(!name.to_string_lossy().starts_with('.'), "{name:?} is left over");
+        }
+    }
+    assert!(at("model").join("notes.txt").is_file(), "it is not ours");
+    Ok(())
+}
+
+fn on_a_filling_disk(disk: &Path) -> Result<()> {
+    let wordy = Llm::load(disk.join("wordy"))?;
+    let mood = TextClassifier::load(disk.join("wordy-mood"))?;
+    // Rank 1 on one layer is a small file, and naming that layer again and again makes a long one.
+    let lora = Lora::new(1).with_targets(&["q_proj"; 200]);
+    let mut adapted = load("llama")?;
+    adapted.add_adapter(&lora)?;
+    let trainer = SftTrainer::new(lora).with_epochs(1).with_checkpoints(disk.join("runs")).quiet();
+    limit_files(150_000);
+    let mut errors = vec![wordy.save(disk.join("model")).expect_err("full")];
+    limit_files(40_000);
+    errors.push(mood.save(disk.join("mood")).expect_err("full"));
+    limit_files(2048);
+    errors.push(adapted.save_adapter(disk.join("adapter")).expect_err("full"));
+    errors.push(trainer.fit(&mut adapted, &examples()).expect_err("full"));
+    let named =
+        ["tokenizer_config.json", "config.json", "adapter_config.json", "adapter_config.json"];
+    for (error, file) in errors.iter().zip(named) {
+        let text = error.to_string();
+        assert!(text.contains("cannot write") && text.contains("large"), "{text}");
+        assert!(text.contains(file), "the first file was whole: {text}");
+    }
+    assert!(adapted.adapter().is_some());
+    Ok(())
+}
+
+/// No file may become larger; a limit can be lifted again.
+#[expect(unsafe_code, reason = "the limit is the system's")]
+fn limit_files(bytes: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the calls take plain values; the limit is read or written before they return.
+    let set = unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit);
+        limit.rlim_cur = bytes;
+        libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
+    };
+    assert_eq!(set, 0);
+}
+
+fn encoder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/encoders").join(name)
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("there").flatten() {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
 /// Writes down which steps it hears of and what is saved.
 struct Heard(Arc<Mutex<Vec<String>>>);
 
@@ -218,6 +325,10 @@ impl Consumer for Heard {
             Event::Step { step, .. } => format!("step {step}"),
             Event::Saved { path } => {
                 format!("saved {}", path.file_name().unwrap_or_default().display())
+            }
+            Event::Evaluated { epoch, step, metrics } => {
+                let names: Vec<&str> = metrics.iter().map(|(name, _)| name.as_str()).collect();
+                format!("evaluated epoch {epoch}, step {step}: {}", names.join(" "))
             }
             _ => return Ok(Flow::Continue),
         };
@@ -260,6 +371,18 @@ fn what_is_saved_and_told_follows_the_settings() -> Result<()> {
     let (heard, _) = run(lora().with_logging_steps(100), &mut llm)?;
     assert_eq!(heard, ["saved epoch-1", "step 6", "saved epoch-2"], "the last step is always told");
     assert!(apart(&saved("epoch-2")?, &logits(&llm)?)? < 1e-5);
+
+    // An evaluation is told with what it found, before the checkpoint is.
+    let held_out = lora().with_logging_steps(3).with_evaluation(&examples()[..1]);
+    let (heard, _) = run(held_out, &mut load("llama")?)?;
+    let told = |epoch: usize, step: usize| {
+        [
+            format!("step {step}"),
+            format!("evaluated epoch {epoch}, step {step}: valid_loss"),
+            format!("saved epoch-{epoch}"),
+        ]
+    };
+    assert_eq!(heard, [told(1, 3), told(2, 6)].concat());
 
     // All weights: a checkpoint is a whole model.
     let mut llm = load("qwen2")?;

@@ -1,5 +1,6 @@
 //! The hub's client against a server that speaks the hub's API on loopback.
 
+mod environment;
 mod server;
 
 use std::path::Path;

@@ -12,10 +12,12 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
 
 use super::config::Kind;
+use super::dataset::TextDataset;
 use super::net::{Encoder, Pair, Source, lengths_of};
-use super::texts::{Files, TextDataset, Texts};
+use super::texts::{Files, Texts};
+use crate::bar::Bar;
 use crate::error::{LlmError, Result};
-use crate::files;
+use crate::files::Together;
 
 /// Encoder and head: the first token's state through a dense layer, then one value for each class.
 #[derive(Clone, Debug)]
@@ -292,15 +294,15 @@ impl TextClassifier {
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|row| ids[*row].len());
         let mut rows = vec![Vec::new(); ids.len()];
-        for part in order.chunks(BATCH) {
-            if oxilab_runtime::cancel::requested() {
-                return Err(LlmError::Interrupted);
-            }
+        let bar = Bar::new("classifying", ids.len());
+        for (number, part) in order.chunks(BATCH).enumerate() {
+            bar.set(number * BATCH)?;
             let lengths: Vec<usize> = part.iter().map(|row| ids[*row].len()).collect();
             let packed: Vec<u32> = part.iter().flat_map(|row| ids[*row].iter().copied()).collect();
             let logits = self.net.logits(&packed, &lengths, Mode::eval())?.to_vec2::<f32>()?;
             part.iter().zip(logits).for_each(|(row, logits)| rows[*row] = logits);
         }
+        bar.set(ids.len())?;
         Ok(Tensor::from_vec(rows.concat(), (ids.len(), classes), &Device::Cpu)?)
     }
 
@@ -341,13 +343,12 @@ impl TextClassifier {
     }
 
     /// Writes a folder that transformers' `AutoModelForSequenceClassification` and
-    /// [`TextClassifier::load`] read. Each file is written aside and then renamed.
+    /// [`TextClassifier::load`] read. All files are written aside and then renamed.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written; an older model there stays.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
-        let folder = folder.as_ref();
-        files::create_folder(folder)?;
+        let mut files = Together::begin(folder.as_ref())?;
         let kind = self.net.encoder.config.kind;
         let (prefix, with) = (self.net.encoder.prefix().to_owned(), kind.prefix());
         let encoder = self.net.encoder.vars().into_iter().map(|(name, var)| {
@@ -361,7 +362,7 @@ impl TextClassifier {
         });
         let tensors: HashMap<String, Tensor> =
             encoder.chain(head).map(|(name, var)| (name, var.as_detached_tensor())).collect();
-        files::write_tensors(&folder.join("model.safetensors"), &tensors)?;
+        files.write_tensors("model.safetensors", &tensors)?;
         let mut config = self.files.1.clone();
         if let Some(config) = config.as_object_mut() {
             let names = self.labels.iter().enumerate();
@@ -379,10 +380,11 @@ impl TextClassifier {
             config.insert("architectures".to_owned(), json!([class]));
         }
         let text = serde_json::to_vec_pretty(&config).unwrap_or_default();
-        files::write(&folder.join("config.json"), &text)?;
+        files.write("config.json", &text)?;
         let from = self.files.0.join("tokenizer.json");
         let bytes = std::fs::read(&from).map_err(|e| LlmError::file("read", &from, e))?;
-        files::write(&folder.join("tokenizer.json"), &bytes)
+        files.write("tokenizer.json", &bytes)?;
+        files.finish()
     }
 }
 

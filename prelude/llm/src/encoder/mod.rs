@@ -8,11 +8,12 @@
 
 mod classifier;
 mod config;
+mod dataset;
 mod net;
 mod texts;
 
 pub use classifier::TextClassifier;
-pub use texts::TextDataset;
+pub use dataset::TextDataset;
 
 pub(crate) use net::Encoder;
 pub(crate) use texts::{Files, Texts, read_json};

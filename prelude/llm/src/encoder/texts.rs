@@ -2,14 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-use oxilab_nn::error::Result as NnResult;
-use oxilab_nn::{Batch, Dataset};
 use serde_json::Value as Json;
 use tokenizers::Tokenizer;
 
 use super::config::Config;
-use super::net::{Encoder, FILLER, Source};
+use super::net::{Encoder, Source};
 use crate::error::{LlmError, Result};
 
 /// Files that are larger are not read: real ones have some megabytes.
@@ -116,9 +113,13 @@ impl Texts {
     pub(crate) fn open(folder: &Path, longest: usize) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let bytes = read_small(&path)?;
-        let mut tokenizer = crate::text::tokenizer::parse(&bytes).map_err(|reason| {
+        let tokenizer = crate::text::tokenizer::parse(&bytes).map_err(|reason| {
             LlmError::Damaged { path: path.clone(), format: "tokenizer.json", reason }
         })?;
+        Self::new(tokenizer, longest)
+    }
+
+    pub(super) fn new(mut tokenizer: Tokenizer, longest: usize) -> Result<Self> {
         // Batches are filled here, and cut at the length that the model was trained with.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| LlmError::Tokenizer(e.to_string()))?;
@@ -142,43 +143,5 @@ impl Texts {
             ids
         };
         Ok(encoded.into_iter().map(|encoding| cut(encoding.get_ids().to_vec())).collect())
-    }
-}
-
-/// Token ids and classes for a [`DataLoader`](oxilab_nn::DataLoader): batches are `(texts, longest)`,
-/// shorter texts filled up with `u32::MAX`.
-#[derive(Clone, Debug)]
-pub struct TextDataset {
-    ids: Vec<Vec<u32>>,
-    labels: Vec<u32>,
-}
-
-impl TextDataset {
-    /// As many classes as texts.
-    #[must_use]
-    pub fn new(ids: Vec<Vec<u32>>, labels: Vec<u32>) -> Self {
-        Self { ids, labels }
-    }
-}
-
-impl Dataset for TextDataset {
-    fn len(&self) -> usize {
-        self.ids.len().min(self.labels.len())
-    }
-
-    fn batch(&self, rows: &[usize]) -> NnResult<Batch> {
-        let longest = rows.iter().map(|row| self.ids[*row].len()).max().unwrap_or(0);
-        let mut filled = Vec::with_capacity(rows.len() * longest);
-        for row in rows {
-            let ids = &self.ids[*row];
-            filled.extend_from_slice(ids);
-            filled.extend(std::iter::repeat_n(FILLER, longest - ids.len()));
-        }
-        let labels: Vec<u32> = rows.iter().map(|row| self.labels[*row]).collect();
-        Ok(Batch {
-            input: Tensor::from_vec(filled, (rows.len(), longest), &Device::Cpu)?,
-            target: Tensor::from_vec(labels, rows.len(), &Device::Cpu)?,
-            rows: rows.to_vec(),
-        })
     }
 }

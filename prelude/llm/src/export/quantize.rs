@@ -6,6 +6,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 
 use super::dither;
+use crate::bar::Bar;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::llm::Llm;
@@ -177,17 +178,20 @@ impl Llm {
     /// ```
     ///
     /// # Errors
-    /// When there is not enough memory.
+    /// When there is not enough memory, or the user interrupts.
     pub fn quantized(&self, quant: Quant) -> Result<Self> {
         Ok(self.quantized_with_size(quant)?.0)
     }
 
     pub(super) fn quantized_with_size(&self, quant: Quant) -> Result<(Self, usize)> {
         let model = &self.model;
-        let mut total = 0;
+        let matrices = 7 * model.blocks.len() + 1 + usize::from(model.head.is_some());
+        let bar = Bar::new(format!("rounding to {}", quant.name()), matrices);
+        let (mut total, mut done) = (0, 0);
         let mut round = |weight: &Weight, outer: bool| -> Result<Weight> {
+            bar.set(done)?;
             let (weight, size) = rounded(weight, quant, outer)?;
-            total += size;
+            (total, done) = (total + size, done + 1);
             Ok(weight)
         };
         let embedding = round(&model.embedding, true)?;
@@ -201,6 +205,7 @@ impl Llm {
             Some(head) => Some(Linear { weight: round(&head.weight, true)?, ..head.clone() }),
             None => None,
         };
+        bar.set(matrices)?;
         let table = model.table(1)?;
         let model = Model {
             config: model.config.clone(),

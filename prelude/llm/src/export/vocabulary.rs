@@ -69,8 +69,12 @@ pub(super) fn metadata(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String
         let starts = tokenizer.encode("a", true)?.first() == Some(&bos);
         put("add_bos_token", Meta::Bool(starts));
     }
-    if let Some(end) = tokenizer.ends().last() {
-        put("eos_token_id", Meta::U32(*end));
+    if let Some(eos) = tokenizer.eos() {
+        put("eos_token_id", Meta::U32(eos));
+        // An answer of a chat often ends with another token than a text.
+        if let Some(turn) = tokenizer.ends().iter().rev().find(|end| **end != eos) {
+            put("eot_token_id", Meta::U32(*turn));
+        }
     }
     Ok(out)
 }

@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 use crate::error::{LlmError, Result};
 use crate::weights::gguf::{self, Gguf};
 
-/// Architectures of the Llama family.
+/// Architectures of the Llama family. Others, Phi-2 and Gemma 2 and 3 among them, are refused with an error
+/// that lists these.
 ///
 /// ```
 /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/qwen3");
@@ -26,13 +27,14 @@ pub enum Architecture {
     Qwen2,
     /// Qwen3: norms on q and k.
     Qwen3,
-    /// Phi-3: q, k, v and gate, up in one matrix each.
+    /// Phi-3, not Phi-2: q, k, v and gate, up in one matrix each.
     Phi3,
-    /// Gemma: scaled embeddings, GELU, norms around one.
+    /// The first Gemma: scaled embeddings, GELU, norms around one.
     Gemma,
 }
 
-const SUPPORTED: &str = "llama, mistral, qwen2, qwen3, phi3 and gemma";
+const SUPPORTED: &str = "llama (SmolLM too), mistral, qwen2 (Qwen2.5 too), qwen3, phi3 (Phi-3; not Phi-2) \
+                         and gemma (the first; not Gemma 2 and 3)";
 
 impl Architecture {
     fn parse(name: &str) -> Result<Self> {
@@ -386,6 +388,12 @@ mod tests {
         let other = QWEN.replace("qwen2", "mamba");
         let error = ModelConfig::from_json(&other, Path::new("x")).expect_err("no").to_string();
         assert!(error.contains("\"mamba\"") && error.contains("llama"), "{error}");
+        // Relatives in name only are told which ones can be loaded.
+        for (name, known) in [("phi", "Phi-3; not Phi-2"), ("gemma2", "not Gemma 2 and 3")] {
+            let other = QWEN.replace("qwen2", name);
+            let error = ModelConfig::from_json(&other, Path::new("x")).expect_err("no").to_string();
+            assert!(error.contains(&format!("{name:?}")) && error.contains(known), "{error}");
+        }
         Ok(())
     }
 

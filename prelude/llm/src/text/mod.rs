@@ -1,6 +1,8 @@
 //! Text: tokenizers and chat templates.
 
 mod bytes;
+mod jinja;
+mod sentence_piece;
 pub mod template;
 pub mod tokenizer;
 

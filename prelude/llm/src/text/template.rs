@@ -1,9 +1,13 @@
 //! Chat templates: the Jinja text that a model brings, rendered as transformers does.
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, State, Value};
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::jinja;
 use crate::error::{LlmError, Result};
 
 /// One message of a conversation.
@@ -83,12 +87,7 @@ impl ChatTemplate {
         environment.set_syntax(syntax.map_err(|e| failed(&e))?);
         // A template that loops on and on is an error, not a cell that never ends.
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(string_method);
-        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        });
-        // A fixed date: the same conversation always gives the same prompt.
-        environment.add_function("strftime_now", |_format: String| "26 Jul 2024");
+        jinja::extend(&mut environment);
         environment.add_template_owned(NAME, source.to_owned()).map_err(|e| failed(&e))?;
         let (source, bos, eos) = (source.to_owned(), bos.into(), eos.into());
         Ok(Self { source, environment, bos, eos, broken: None })
@@ -141,64 +140,23 @@ impl ChatTemplate {
     }
 }
 
-fn failed(error: &Error) -> LlmError {
-    LlmError::Template(error.to_string())
+/// The template of a model's folder: `chat_template.jinja`, or what `tokenizer_config.json` says, one text or
+/// a list of named ones, of which `default` is the one for conversations.
+pub(crate) fn of_folder(folder: &Path) -> Option<String> {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    if let Some(source) = read("chat_template.jinja") {
+        return Some(source);
+    }
+    let config: Json = serde_json::from_str(&read("tokenizer_config.json")?).ok()?;
+    let template = match config.get("chat_template")? {
+        Json::Array(named) => named.iter().find(|one| one["name"] == "default")?.get("template")?,
+        single => single,
+    };
+    template.as_str().map(str::to_owned)
 }
 
-/// The methods of Python's strings that templates use.
-fn string_method(
-    _state: &mut State<'_, '_>,
-    value: &Value,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
-    let unknown = || Error::new(ErrorKind::UnknownMethod, format!("no method {method}"));
-    if let Some(text) = value.as_str() {
-        let argument = |number: usize| args.get(number).and_then(Value::as_str);
-        let set: Vec<char> = argument(0).unwrap_or(" \t\r\n").chars().collect();
-        return Ok(match method {
-            "strip" => text.trim_matches(&set[..]).into(),
-            "lstrip" => text.trim_start_matches(&set[..]).into(),
-            "rstrip" => text.trim_end_matches(&set[..]).into(),
-            "upper" => text.to_uppercase().into(),
-            "lower" => text.to_lowercase().into(),
-            "title" | "capitalize" => {
-                let mut rest = text.chars();
-                let first: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
-                (first + &rest.as_str().to_lowercase()).into()
-            }
-            "startswith" => text.starts_with(argument(0).ok_or_else(unknown)?).into(),
-            "endswith" => text.ends_with(argument(0).ok_or_else(unknown)?).into(),
-            "replace" => {
-                let (from, to) =
-                    (argument(0).ok_or_else(unknown)?, argument(1).ok_or_else(unknown)?);
-                text.replace(from, to).into()
-            }
-            "split" => match argument(0) {
-                Some(separator) => {
-                    text.split(separator).map(Value::from).collect::<Vec<_>>().into()
-                }
-                None => text.split_whitespace().map(Value::from).collect::<Vec<_>>().into(),
-            },
-            _ => return Err(unknown()),
-        });
-    }
-    match method {
-        "get" => {
-            let found = args.first().map(|key| value.get_item(key)).transpose()?;
-            let missing = || args.get(1).cloned().unwrap_or_else(|| Value::from(()));
-            Ok(found.filter(|found| !found.is_undefined()).unwrap_or_else(missing))
-        }
-        "keys" => Ok(value.try_iter()?.collect::<Vec<_>>().into()),
-        "items" => {
-            let pairs = value.try_iter()?.map(|key| {
-                let item = value.get_item(&key)?;
-                Ok(Value::from(vec![key, item]))
-            });
-            Ok(pairs.collect::<Result<Vec<_>, Error>>()?.into())
-        }
-        _ => Err(unknown()),
-    }
+fn failed(error: &Error) -> LlmError {
+    LlmError::Template(error.to_string())
 }
 
 #[cfg(test)]

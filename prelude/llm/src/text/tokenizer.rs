@@ -1,12 +1,12 @@
 //! Tokenizers: `tokenizer.json`, or the one inside a GGUF file rebuilt as such.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value as Json, json};
 use tokenizers::Tokenizer as Inner;
 
+use super::sentence_piece;
 use crate::error::{LlmError, Result};
 use crate::weights::gguf::{Gguf, Value, meta};
 use crate::weights::gguf_writer::Meta;
@@ -26,6 +26,7 @@ pub struct Tokenizer {
     inner: Inner,
     add_bos: bool,
     bos: Option<u32>,
+    eos: Option<u32>,
     ends: Vec<u32>,
     /// What each token stands for, made when it is first asked for.
     bytes: Arc<OnceLock<Vec<Vec<u8>>>>,
@@ -53,8 +54,8 @@ impl Tokenizer {
             let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
             inner.token_to_id(text)
         };
-        let bos = token("bos_token");
-        let mut ends: Vec<u32> = token("eos_token").into_iter().collect();
+        let (bos, eos) = (token("bos_token"), token("eos_token"));
+        let mut ends: Vec<u32> = eos.into_iter().collect();
         for file in ["generation_config.json", "config.json"] {
             let json = read_json(&folder.join(file));
             let ids = match json.get("eos_token_id") {
@@ -69,7 +70,7 @@ impl Tokenizer {
         ends.sort_unstable();
         ends.dedup();
         // The file's own post-processor adds what the model wants at the start.
-        Ok(Self { inner, add_bos: false, bos, ends, bytes: Arc::default(), gguf: None })
+        Ok(Self { inner, add_bos: false, bos, eos, ends, bytes: Arc::default(), gguf: None })
     }
 
     /// From the vocabulary in a GGUF file.
@@ -82,7 +83,7 @@ impl Tokenizer {
             .ok_or_else(|| gguf.bad("metadata tokenizer.ggml.tokens is missing"))?;
         let json = match gguf.text("tokenizer.ggml.model") {
             Some("gpt2") => byte_level(gguf, &tokens)?,
-            Some("llama") => sentence_piece(gguf, &tokens)?,
+            Some("llama") => sentence_piece::json(gguf, &tokens)?,
             other => {
                 return Err(LlmError::Unsupported {
                     what: format!("tokenizer {:?}", other.unwrap_or("of no kind")),
@@ -98,7 +99,8 @@ impl Tokenizer {
                 .filter(|id| *id < tokens.len())
                 .and_then(|id| u32::try_from(id).ok())
         };
-        let mut ends: Vec<u32> = id("eos").into_iter().chain(id("eot")).collect();
+        let (bos, eos) = (id("bos"), id("eos"));
+        let mut ends: Vec<u32> = eos.into_iter().chain(id("eot")).collect();
         let known = ["<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>", "<|end|>"];
         ends.extend(known.iter().filter_map(|text| inner.token_to_id(text)));
         ends.sort_unstable();
@@ -110,7 +112,7 @@ impl Tokenizer {
             ours.then(|| Some((key.clone(), meta(value)?))).flatten()
         });
         let metadata = Some(Arc::new(metadata.collect()));
-        Ok(Self { inner, add_bos, bos: id("bos"), ends, bytes: Arc::default(), gguf: metadata })
+        Ok(Self { inner, add_bos, bos, eos, ends, bytes: Arc::default(), gguf: metadata })
     }
 
     /// Token ids of a text; special tokens written out in it count as such. With `start` the model's
@@ -169,6 +171,12 @@ impl Tokenizer {
         &self.ends
     }
 
+    /// The token that ends a text, of those that end an answer the one that the model's files call so.
+    #[must_use]
+    pub fn eos(&self) -> Option<u32> {
+        self.eos.or(self.ends.last().copied())
+    }
+
     /// The start token.
     #[must_use]
     pub fn bos(&self) -> Option<u32> {
@@ -178,6 +186,11 @@ impl Tokenizer {
     /// What the GGUF file that it came from says of it.
     pub(crate) fn gguf(&self) -> Option<&[(String, Meta)]> {
         self.gguf.as_deref().map(Vec::as_slice)
+    }
+
+    /// The library's own.
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// The text of `tokenizer.json`.
@@ -197,7 +210,8 @@ impl Tokenizer {
 /// Text from tokens as they come: a character of several tokens is held back until it is whole.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
-    before: Option<u32>,
+    /// The tokens of the last whole characters that were told.
+    before: Vec<u32>,
     pending: Vec<u32>,
 }
 
@@ -212,16 +226,19 @@ impl Stream {
     }
 
     fn take(&mut self, tokenizer: &Tokenizer, all: bool) -> Result<String> {
-        // Some decoders strip the space of the first token: decode with the one before.
-        let context: Vec<u32> = self.before.into_iter().collect();
-        let start = tokenizer.decode(&context)?;
-        let whole = tokenizer.decode(&[&context[..], &self.pending].concat())?;
+        // Some decoders strip the space of the first token: decode with those before. Of bytes that stand
+        // for a character it needs all: where one is missing, the bytes behind it are lost as well.
+        let start = tokenizer.decode(&self.before)?;
+        let whole = tokenizer.decode(&[&self.before[..], &self.pending].concat())?;
         let text = whole.strip_prefix(&start).unwrap_or(&whole);
-        if text.ends_with('\u{fffd}') && !all && self.pending.len() < 8 {
+        let broken = text.ends_with('\u{fffd}');
+        if broken && !all && self.pending.len() < 8 {
             return Ok(String::new());
         }
-        self.before = self.pending.last().copied().or(self.before);
-        self.pending.clear();
+        let told = std::mem::take(&mut self.pending);
+        if !broken && !told.is_empty() {
+            self.before = told;
+        }
         Ok(text.to_owned())
     }
 }
@@ -304,79 +321,14 @@ fn byte_level(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
     }))
 }
 
-/// Vocabularies in use stay far below it.
-const LONGEST_TOKEN: usize = 1024;
-
-/// SentencePiece's BPE has scores instead of merges: two tokens merge when their concatenation is a
-/// token, the one with the best score first.
-fn sentence_piece(gguf: &Gguf, tokens: &[&str]) -> Result<Json> {
-    let scores: Vec<f64> = match gguf.metadata().get("tokenizer.ggml.scores") {
-        Some(Value::Array(values)) if values.len() == tokens.len() => values
-            .iter()
-            .map(|value| if let Value::Float(score) = value { *score } else { 0.0 })
-            .collect(),
-        _ => return Err(gguf.bad("metadata tokenizer.ggml.scores is missing").into()),
-    };
-    // Every cut through a token is looked up: a token of a megabyte would take minutes.
-    if let Some(token) = tokens.iter().find(|token| token.len() > LONGEST_TOKEN) {
-        return Err(gguf.bad(format!("a token of {} bytes", token.len())).into());
-    }
-    let ids: HashMap<&str, usize> =
-        tokens.iter().enumerate().map(|(id, token)| (*token, id)).collect();
-    let mut merges: Vec<(usize, &str, &str)> = Vec::new();
-    for (id, token) in tokens.iter().enumerate() {
-        for (at, _) in token.char_indices().skip(1) {
-            let (left, right) = token.split_at(at);
-            if ids.contains_key(left) && ids.contains_key(right) {
-                merges.push((id, left, right));
-            }
-        }
-    }
-    merges.sort_by(|a, b| {
-        scores[b.0]
-            .total_cmp(&scores[a.0])
-            .then_with(|| (ids[a.1], ids[a.2]).cmp(&(ids[b.1], ids[b.2])))
-    });
-    let merges: Vec<Json> = merges.iter().map(|(_, left, right)| json!([left, right])).collect();
-    let prefix = gguf.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
-    let mut normalizers =
-        vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
-    let mut decoders = vec![
-        json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
-        json!({"type": "ByteFallback"}),
-        json!({"type": "Fuse"}),
-    ];
-    if prefix {
-        normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
-        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
-    }
-    let unknown = gguf.number("tokenizer.ggml.unknown_token_id").and_then(|id| tokens.get(id));
-    Ok(json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added_tokens(gguf, tokens),
-        "normalizer": {"type": "Sequence", "normalizers": normalizers},
-        "pre_tokenizer": null,
-        "post_processor": null,
-        "decoder": {"type": "Sequence", "decoders": decoders},
-        "model": {
-            "type": "BPE", "dropout": null, "unk_token": unknown,
-            "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true,
-            "byte_fallback": true, "ignore_merges": false,
-            "vocab": vocabulary(tokens), "merges": merges,
-        },
-    }))
-}
-
-fn vocabulary(tokens: &[&str]) -> Json {
+pub(super) fn vocabulary(tokens: &[&str]) -> Json {
     Json::Object(
         tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect(),
     )
 }
 
 /// Control (3) and user-defined (4) tokens.
-fn added_tokens(gguf: &Gguf, tokens: &[&str]) -> Vec<Json> {
+pub(super) fn added_tokens(gguf: &Gguf, tokens: &[&str]) -> Vec<Json> {
     let Some(Value::Array(kinds)) = gguf.metadata().get("tokenizer.ggml.token_type") else {
         return Vec::new();
     };

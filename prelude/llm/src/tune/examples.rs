@@ -144,7 +144,18 @@ impl Example {
         (0..df.height()).map(conversation).collect()
     }
 
-    /// The example's tokens, cut at `max_length`; only answers are learned.
+    /// The example's tokens, cut at `max_length`; only answers are learned, each with the token that ends
+    /// it.
+    ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// use oxilab_llm::{Example, Llm};
+    /// let llm = Llm::load(folder)?;
+    /// let sequence = Example::completion("a b", "!").tokenize(&llm, 0, 100)?;
+    /// assert_eq!(sequence.learn, [false, false, false, true, true]);
+    /// assert_eq!(sequence.tokens.last(), llm.tokenizer().eos().as_ref());
+    /// # Ok::<(), oxilab_llm::LlmError>(())
+    /// ```
     ///
     /// # Errors
     /// When the template refuses the conversation or nothing is left to learn.
@@ -155,11 +166,7 @@ impl Example {
                 let mut sequence = Sequence::default();
                 push(&mut sequence, &llm.tokenizer.encode(prompt, true)?, false);
                 push(&mut sequence, &llm.tokenizer.encode(completion, false)?, true);
-                push(
-                    &mut sequence,
-                    &llm.tokenizer.ends()[..llm.tokenizer.ends().len().min(1)],
-                    true,
-                );
+                push(&mut sequence, llm.tokenizer.eos().as_slice(), true);
                 sequence
             }
         };
@@ -178,10 +185,14 @@ impl Example {
     }
 }
 
+/// A conversation's tokens; each answer is learned up to its end token. What the template puts behind that,
+/// usually a line break, is not the answer's.
 fn chat(llm: &Llm, row: usize, messages: &[Message]) -> Result<Sequence> {
     let template = llm.template()?;
+    let ends = llm.tokenizer.ends().iter().filter_map(|id| llm.tokenizer.token(*id));
+    let ends: Vec<String> = ends.filter(|text| !text.is_empty()).collect();
     let mut sequence = Sequence::default();
-    let mut done = String::new();
+    let (mut done, mut rest) = (String::new(), String::new());
     for (number, message) in messages.iter().enumerate() {
         if message.role != "assistant" {
             continue;
@@ -199,15 +210,15 @@ fn chat(llm: &Llm, row: usize, messages: &[Message]) -> Result<Sequence> {
                         .to_owned(),
             });
         };
+        let end = ends.iter().filter_map(|end| Some(answer.find(end.as_str())? + end.len())).min();
+        let (answer, behind) = answer.split_at(end.unwrap_or(answer.len()));
         push(&mut sequence, &llm.tokenizer.encode(question, false)?, false);
-        // What follows the end token, usually a line break, is the template's and not the answer's.
-        let tokens = llm.tokenizer.encode(answer, false)?;
-        let end = tokens.iter().position(|id| llm.tokenizer.is_end(*id));
-        let learned = end.map_or(tokens.len(), |end| end + 1);
-        push(&mut sequence, &tokens[..learned], true);
-        push(&mut sequence, &tokens[learned..], false);
-        done = answered;
+        push(&mut sequence, &llm.tokenizer.encode(answer, false)?, true);
+        // Phi-3's template ends a conversation in a way that later messages take the place of.
+        rest = behind.to_owned();
+        done = asked + answer;
     }
+    push(&mut sequence, &llm.tokenizer.encode(&rest, false)?, false);
     Ok(sequence)
 }
 

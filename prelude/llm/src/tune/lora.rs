@@ -9,7 +9,7 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value as Json, json};
 
 use crate::error::{LlmError, Result};
-use crate::files;
+use crate::files::Together;
 use crate::llm::Llm;
 use crate::model::TARGETS;
 use crate::weights::linear::{Adapter, Linear};
@@ -279,19 +279,27 @@ impl Llm {
     /// Writes the adapters as PEFT does: `adapter_config.json` and `adapter_model.safetensors`.
     ///
     /// # Errors
-    /// When the model has no adapter or the folder cannot be written.
+    /// When the model has no adapter or the folder cannot be written; an older adapter there stays.
     pub fn save_adapter(&self, folder: impl AsRef<Path>) -> Result<()> {
-        let folder = folder.as_ref();
+        if self.lora.is_none() {
+            return Err(NO_ADAPTER);
+        }
+        let mut files = Together::begin(folder.as_ref())?;
+        self.put_adapter(&mut files)?;
+        files.finish()
+    }
+
+    /// The files of [`Llm::save_adapter`].
+    pub(crate) fn put_adapter(&self, files: &mut Together) -> Result<()> {
         let lora = self.lora.as_ref().ok_or(NO_ADAPTER)?;
-        files::create_folder(folder)?;
         let tensors: HashMap<String, Tensor> = self
             .adapter_vars()
             .into_iter()
             .map(|(name, var)| (name, var.as_detached_tensor()))
             .collect();
-        files::write_tensors(&folder.join("adapter_model.safetensors"), &tensors)?;
+        files.write_tensors(ADAPTER_MODEL, &tensors)?;
         let json = lora.config(&self.path.to_string_lossy());
-        files::write(&folder.join("adapter_config.json"), format!("{json:#}\n").as_bytes())
+        files.write("adapter_config.json", format!("{json:#}\n").as_bytes())
     }
 
     /// Reads adapters that [`Llm::save_adapter`] or PEFT wrote, and puts them into the model.
@@ -318,7 +326,7 @@ impl Llm {
         let json: Json = serde_json::from_str(&text)
             .map_err(|e| unfit(format!("adapter_config.json is damaged: {e}")))?;
         let mut lora = read_config(&json).map_err(unfit)?;
-        let path = folder.join("adapter_model.safetensors");
+        let path = folder.join(ADAPTER_MODEL);
         let mut tensors =
             candle_core::safetensors::load(&path, &Device::Cpu).map_err(|e| damaged(&path, e))?;
         let (mut found, mut biases) = (Vec::new(), Vec::new());
@@ -376,6 +384,8 @@ impl Llm {
         Ok(())
     }
 }
+
+pub(super) const ADAPTER_MODEL: &str = "adapter_model.safetensors";
 
 const NO_ADAPTER: LlmError =
     LlmError::AdapterState("the model has no adapter; train one or load it with `load_adapter`");

@@ -7,7 +7,7 @@ use candle_core::{Tensor, Var};
 use serde_json::json;
 
 use crate::error::{LlmError, Result};
-use crate::files;
+use crate::files::Together;
 use crate::llm::Llm;
 use crate::model::Architecture;
 use crate::weights::linear::{Linear, Weight};
@@ -34,22 +34,28 @@ impl Llm {
                 "the model has an adapter; call `merge` before `save`, or `save_adapter`",
             ));
         }
-        files::create_folder(folder)?;
-        files::write_tensors(&folder.join("model.safetensors"), &self.tensors()?)?;
+        let mut files = Together::begin(folder)?;
+        self.put(&mut files)?;
+        files.finish()
+    }
+
+    /// The files of [`Llm::save`].
+    pub(crate) fn put(&self, files: &mut Together) -> Result<()> {
+        files.write_tensors("model.safetensors", &self.tensors()?)?;
         let mut config = self.config().to_json(self.tokenizer.bos(), self.tokenizer.ends())?;
         let has_bias = self.model.blocks.first().is_some_and(|block| block.q.bias.is_some());
         config["attention_bias"] = has_bias.into();
-        files::write(&folder.join("config.json"), format!("{config:#}\n").as_bytes())?;
-        self.tokenizer.save(&folder.join("tokenizer.json"))?;
+        files.write("config.json", format!("{config:#}\n").as_bytes())?;
+        files.write("tokenizer.json", self.tokenizer.json()?.as_bytes())?;
         let text = |id: Option<u32>| id.and_then(|id| self.tokenizer.token(id));
         let config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": text(self.tokenizer.bos()),
-            "eos_token": text(self.tokenizer.ends().last().copied()),
+            "eos_token": text(self.tokenizer.eos()),
             "model_max_length": self.config().context,
             "chat_template": self.template.as_ref().map(|template| template.source()),
         });
-        files::write(&folder.join("tokenizer_config.json"), format!("{config:#}\n").as_bytes())
+        files.write("tokenizer_config.json", format!("{config:#}\n").as_bytes())
     }
 
     /// All tensors as `f32` under Hugging Face's names.

@@ -4,24 +4,25 @@ use std::path::PathBuf;
 
 use candle_core::Var;
 use oxilab_display::Render as _;
-use oxilab_nn::memory::Memory;
 use oxilab_nn::{
     Consumer, EarlyStopping, Event, History, LiveChart, NnError, Observed, Optimizer, ProgressBar,
-    Schedule, StopReason,
+    Schedule, ScheduleState, StopReason,
 };
 use oxilab_runtime::display;
 use oxilab_runtime::training::Outcome;
-use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
 use super::examples::Example;
 use super::lora::Lora;
 use crate::error::{LlmError, Result};
 use crate::llm::Llm;
 use crate::model::Sequence;
-use run::{Run, tokens};
+use checkpoint::Checkpoint;
+use run::{Place, Run, tokens};
 
 mod check;
+mod checkpoint;
 mod observed;
+mod plan;
 mod run;
 
 /// What is trained.
@@ -58,6 +59,7 @@ pub struct SftTrainer {
     evaluation: Vec<Example>,
     checkpoints: Option<PathBuf>,
     save_steps: Option<usize>,
+    resume: Option<PathBuf>,
     logging_steps: usize,
     patience: Option<usize>,
     early: Option<EarlyStopping>,
@@ -97,6 +99,7 @@ impl SftTrainer {
             evaluation: Vec::new(),
             checkpoints: None,
             save_steps: None,
+            resume: None,
             logging_steps: 1,
             patience: None,
             early: None,
@@ -217,7 +220,9 @@ impl SftTrainer {
         self
     }
 
-    /// Writes the adapter, or the whole model, to `folder/epoch-N` after each epoch.
+    /// Writes a checkpoint to `folder/epoch-N` after each epoch: the adapter as PEFT reads it, or the whole
+    /// model, and what [`SftTrainer::with_resume`] needs: the optimiser's state, twice the size of what is
+    /// trained, and the best weights where a run is ended early.
     #[must_use]
     pub fn with_checkpoints(mut self, folder: impl Into<PathBuf>) -> Self {
         self.checkpoints = Some(folder.into());
@@ -228,6 +233,31 @@ impl SftTrainer {
     #[must_use]
     pub fn with_save_steps(mut self, n: usize) -> Self {
         self.save_steps = Some(n);
+        self
+    }
+
+    /// Goes on from a checkpoint that a run with [`SftTrainer::with_checkpoints`] wrote, in the middle of an
+    /// epoch too: with the same model, examples and settings the weights become bit for bit those of a run
+    /// that never stopped. Other examples, batches, seeds or adapter settings are refused; the number of
+    /// epochs may be another one.
+    ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// use oxilab_llm::{Example, Llm, Lora, SftTrainer};
+    /// # let out = tempfile::tempdir()?;
+    /// # let runs = out.path();
+    /// let examples = [Example::completion("The light turns ", "every ten seconds.")];
+    /// let trainer = || SftTrainer::new(Lora::new(4)).with_checkpoints(runs).quiet();
+    /// trainer().with_epochs(1).fit(&mut Llm::load(folder)?, &examples)?;
+    /// // The computer was switched off; another process takes the run up.
+    /// let trainer = trainer().with_epochs(2).with_resume(runs.join("epoch-1"));
+    /// let history = trainer.fit(&mut Llm::load(folder)?, &examples)?;
+    /// assert_eq!(history.epochs().len(), 2, "the first one is remembered");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_resume(mut self, checkpoint: impl Into<PathBuf>) -> Self {
+        self.resume = Some(checkpoint.into());
         self
     }
 
@@ -256,9 +286,9 @@ impl SftTrainer {
     /// Trains the model. Adapters that it already has are trained on.
     ///
     /// # Errors
-    /// When a setting cannot be meant, there are no examples, one has nothing to learn, the loss is not
-    /// finite (what is trained is as it was with the last finite loss), or the user interrupts (the model keeps
-    /// what it has learned).
+    /// When a setting cannot be meant, there are no examples, one has nothing to learn, a checkpoint to go on
+    /// from does not fit, the loss is not finite (what is trained is as it was with the last finite loss), or
+    /// the user interrupts (the model keeps what it has learned).
     pub fn fit(mut self, llm: &mut Llm, examples: &[Example]) -> Result<History> {
         let library = env!("CARGO_PKG_NAME");
         self.observed = Observed::started("SftTrainer", library, || self.params(examples.len()));
@@ -286,6 +316,10 @@ impl SftTrainer {
         if sequences.is_empty() {
             return Err(LlmError::NoExamples);
         }
+        let settings = self.settings(examples);
+        let resumed = self.resume.as_ref().map(|folder| Checkpoint::read(folder, &settings));
+        let resumed = resumed.transpose()?;
+        let bare = llm.lora.is_none();
         let vars = self.prepare(llm)?;
         let longest =
             self.batches(&sequences, 0).iter().map(|batch| tokens(batch, &sequences)).max();
@@ -300,12 +334,22 @@ impl SftTrainer {
             optimizer: Optimizer::adamw(self.learning_rate)
                 .with_weight_decay(self.weight_decay)
                 .without_decay_for(&["bias", "norm"]),
+            schedule: ScheduleState::default(),
             history: History::default(),
-            step: 0,
+            place: Place::default(),
             steps,
+            loss: 0.0,
+            settings,
             good: Vec::new(),
             best: None,
         };
+        if let Some(error) = resumed.and_then(|held| held.restore(&mut run, &self.method).err()) {
+            llm.freeze();
+            if bare {
+                llm.remove_adapter();
+            }
+            return Err(error);
+        }
         self.emit(
             &Event::Started { epochs: self.epochs, steps, parameters, memory },
             &run.history,
@@ -338,52 +382,5 @@ impl SftTrainer {
             }
             Method::Full => llm.make_trainable(),
         }
-    }
-
-    fn memory(&self, llm: &Llm, vars: &[(String, Var)], longest: usize) -> Memory {
-        let config = llm.config();
-        let parameters = 4 * vars.iter().map(|(_, var)| var.elem_count()).sum::<usize>();
-        // Kept for each token in a block: about fourteen hidden and six feed-forward states, and three
-        // times the scores of each head.
-        let kept = longest * (14 * config.hidden + 6 * config.intermediate)
-            + 3 * config.heads * longest * longest;
-        let blocks = if self.recompute { 1 } else { config.layers };
-        let inputs = if self.recompute { config.layers * longest * config.hidden } else { 0 };
-        let logits = 2 * longest * config.vocabulary;
-        let frozen = llm.model.bytes();
-        Memory {
-            frozen: if matches!(self.method, Method::Full) { 0 } else { frozen },
-            parameters,
-            gradients: parameters,
-            optimizer: 2 * parameters,
-            copies: if self.patience.is_some() { 2 * parameters } else { parameters },
-            activations: 4 * (kept * blocks + inputs + logits),
-        }
-    }
-
-    /// The batches of an epoch, as numbers of examples.
-    fn batches(&self, sequences: &[Sequence], epoch: usize) -> Vec<Vec<usize>> {
-        let mut order: Vec<usize> = (0..sequences.len()).collect();
-        let seed = self.seed ^ (epoch as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        order.shuffle(&mut StdRng::seed_from_u64(seed));
-        if !self.packing {
-            return order.chunks(self.batch_size).map(<[usize]>::to_vec).collect();
-        }
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        let mut filled = usize::MAX;
-        for row in order {
-            let length = sequences[row].tokens.len();
-            match batches.last_mut() {
-                Some(batch) if filled.saturating_add(length) <= self.max_length => {
-                    batch.push(row);
-                    filled += length;
-                }
-                _ => {
-                    batches.push(vec![row]);
-                    filled = length;
-                }
-            }
-        }
-        batches
     }
 }

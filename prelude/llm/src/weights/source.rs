@@ -1,15 +1,21 @@
 //! The tensors of a model under Hugging Face's names and in its layout, from GGUF or safetensors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 use oxilab_nn::error::plain;
+use serde::Deserialize;
 
 use super::gguf::{self, Gguf, qtensor};
 use super::linear::Weight;
 use crate::error::{LlmError, Result};
+
+/// The file of all weights.
+pub(crate) const WHOLE: &str = "model.safetensors";
+/// What says which file has which weights, where they are spread over several.
+const INDEX: &str = "model.safetensors.index.json";
 
 /// Where weights come from.
 pub(crate) enum Source {
@@ -20,20 +26,24 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// All `*.safetensors` files of a folder.
+    /// The weights of a folder: `model.safetensors`, or the files that an index names in its place.
     pub(crate) fn open_safetensors(folder: &Path) -> Result<Self> {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-            .map_err(|e| LlmError::file("read", folder, e))?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
-            .collect();
-        files.sort();
+        let shards = shards(folder)?;
         let mut tensors = HashMap::new();
-        for file in &files {
-            // candle's reader checks the header's sizes against the file before it allocates.
-            let read =
-                candle_core::safetensors::load(file, &Device::Cpu).map_err(|e| damaged(file, e))?;
-            for (name, tensor) in read {
+        for (file, names) in &shards {
+            let path = folder.join(file);
+            let mut read = load(&path)?;
+            for name in names {
+                let tensor = read.remove(name).ok_or_else(|| LlmError::Damaged {
+                    path: path.clone(),
+                    format: "safetensors",
+                    reason: format!("{INDEX} says that it holds {name}, which it does not"),
+                })?;
+                tensors.insert(name.clone(), tensor.to_dtype(DType::F32)?);
+            }
+        }
+        if shards.is_empty() {
+            for (name, tensor) in load(&folder.join(WHOLE))? {
                 tensors.insert(name, tensor.to_dtype(DType::F32)?);
             }
         }
@@ -141,6 +151,37 @@ impl Source {
             format!("{name} has shape {found:?}, but the model's numbers ask for {wanted:?}");
         Err(LlmError::Damaged { path: path.to_owned(), format, reason })
     }
+}
+
+/// The files that a folder's weights are spread over, and the tensors in each; none where they are in one
+/// file, which counts even if there is an index: it may be older.
+pub(crate) fn shards(folder: &Path) -> Result<BTreeMap<String, Vec<String>>> {
+    let path = folder.join(INDEX);
+    if folder.join(WHOLE).is_file() || !path.is_file() {
+        return Ok(BTreeMap::new());
+    }
+    let bad = |reason: String| LlmError::Damaged { path: path.clone(), format: "index", reason };
+    let text = std::fs::read_to_string(&path).map_err(|e| LlmError::file("read", &path, e))?;
+    let index: Index = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let mut shards = BTreeMap::<String, Vec<String>>::new();
+    for (name, file) in index.weight_map {
+        // A file beside the index, and nothing else.
+        if file.contains(['/', '\\']) || !file.ends_with(".safetensors") {
+            return Err(bad(format!("{name} is said to be in {file:?}")));
+        }
+        shards.entry(file).or_default().push(name);
+    }
+    if shards.is_empty() { Err(bad("it names no tensors".to_owned())) } else { Ok(shards) }
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// candle's reader checks the header's sizes against the file before it allocates.
+fn load(path: &Path) -> Result<HashMap<String, Tensor>> {
+    candle_core::safetensors::load(path, &Device::Cpu).map_err(|e| damaged(path, e))
 }
 
 pub(crate) fn damaged(path: &Path, error: candle_core::Error) -> LlmError {

@@ -13,8 +13,9 @@ use oxilab_nn::{
 };
 use oxilab_runtime::cancel;
 use oxilab_runtime::display::Display;
+use serde::{Deserialize, Serialize};
 
-use super::{Method, SftTrainer};
+use super::SftTrainer;
 use crate::error::Result;
 use crate::llm::Llm;
 use crate::model::Sequence;
@@ -28,25 +29,36 @@ impl SftTrainer {
         run: &mut Run,
     ) -> Result<StopReason> {
         let held = self.show_memory.then(|| Display::show(held_now(0).render()));
-        for epoch in 1..=self.epochs {
+        for epoch in run.place.epoch + 1..=self.epochs {
             let train_loss = self.epoch(llm, sequences, run, epoch)?;
             let mut metrics = vec![("train_loss".to_owned(), train_loss)];
             if !evaluation.is_empty() {
-                let loss = evaluate(llm, evaluation, self.batch_size)?;
+                let place = (epoch, run.place.step);
+                let loss = evaluate(llm, evaluation, self.batch_size, place)?;
                 metrics.push(("valid_loss".to_owned(), loss));
                 if self.patience.is_some() {
                     run.keep_best(loss)?;
                 }
             }
+            let watched = metrics.last().map_or(train_loss, |(_, loss)| *loss);
+            self.schedule(run).observe(&mut run.schedule, watched);
             let record = metrics.iter().cloned().collect::<BTreeMap<_, _>>();
-            run.history.push_epoch(EpochRecord { epoch, step: run.step, metrics: record });
+            let step = run.place.step;
+            run.history.push_epoch(EpochRecord { epoch, step, metrics: record });
+            (run.place, run.loss) = (Place { epoch, step, ..Place::default() }, 0.0);
+            let mut flow = Flow::Continue;
+            if !evaluation.is_empty() {
+                let metrics = metrics[1..].to_vec();
+                flow = self.emit(&Event::Evaluated { epoch, step, metrics }, &run.history)?;
+            }
             if self.save_steps.is_none() {
                 self.save(llm, &format!("epoch-{epoch}"), run)?;
             }
             if let Some(held) = &held {
                 held.update(held_now(epoch).render());
             }
-            if self.emit(&Event::EpochEnded { epoch, metrics }, &run.history)? == Flow::Stop {
+            let ended = self.emit(&Event::EpochEnded { epoch, metrics }, &run.history)?;
+            if flow == Flow::Stop || ended == Flow::Stop {
                 return Ok(StopReason::Stopped);
             }
         }
@@ -61,16 +73,15 @@ impl SftTrainer {
         run: &mut Run,
         epoch: usize,
     ) -> Result<f64> {
-        let (mut epoch_sum, mut epoch_count) = (0.0, 0usize);
         let batches = self.batches(sequences, epoch);
-        let mut number = 0;
-        for group in batches.chunks(self.accumulate) {
+        let mut number = run.place.steps_of_epoch * self.accumulate;
+        for group in batches.chunks(self.accumulate).skip(run.place.steps_of_epoch) {
             let mut grads = Gradients::new();
             let (mut sum, mut count) = (0.0, 0usize);
             for rows in group {
                 number += 1;
                 if cancel::requested() {
-                    return Err(NnError::Interrupted { epoch, step: run.step }.into());
+                    return Err(NnError::Interrupted { epoch, step: run.place.step }.into());
                 }
                 let batch: Vec<&Sequence> = rows.iter().map(|row| &sequences[*row]).collect();
                 let seed = self.seed.wrapping_add(((epoch as u64) << 32) + number as u64);
@@ -98,13 +109,14 @@ impl SftTrainer {
                 optim::scale(&mut grads, self.clip_norm / norm);
             }
             self.step(run, &grads, epoch, sum / count.max(1) as f64, norm)?;
-            if self.save_steps.is_some_and(|n| run.step.is_multiple_of(n)) {
-                self.save(llm, &format!("step-{}", run.step), run)?;
+            run.place.steps_of_epoch += 1;
+            run.place.learned += count;
+            run.loss += sum;
+            if self.save_steps.is_some_and(|n| run.place.step.is_multiple_of(n)) {
+                self.save(llm, &format!("step-{}", run.place.step), run)?;
             }
-            epoch_sum += sum;
-            epoch_count += count;
         }
-        Ok(epoch_sum / epoch_count.max(1) as f64)
+        Ok(run.loss / run.place.learned.max(1) as f64)
     }
 
     fn step(
@@ -115,16 +127,13 @@ impl SftTrainer {
         loss: f64,
         grad_norm: f64,
     ) -> Result<()> {
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-        let warmup = (run.steps as f64 * self.warmup) as usize;
-        let schedule = self.schedule.unwrap_or(Schedule::Cosine { warmup });
-        let factor = schedule.factor(&ScheduleState::default(), run.step, run.steps, epoch - 1);
+        let schedule = self.schedule(run);
+        let factor = schedule.factor(&run.schedule, run.place.step, run.steps, epoch - 1);
         let learning_rate = self.learning_rate * factor;
         run.keep()?;
         run.optimizer.step(&run.vars, grads, learning_rate)?;
-        run.step += 1;
-        let step = run.step;
+        run.place.step += 1;
+        let step = run.place.step;
         run.history.push_step(StepRecord { step, loss, learning_rate, grad_norm });
         let event = Event::Step { epoch, step, loss, learning_rate, grad_norm };
         if step.is_multiple_of(self.logging_steps) || step == run.steps {
@@ -133,13 +142,17 @@ impl SftTrainer {
         Ok(())
     }
 
+    fn schedule(&self, run: &Run) -> Schedule {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+        let warmup = (run.steps as f64 * self.warmup) as usize;
+        self.schedule.unwrap_or(Schedule::Cosine { warmup })
+    }
+
     fn save(&mut self, llm: &Llm, name: &str, run: &Run) -> Result<()> {
         let Some(folder) = &self.checkpoints else { return Ok(()) };
         let path = folder.join(name);
-        match &self.method {
-            Method::Adapter(_) => llm.save_adapter(&path)?,
-            Method::Full => llm.save(&path)?,
-        }
+        self.write_checkpoint(llm, &path, run)?;
         self.emit(&Event::Saved { path }, &run.history)?;
         Ok(())
     }
@@ -175,12 +188,31 @@ fn resident() -> Option<usize> {
     line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
 }
 
+/// How far a run is; with the seed, all that is random follows from it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Epochs done.
+    pub(super) epoch: usize,
+    /// Optimiser steps done in all.
+    pub(super) step: usize,
+    /// Those of the epoch at hand.
+    pub(super) steps_of_epoch: usize,
+    /// Tokens that were learned in it.
+    pub(super) learned: usize,
+}
+
 pub(super) struct Run {
     pub(super) vars: Vec<(String, Var)>,
     pub(super) optimizer: Optimizer,
+    pub(super) schedule: ScheduleState,
     pub(super) history: History,
-    pub(super) step: usize,
+    pub(super) place: Place,
+    /// Steps in all epochs.
     pub(super) steps: usize,
+    /// The sum of the losses of the tokens that were learned in the epoch at hand.
+    pub(super) loss: f64,
+    /// What another run must have in common with this one to go on with it.
+    pub(super) settings: BTreeMap<String, String>,
     /// What is trained, as it was before the last step, with which the loss was still a number.
     pub(super) good: Vec<Tensor>,
     /// The least loss on the evaluation's examples and the weights that had it, for early stopping.
@@ -216,7 +248,7 @@ impl Run {
         self.best.as_ref().map_or(Ok(()), |(_, best)| self.set(best))
     }
 
-    fn set(&self, tensors: &[Tensor]) -> Result<()> {
+    pub(super) fn set(&self, tensors: &[Tensor]) -> Result<()> {
         for ((_, var), tensor) in self.vars.iter().zip(tensors) {
             var.set(tensor)?;
         }
@@ -241,9 +273,17 @@ fn not_finite(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn evaluate(llm: &Llm, sequences: &[Sequence], batch_size: usize) -> Result<f64> {
+fn evaluate(
+    llm: &Llm,
+    sequences: &[Sequence],
+    batch_size: usize,
+    (epoch, step): (usize, usize),
+) -> Result<f64> {
     let (mut sum, mut count) = (0.0, 0);
     for batch in sequences.chunks(batch_size) {
+        if cancel::requested() {
+            return Err(NnError::Interrupted { epoch, step }.into());
+        }
         let batch: Vec<&Sequence> = batch.iter().collect();
         let (loss, learned) = llm.model.evaluate(&batch)?;
         sum += loss;
