@@ -1,5 +1,4 @@
-// Widgets in JupyterLab: a slider moves a plot, a button and a drop-down call Rust, a page that is
-// loaded anew shows them again.
+// Widgets in JupyterLab: a slider moves a plot, buttons, drop-downs, fields and boxes call Rust.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -29,7 +28,11 @@ VBox::new((&kind, &button, &said))`,
   `let bad = Button::new("Panic");
 bad.on_click(|| panic!("on purpose"));
 bad`,
-  '1 + 1'
+  '1 + 1',
+  `interact((("name", "Ada"), ("loud", false)), |(name, loud): (String, bool)| {
+    let text = format!("hello, {name}");
+    html(format!("<b>{}</b>", if loud { text.to_uppercase() } else { text }))
+});`
 ];
 
 let lab;
@@ -105,6 +108,26 @@ test('a button and a drop-down call Rust', { timeout: 120_000 }, async () => {
   await area.locator('.widget-label', { hasText: 'it is boosted' }).waitFor();
   await startCell(page, 3);
   assert.match(await finished(page, 3), /"boosted"/);
+});
+
+test('a field and a box to tick call Rust', { timeout: 120_000 }, async () => {
+  const { page } = browser;
+  await startCell(page, 6);
+  await finished(page, 6);
+  const area = cell(page, 6);
+  const said = text => area.locator('.jp-OutputArea-output b').getByText(text, { exact: true }).waitFor();
+  await said('hello, Ada');
+  const field = area.locator('.widget-text input');
+  await field.fill('');
+  await field.pressSequentially('Grace');
+  await said('hello, Grace');
+  const box = area.locator('.widget-checkbox input');
+  await box.check();
+  await said('HELLO, GRACE');
+  await box.uncheck();
+  await said('hello, Grace');
+  await area.scrollIntoViewIfNeeded();
+  await screenshot(page, 'widgets-fields');
 });
 
 test('a callback that panics is an error below its cell', { timeout: 120_000 }, async () => {

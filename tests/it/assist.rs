@@ -17,6 +17,7 @@ impl Point {
     /// Its length.
     fn norm(&self) -> f64 { (self.x * self.x + self.y * self.y).sqrt() }
 }
+macro_rules! halve { ($number:expr) => { $number / 2 }; }
 let prices = df!("price" => [1.5, 2.5], "größe" => ["a", "b"])?;
 let points = vec![Point { x: 3.0, y: 4.0 }];
 let tensor = Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?;
@@ -27,7 +28,10 @@ let table: Map<String, Vec<i64>> = Map::new();
 async fn start() -> Frontend {
     let folder = std::env::temp_dir().join(format!("oxilab-assist-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("cars and more.csv"), "").expect("a file");
+    std::fs::create_dir_all(folder.join("data")).expect("a folder");
+    for file in ["cars and more.csv", "date.rs", "data/days.csv"] {
+        std::fs::write(folder.join(file), "").expect("a file");
+    }
     let config = Config { directory: folder, ..Config::default() };
     let started = tokio::task::spawn_blocking(move || engine::start_with(Engine::Oxilab, &config));
     let runner = started.await.expect("starts").expect("the prelude is installed");
@@ -84,6 +88,7 @@ async fn everything_in_scope_is_completed_and_inspected() {
     help_goes_to_the_pager(front).await;
     while_a_cell_runs(front).await;
     odd_places(front).await;
+    inside_characters(front).await;
     completeness(front).await;
     frontend.shut_down().await;
 }
@@ -116,16 +121,24 @@ async fn everything_is_completed(front: &mut Frontend) {
         ("candle_nn::ops::soft|", &["softmax"]),
         ("train_te|", &["train_test_split"]),
         ("form|", &["format!"]),
+        ("let half = hal|", &["halve!"]),
+        ("macro_rules! third { ($n:expr) => { $n / 3 }; }\nthi|", &["third!"]),
         ("%tim|", &["time", "timeit"]),
         ("%opt |", &["auto", "3"]),
+        ("%run da|", &["date.rs", "data/"]),
+        ("%cd da|", &["data/"]),
         // Fields of a literal, columns and files in strings.
         ("Point { x: 1.0, |", &["y"]),
         ("prices.clone().lazy().filter(col(\"gr|", &["größe"]),
         ("prices.column(\"pr|", &["price"]),
+        ("prices[\"|", &["price", "größe"]),
+        ("let sizes = &prices[\"grö|", &["größe"]),
         ("std::fs::read_to_string(\"cars|", &["cars and more.csv"]),
     ] {
         has(front, text, expected).await;
     }
+    assert_eq!(texts(front, "%cd da|").await, ["data/"], "a file is no place to go to");
+    assert_eq!(texts(front, "%run data/|").await, ["days.csv"]);
     let closure = "points.iter().map(|p| p.no";
     let content = json!({"code": closure, "cursor_pos": closure.chars().count()});
     let reply = front.ask(Channel::Shell, "complete_request", content).await;
@@ -155,6 +168,7 @@ async fn everything_is_inspected(front: &mut Frontend) {
         ("col(|", "fn col"),
         ("HashMap|", "hash map"),
         ("println|!", "macro_rules! println"),
+        ("halve|!", "macro_rules! halve"),
         ("train_test_split|", "fn train_test_split"),
         ("%time|", "%time"),
     ] {
@@ -172,6 +186,12 @@ async fn everything_is_inspected(front: &mut Frontend) {
     let plain = reply["data"]["text/plain"].as_str().expect("text");
     assert!(plain.contains("prices: DataFrame") && plain.contains("2 × 2"), "{plain}");
     assert!(plain.contains("price") && plain.contains("bytes"), "a preview and the size: {plain}");
+    let markdown = reply["data"]["text/markdown"].as_str().expect("markdown");
+    assert!(markdown.starts_with("```rust\nprices: DataFrame\n```\n\n2 × 2, "), "{markdown}");
+    assert!(markdown.contains("```text\n") && markdown.contains("größe"), "a preview: {markdown}");
+    let html = reply["data"]["text/html"].as_str().expect("html");
+    assert!(html.starts_with("<pre><code>prices: DataFrame</code></pre><p>2 × 2, "), "{html}");
+    assert!(html.contains("<table") && html.contains("größe"), "as it is shown: {html}");
     let reply = inspect(front, "Point|", 1).await;
     assert!(reply["data"]["text/plain"].as_str().expect("text").contains("x: f64"), "{reply}");
 }
@@ -254,6 +274,33 @@ async fn odd_places(front: &mut Frontend) {
     assert_eq!(texts(front, "// prices.|").await, Vec::<String>::new());
 }
 
+/// A cursor counts code points, so that it may stand between a letter and its accent, or in the middle of
+/// an emoji that is made of several.
+async fn inside_characters(front: &mut Frontend) {
+    for code in [
+        "let e\u{301}te\u{301} = prices.hei",
+        "let s = \"👩\u{200d}🔬👍\u{1f3fd}\"; prices.hei",
+        "prices[\"gro\u{308}",
+        "std::fs::read(\"👩\u{200d}🔬",
+    ] {
+        let length = code.chars().count();
+        for cursor in 0..=length {
+            let content = json!({"code": code, "cursor_pos": cursor});
+            let reply = front.ask(Channel::Shell, "complete_request", content.clone()).await;
+            assert_eq!(reply["status"], "ok", "{code} at {cursor}");
+            assert_eq!(reply["cursor_end"], cursor, "{code}");
+            assert!(reply["cursor_start"].as_u64() <= Some(cursor as u64), "{code}: {reply}");
+            let reply = front.ask(Channel::Shell, "inspect_request", content).await;
+            assert_eq!(reply["status"], "ok", "{code} at {cursor}");
+        }
+        if code.ends_with("prices.hei") {
+            let reply = complete(front, &format!("{code}|")).await;
+            assert_eq!(reply["matches"], json!(["height"]), "{code}");
+            assert_eq!(reply["cursor_start"], length - 3, "{code}");
+        }
+    }
+}
+
 async fn completeness(front: &mut Frontend) {
     for (code, expected) in [
         ("let a = 1;", json!({"status": "complete"})),
@@ -269,4 +316,59 @@ async fn completeness(front: &mut Frontend) {
         let reply = front.ask(Channel::Shell, "is_complete_request", content).await;
         assert_eq!(reply, expected, "{code}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crate_of_the_session_has_is_completed_and_inspected() {
+    let mut frontend = start().await;
+    let front = &mut frontend;
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = "[package]\nname = \"mega-phone\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    std::fs::create_dir(folder.path().join("src")).expect("makes");
+    std::fs::write(folder.path().join("Cargo.toml"), manifest).expect("writes");
+    std::fs::write(
+        folder.path().join("src/lib.rs"),
+        "/// Somebody who speaks.\n\
+         #[derive(Clone, Debug)]\n\
+         pub struct Voice { pub volume: u8 }\n\
+         impl Voice {\n\
+             /// A voice that is hardly heard.\n\
+             pub fn quiet() -> Self { Self { volume: 1 } }\n\
+             /// Twice as loud.\n\
+             pub fn louder(&self) -> Self { Self { volume: self.volume * 2 } }\n\
+         }\n\
+         pub fn whisper(text: &str) -> String { text.to_lowercase() }\n",
+    )
+    .expect("writes");
+    let add = format!("%dep mega-phone = {{ path = {:?} }}", folder.path());
+    for cell in [add.as_str(), "let voice = mega_phone::Voice::quiet();"] {
+        let done = front.execute(cell).await;
+        assert_eq!(done.reply["status"], "ok", "{cell}: {}", done.reply);
+    }
+    // Its index is made in the background, from the first question on.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !texts(front, "mega_phone::|").await.contains(&"Voice".to_owned()) {
+        assert!(Instant::now() < deadline, "the crate was not read in time");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for (text, expected) in [
+        ("mega_phone::|", &["Voice", "whisper"][..]),
+        ("use mega_phone::Vo|", &["Voice"]),
+        ("use mega|", &["mega_phone"]),
+        ("mega_phone::Voice::qu|", &["quiet"]),
+        ("voice.|", &["volume", "louder", "clone"]),
+        ("voice.louder().vol|", &["volume"]),
+    ] {
+        has(front, text, expected).await;
+    }
+    for (text, expected) in [
+        ("voice.louder|()", "Twice as loud."),
+        ("mega_phone::whisper|", "fn whisper(text: &str) -> String"),
+        ("voice|", "Somebody who speaks."),
+    ] {
+        let reply = inspect(front, text, 0).await;
+        let plain = reply["data"]["text/plain"].as_str().unwrap_or_default();
+        assert!(plain.contains(expected), "{text}: {reply}");
+    }
+    frontend.shut_down().await;
 }

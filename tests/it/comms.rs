@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use oxilab_tests::echo::Echo;
+use oxilab_tests::engine::{self, run};
 use oxilab_tests::frontend::{Channel, Frontend};
 use serde_json::json;
 
@@ -71,5 +72,46 @@ async fn a_thousand_messages_keep_their_order_while_a_cell_runs() {
     echo.release("go");
     frontend.reply(Channel::Shell, &cell).await;
     frontend.expect_status(&cell, "idle").await;
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_of_a_cells_own_hears_open_message_and_close() {
+    let mut frontend = engine::start().await;
+    let code = "use oxilab::runtime::comm::{Comm, Message, register_target};\n\
+                static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());\n\
+                fn hear(comm: &Comm, message: &Message) {\n\
+                    let note = |message: &Message| {\n\
+                        HEARD.lock().unwrap().push(format!(\"{} {}\", message.kind, message.data[\"n\"]));\n\
+                    };\n\
+                    note(message);\n\
+                    comm.on_message(move |comm, message| {\n\
+                        note(message);\n\
+                        comm.send(json!({\"heard\": message.kind}), &message.buffers);\n\
+                    });\n\
+                }";
+    run(&mut frontend, code).await;
+    run(&mut frontend, "register_target(\"mine\", hear);").await;
+
+    let open = json!({"comm_id": "m", "target_name": "mine", "data": {"n": 1}});
+    let id = frontend.send(Channel::Shell, "comm_open", open).await;
+    frontend.expect_status(&id, "busy").await;
+    frontend.expect_status(&id, "idle").await;
+    let bytes = vec![Bytes::from_static(&[0, 255])];
+    for (kind, n) in [("comm_msg", 2), ("comm_close", 3)] {
+        let content = json!({"comm_id": "m", "data": {"n": n}});
+        let buffers = bytes.clone();
+        let id = frontend.send_with(Channel::Shell, kind, content, json!({}), buffers).await;
+        frontend.expect_status(&id, "busy").await;
+        let answer = frontend.iopub().await;
+        assert_eq!((answer.msg_type.as_str(), &answer.parent), ("comm_msg", &id));
+        assert_eq!(answer.content, json!({"comm_id": "m", "data": {"heard": kind}}));
+        assert_eq!(answer.buffers, bytes);
+        frontend.expect_status(&id, "idle").await;
+    }
+    let info = frontend.ask(Channel::Shell, "comm_info_request", json!({})).await;
+    assert_eq!(info["comms"], json!({}));
+    let heard = frontend.execute("HEARD.lock().unwrap().join(\", \")").await;
+    assert_eq!(heard.result(), "\"comm_open 1, comm_msg 2, comm_close 3\"");
     frontend.shut_down().await;
 }

@@ -22,27 +22,44 @@ async fn displays_are_updated_cleared_and_counted() {
     let done = run(&mut frontend, "shown.update(html(\"<b>4</b>\").render());").await;
     assert_eq!(&done.outputs[0].content["transient"]["display_id"], place);
 
-    let code = "for _ in progress(0..6) {\n\
-                    for _ in progress(0..6) { std::thread::sleep(Duration::from_millis(25)); }\n}";
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bars_within_a_bar_stand_below_it_and_move_at_most_ten_times_a_second() {
+    let mut frontend = engine::start().await;
+    let code = "for _ in progress(0..4) {\n\
+                    for _ in progress(0..8) { std::thread::sleep(Duration::from_millis(25)); }\n}";
     let start = Instant::now();
     let done = run(&mut frontend, code).await;
-    let places: BTreeSet<String> = done
-        .outputs
-        .iter()
-        .filter(|message| message.msg_type == "display_data")
-        .map(|message| message.content["transient"]["display_id"].to_string())
-        .collect();
-    assert!(
-        !places.is_empty()
-            && places.len() == done.outputs.iter().filter(|m| m.msg_type == "display_data").count()
-    );
-    let updates = done.outputs.iter().filter(|m| m.msg_type == "update_display_data").count();
+    let took = start.elapsed().as_secs_f64();
+    let kinds: Vec<&str> = done.outputs.iter().map(|message| message.msg_type.as_str()).collect();
+    let place = |message: &Message| message.content["transient"]["display_id"].to_string();
+    let places_of = |bar: &str| -> BTreeSet<String> {
+        done.outputs.iter().filter(|message| text(message).contains(bar)).map(place).collect()
+    };
+    // One for the outer loop, and one for each run of the inner one.
+    let (outer, inner) = (places_of("/4 "), places_of("/8 "));
+    assert_eq!((outer.len(), inner.len()), (1, 4), "{:?}", done.outputs);
+    assert_eq!(kinds.iter().filter(|kind| **kind == "display_data").count(), 5, "{kinds:?}");
+    // Both at once: an inner bar is made and moves between two positions of the outer one.
+    let outer = |message: &&Message| outer.contains(&place(message));
+    let first = done.outputs.iter().position(|message| outer(&message)).expect("an outer bar");
+    let last = done.outputs.iter().rposition(|message| outer(&message)).expect("an outer bar");
+    let between = &kinds[first + 1..last];
+    assert!(between.contains(&"display_data"), "no inner bar beside the outer one: {kinds:?}");
+    let updates = done.outputs[first + 1..last].iter().filter(|message| !outer(message));
+    assert!(updates.filter(|m| m.msg_type == "update_display_data").count() > 1, "{kinds:?}");
     // Ten a second, and the last of each bar.
-    let most = 10.0 * start.elapsed().as_secs_f64() + 2.0 * places.len() as f64;
+    let updates = kinds.iter().filter(|kind| **kind == "update_display_data").count();
+    let most = 10.0 * took + 10.0;
     assert!((updates as f64) <= most, "{updates} updates, at most {most}");
-    let last =
-        text(done.outputs.iter().rfind(|m| m.msg_type == "update_display_data").expect("updates"));
-    assert!(last.contains("6/6 100%"), "{last}");
+    for (places, end) in [(places_of("/4 "), "4/4 100%"), (places_of("/8 "), "8/8 100%")] {
+        for bar in places {
+            let last = done.outputs.iter().rfind(|message| place(message) == bar);
+            assert!(last.is_some_and(|message| text(message).contains(end)), "{last:?}");
+        }
+    }
     frontend.shut_down().await;
 }
 

@@ -1,5 +1,10 @@
 //! One press of the button against everything a cell can be busy with, through the protocol: the cell
 //! ends with `KeyboardInterrupt`, variables survive, the next cell is taken soon.
+//!
+//! Here cells' own code and input; [`calls`] has the prelude's long calls, [`programs`] rustc and cargo.
+
+mod calls;
+mod programs;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,6 +18,8 @@ use serde_json::{Value, json};
 const SOON: Duration = Duration::from_secs(2);
 /// The bar where the thread has to be parked: two seconds of nudging, then the take-over.
 const PARKED: Duration = Duration::from_secs(6);
+/// How long a cell may take to get where it is to be interrupted.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the interrupt brought.
 struct Ended {
@@ -21,17 +28,19 @@ struct Ended {
 }
 
 /// What tells that a cell is where the interrupt is meant to find it.
-enum Ready {
+enum Ready<'a> {
     /// It has printed.
     Printed,
     /// It has asked for input.
     Asked,
     /// So much time has gone by.
     After(Duration),
+    /// Something outside of the kernel has come about.
+    When(&'a dyn Fn() -> bool),
 }
 
 /// Runs a cell, interrupts it once, and reads everything of it.
-async fn interrupt(frontend: &mut Frontend, code: &str, ready: Ready) -> Ended {
+async fn interrupt(frontend: &mut Frontend, code: &str, ready: Ready<'_>) -> Ended {
     let mut content = execute_content(code);
     content["allow_stdin"] = json!(true);
     let cell = frontend.send(Channel::Shell, "execute_request", content).await;
@@ -47,6 +56,7 @@ async fn interrupt(frontend: &mut Frontend, code: &str, ready: Ready) -> Ended {
             assert_eq!(request.msg_type, "input_request");
         }
         Ready::After(time) => tokio::time::sleep(time).await,
+        Ready::When(so) => assert!(within(PATIENCE, so).await, "{code}: was not ready in time"),
     }
     let pressed = Instant::now();
     let press = frontend.send(Channel::Control, "interrupt_request", json!({})).await;
@@ -62,6 +72,18 @@ async fn interrupt(frontend: &mut Frontend, code: &str, ready: Ready) -> Ended {
     assert_eq!(reply["status"], "error", "{code}: {reply}");
     assert_eq!(reply["ename"], "KeyboardInterrupt", "{code}: {reply}");
     Ended { reply, took }
+}
+
+/// Whether something comes about in time.
+async fn within(limit: Duration, so: &dyn Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !so() {
+        if start.elapsed() > limit {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
 }
 
 /// The next cell runs, within a second, and `kept` is what it was.

@@ -1,4 +1,4 @@
-//! `kernel_info` and the heartbeat.
+//! `kernel_info`, what it does not announce, and the heartbeat.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,11 +24,42 @@ async fn names_the_language_as_jupyterlab_wants_it() {
         })
     );
     assert!(info["help_links"].as_array().is_some_and(|links| !links.is_empty()));
-    assert!(info["supported_features"].is_array());
+    assert_eq!(info["supported_features"], json!([]));
     let same = frontend.ask(Channel::Control, "kernel_info_request", json!({})).await;
     assert_eq!(same, info);
     frontend.heartbeat().await;
     frontend.heartbeat().await;
+    frontend.shut_down().await;
+}
+
+/// A front end may ask for the debugger's state whatever the kernel announces, and waits for the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_for_the_debugger_is_answered_with_no() {
+    let mut frontend = Frontend::start(Echo::new()).await;
+    for (channel, seq) in [(Channel::Control, 1), (Channel::Shell, 2)] {
+        let question =
+            json!({"type": "request", "seq": seq, "command": "debugInfo", "arguments": {}});
+        let reply = frontend.ask(channel, "debug_request", question).await;
+        assert_eq!(
+            reply,
+            json!({
+                "type": "response", "request_seq": seq, "command": "debugInfo",
+                "success": false, "message": "oxilab has no debugger",
+            })
+        );
+    }
+    let info = frontend.ask(Channel::Control, "kernel_info_request", json!({})).await;
+    assert_eq!(info["debugger"], false);
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subshell_is_refused_in_words() {
+    let mut frontend = Frontend::start(Echo::new()).await;
+    let reply = frontend.ask(Channel::Control, "create_subshell_request", json!({})).await;
+    assert_eq!(reply["status"], "error");
+    let message = reply["evalue"].as_str().expect("a text");
+    assert!(message.contains("create_subshell_request"), "{message}");
     frontend.shut_down().await;
 }
 

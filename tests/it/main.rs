@@ -21,6 +21,7 @@ mod kernel_info;
 mod notebook;
 mod panel;
 mod robustness;
+mod serve;
 mod shutdown;
 mod stdin;
 mod widgets;

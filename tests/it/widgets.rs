@@ -69,6 +69,56 @@ async fn a_result_follows_its_slider_within_a_tenth_of_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_follows_each_of_several_controls() {
+    let mut frontend = engine::start().await;
+    let code = "interact(\n\
+                    ((\"n\", 1..=3), (\"kind\", [\"low\", \"high\"]), (\"loud\", false), (\"name\", \"Ada\")),\n\
+                    |(n, kind, loud, name): (i32, String, bool, String)| html(format!(\"{n} {kind} {loud} {name}\")),\n\
+                );";
+    let done = run(&mut frontend, code).await;
+    let shown = |message: &Message| message.content["data"]["text/html"].clone();
+    let first = done.outputs.iter().rfind(|message| message.msg_type == "display_data");
+    assert_eq!(first.map(shown), Some(json!("2 low false Ada")));
+    for (name, change, expected) in [
+        ("CheckboxModel", moved(true), "2 low true Ada"),
+        ("TextModel", moved("Grace"), "2 low true Grace"),
+        ("DropdownModel", chosen(1), "2 high true Grace"),
+        ("IntSliderModel", moved(3), "3 high true Grace"),
+        ("CheckboxModel", moved(false), "3 high false Grace"),
+    ] {
+        let messages = send(&mut frontend, &model(&done, name), change).await;
+        let [update] = messages.as_slice() else { panic!("{name}: {messages:?}") };
+        assert_eq!(update.msg_type, "update_display_data");
+        assert_eq!(shown(update), expected, "{name}");
+    }
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_that_is_ticked_calls_rust_and_keeps_what_it_is() {
+    let mut frontend = engine::start().await;
+    let code = "let logs = Checkbox::new(false).with_description(\"logs\");\n\
+                logs.on_change(|on| println!(\"logs: {on}\"));\nlogs";
+    let done = run(&mut frontend, code).await;
+    let comm = model(&done, "CheckboxModel");
+    for on in [true, false, true] {
+        let shown = send(&mut frontend, &comm, moved(on)).await;
+        let [said] = shown.as_slice() else { panic!("{shown:?}") };
+        assert_eq!(said.content["text"], format!("logs: {on}\n"));
+    }
+    // What it is already is no change.
+    assert!(send(&mut frontend, &comm, moved(true)).await.is_empty());
+    assert_eq!(frontend.execute("logs.value()").await.result(), "true");
+    // From Rust, the view is told and the callback is called as well.
+    let done = run(&mut frontend, "logs.set_value(false);").await;
+    let told = done.outputs.iter().find(|message| message.msg_type == "comm_msg").expect("told");
+    assert_eq!(told.content["comm_id"], json!(comm));
+    assert_eq!(told.content["data"]["state"], json!({"value": false}));
+    assert_eq!(done.stream("stdout"), "logs: false\n");
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_during_a_cell_waits_for_its_end() {
     let mut frontend = engine::start().await;
     let code = "use std::sync::atomic::{AtomicBool, Ordering::SeqCst};\n\
@@ -107,6 +157,14 @@ async fn a_change_during_a_cell_waits_for_its_end() {
     assert!(at(&opener, "callback 7 true\n") < at(&comm, "idle"));
     assert_eq!(frontend.execute("slider.value()").await.result(), "7");
     frontend.shut_down().await;
+}
+
+fn chosen(index: u32) -> Value {
+    json!({"method": "update", "state": {"index": index}, "buffer_paths": []})
+}
+
+fn click() -> Value {
+    json!({"method": "custom", "content": {"event": "click"}})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,8 +206,7 @@ async fn a_callback_that_does_not_end_can_be_interrupted() {
     run(&mut frontend, code).await;
     let buttons = [run(&mut frontend, "spin").await, run(&mut frontend, "wait").await];
     for (done, limit) in buttons.iter().zip([2, 6]) {
-        let click = json!({"method": "custom", "content": {"event": "click"}});
-        let content = json!({"comm_id": model(done, "ButtonModel"), "data": click});
+        let content = json!({"comm_id": model(done, "ButtonModel"), "data": click()});
         let comm = frontend.send(Channel::Shell, "comm_msg", content).await;
         frontend.expect_status(&comm, "busy").await;
         assert_eq!(frontend.iopub().await.content["text"], "go\n");
@@ -177,6 +234,56 @@ async fn a_callback_that_does_not_end_can_be_interrupted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_blocks_holds_up_no_answer_and_only_delays_the_next_cell() {
+    let mut frontend = engine::start().await;
+    run(&mut frontend, "let kept = vec![40, 1, 1];").await;
+    // Compiled now, so that it waits for the worker and not for rustc when the button is pressed.
+    let sum = "kept.iter().sum::<i32>()";
+    assert_eq!(frontend.execute(sum).await.result(), "42");
+    let code = "let spin = Button::new(\"spin\");\n\
+                spin.on_click(|| { println!(\"go\"); loop {} });\nspin";
+    let done = run(&mut frontend, code).await;
+    let content = json!({"comm_id": model(&done, "ButtonModel"), "data": click()});
+    let comm = frontend.send(Channel::Shell, "comm_msg", content).await;
+    frontend.expect_status(&comm, "busy").await;
+    assert_eq!(frontend.iopub().await.content["text"], "go\n");
+    let cell = frontend.send_cell(sum).await;
+    frontend.expect_status(&cell, "busy").await;
+    frontend.expect(&cell, "execute_input").await;
+
+    let start = Instant::now();
+    let content = json!({"code": "kep", "cursor_pos": 3});
+    let reply = frontend.ask(Channel::Shell, "complete_request", content).await;
+    assert_eq!(reply["matches"], json!(["kept"]));
+    let content = json!({"code": "kept", "cursor_pos": 2, "detail_level": 0});
+    let reply = frontend.ask(Channel::Shell, "inspect_request", content).await;
+    assert!(reply["data"]["text/plain"].to_string().contains("Vec<i32>"), "{reply}");
+    frontend.ask(Channel::Shell, "kernel_info_request", json!({})).await;
+    println!("answered beside a callback within {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+
+    let press = frontend.send(Channel::Control, "interrupt_request", json!({})).await;
+    frontend.reply(Channel::Control, &press).await;
+    let reply = frontend.reply(Channel::Shell, &cell).await.content;
+    assert_eq!(reply["status"], "ok", "the press was meant for the callback: {reply}");
+    let (mut enames, mut results) = (Vec::new(), Vec::new());
+    let mut idle = std::collections::BTreeSet::new();
+    while !(idle.contains(&comm) && idle.contains(&cell) && idle.contains(&press)) {
+        let message = frontend.iopub().await;
+        match message.msg_type.as_str() {
+            "error" => enames.push(message.content["ename"].clone()),
+            "execute_result" => results.push(message.content["data"]["text/plain"].clone()),
+            _ if message.content["execution_state"] == "idle" => {
+                idle.insert(message.parent);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((enames, results), (vec![json!("KeyboardInterrupt")], vec![json!("42")]));
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_messages_in_a_second_arrive_in_order() {
     let mut frontend = engine::start().await;
     let code = "let slider = IntSlider::new(0..=100_000);\n\
@@ -194,7 +301,10 @@ async fn a_thousand_messages_in_a_second_arrive_in_order() {
     while idle < 1000 {
         idle += usize::from(frontend.iopub().await.content["execution_state"] == "idle");
     }
-    println!("1,000 messages in {:?}", start.elapsed());
+    let took = start.elapsed();
+    println!("1,000 messages in {took:?}");
+    // A second is what they would come in; the rest is for a machine that is busy with other tests.
+    assert!(took < Duration::from_secs(5), "{took:?}");
     let code = "let moves = moves.lock().unwrap();\n\
                 moves.len() == 1000 && moves.windows(2).all(|pair| pair[0] < pair[1])";
     assert_eq!(frontend.execute(code).await.result(), "true");

@@ -1,4 +1,5 @@
-"""What the Python tests share: where things are, and kernels that are ended for certain."""
+"""What the Python tests share: where things are, kernels that are ended for certain, and that nothing is
+skipped."""
 
 import pathlib
 from contextlib import contextmanager
@@ -10,6 +11,25 @@ from jupyter_client.manager import start_new_kernel
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = "oxilab"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport():
+    return failed_if_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report():
+    return failed_if_skipped((yield))
+
+
+def failed_if_skipped(report):
+    """A test that is skipped shows nothing: jupyter_kernel_test skips what a kernel does not declare."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped, and nothing may be: {reason}"
+    return report
 
 
 @contextmanager
