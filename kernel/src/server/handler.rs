@@ -135,7 +135,7 @@ pub struct CellError {
     /// Lines with ANSI colours.
     pub traceback: Vec<String>,
     /// Its form for a browser, where there is one.
-    pub html: Option<ErrorPage>,
+    pub html: Option<Box<ErrorPage>>,
 }
 
 impl CellError {

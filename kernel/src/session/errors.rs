@@ -68,7 +68,7 @@ fn of_reports(reports: &[Report]) -> CellError {
     CellError { ename, evalue, traceback, html }
 }
 
-fn page_of_reports(errors: &[&Report]) -> Option<ErrorPage> {
+fn page_of_reports(errors: &[&Report]) -> Option<Box<ErrorPage>> {
     let mut page = ErrorPage::default();
     let mut explained = BTreeSet::new();
     for report in errors {
@@ -102,7 +102,7 @@ fn page_of_reports(errors: &[&Report]) -> Option<ErrorPage> {
         }
     }
     page.plain.truncate(page.plain.trim_end().len());
-    (!page.html.is_empty()).then_some(page)
+    (!page.html.is_empty()).then(|| Box::new(page))
 }
 
 fn count_of(errors: &[&Report]) -> String {
@@ -161,7 +161,7 @@ pub fn of_failure(failure: &Failure, sources: &[Source]) -> CellError {
     }
     traceback.extend(rest.iter().cloned());
     page.headline.extend(rest);
-    let html = (!page.html.is_empty()).then_some(page);
+    let html = (!page.html.is_empty()).then(|| Box::new(page));
     CellError { ename: name.clone(), evalue: message, traceback, html }
 }
 

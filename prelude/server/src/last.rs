@@ -24,10 +24,10 @@ const LONGEST: usize = 100_000;
 /// By the label of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Last(BTreeMap<String, Version>);
+pub(crate) struct Last(BTreeMap<String, Loaded>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Version {
+struct Loaded {
     uri: String,
     path: PathBuf,
     version: Option<String>,
@@ -71,7 +71,7 @@ pub(crate) fn tell(label: &str, uri: &str, place: &Located) {
         return;
     }
     let Located { path, version } = place.clone();
-    let Ok(text) = serde_json::to_string(&(label, Version { uri: uri.to_owned(), path, version }))
+    let Ok(text) = serde_json::to_string(&(label, Loaded { uri: uri.to_owned(), path, version }))
     else {
         return;
     };

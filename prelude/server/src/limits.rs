@@ -39,8 +39,11 @@ pub(crate) fn key(headers: &HeaderMap, hashes: &[[u8; 32]]) -> Option<[u8; 32]> 
 #[derive(Debug)]
 pub(crate) struct Rates {
     per_second: f64,
-    buckets: Mutex<HashMap<Option<[u8; 32]>, (f64, Instant)>>,
+    buckets: Mutex<Buckets>,
 }
+
+/// By the key's hash: tokens, and when that was.
+type Buckets = HashMap<Option<[u8; 32]>, (f64, Instant)>;
 
 impl Rates {
     /// `per_second` 0 lets everything pass.

@@ -129,13 +129,12 @@ impl Source {
             }
         });
         let behind = restored.as_ref().map(|_| Behind::Restored);
-        let (loaded, model) = match restored {
-            Some(restored) => restored,
-            None => {
-                let mark = Mark::of(locate(uri).with_context(doing)?);
-                let model = load(&mark.place).with_context(doing)?;
-                (mark, model)
-            }
+        let (loaded, model) = if let Some(restored) = restored {
+            restored
+        } else {
+            let mark = Mark::of(locate(uri).with_context(doing)?);
+            let model = load(&mark.place).with_context(doing)?;
+            (mark, model)
         };
         let source = Self {
             name: name.to_owned(),

@@ -1,6 +1,6 @@
 //! Numbers that are the same in each run.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
+/// `SplitMix64` (Steele, Lea and Flood, 2014).
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 

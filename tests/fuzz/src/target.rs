@@ -43,11 +43,13 @@ const SLOW: Duration = Duration::from_secs(1);
 pub struct Target<'a> {
     name: &'a str,
     folder: PathBuf,
-    parser: Box<dyn Fn(&[u8]) -> Answer + 'a>,
+    parser: Box<Parser<'a>>,
     seeds: Vec<Vec<u8>>,
     words: Vec<Vec<u8>>,
     seal: Option<fn(&mut Vec<u8>)>,
 }
+
+type Parser<'a> = dyn Fn(&[u8]) -> Answer + 'a;
 
 impl fmt::Debug for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -215,7 +215,7 @@ fn chat(llm: &Llm, row: usize, messages: &[Message]) -> Result<Sequence> {
         push(&mut sequence, &llm.tokenizer.encode(question, false)?, false);
         push(&mut sequence, &llm.tokenizer.encode(answer, false)?, true);
         // Phi-3's template ends a conversation in a way that later messages take the place of.
-        rest = behind.to_owned();
+        behind.clone_into(&mut rest);
         done = asked + answer;
     }
     push(&mut sequence, &llm.tokenizer.encode(&rest, false)?, false);

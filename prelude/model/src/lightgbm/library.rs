@@ -365,12 +365,11 @@ impl Booster {
 
     /// A row of all features; `out` has as many numbers as outputs.
     fn predict_row(&self, row: &[f64], out: &mut [f64]) -> Result<()> {
-        let single = match self.single.get() {
-            Some(single) => single,
-            None => {
-                let new = self.single_row(row.len())?;
-                self.single.get_or_init(|| new)
-            }
+        let single = if let Some(single) = self.single.get() {
+            single
+        } else {
+            let new = self.single_row(row.len())?;
+            self.single.get_or_init(|| new)
         };
         let mut written = 0;
         // SAFETY: the handle is live, and so is its booster; the row has as many doubles as the handle was

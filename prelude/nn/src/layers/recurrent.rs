@@ -102,15 +102,15 @@ impl Recurrent {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, time, _) = x.dims3()?;
         // In mixed precision the parameters follow the values.
-        let [w_ih, w_hh, b_ih, b_hh] = self.parts().map(|var| var.to_dtype(x.dtype()));
-        let (w_hh, b_hh) = (w_hh?, b_hh?);
-        let projected = project(x, &w_ih?, &b_ih?)?;
+        let follow = |var: &Var| var.to_dtype(x.dtype());
+        let projected = project(x, &follow(&self.w_ih)?, &follow(&self.b_ih)?)?;
+        let (weights, bias) = (follow(&self.w_hh)?, follow(&self.b_hh)?);
         let mut hidden = Tensor::zeros((batch, self.hidden), x.dtype(), x.device())?;
         let mut memory = hidden.clone();
         let mut states = Vec::with_capacity(time);
         for step in 0..time {
             let from_input = projected.narrow(1, step, 1)?.squeeze(1)?;
-            let from_hidden = hidden.matmul(&w_hh.t()?)?.broadcast_add(&b_hh)?;
+            let from_hidden = hidden.matmul(&weights.t()?)?.broadcast_add(&bias)?;
             hidden = match self.cell {
                 Cell::Lstm => {
                     let gates = (from_input + from_hidden)?.chunk(4, 1)?;
