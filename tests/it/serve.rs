@@ -113,10 +113,10 @@ async fn a_server_of_a_cell_outlives_interrupts_and_crashes() {
         .execute(&format!("%serve {}/none.oxi --name {name}", folder.path().display()))
         .await;
     assert_eq!(twice.reply["status"], "error", "{}", twice.reply);
-    let listed = said(folder.path(), &["list"]);
+    let listed = told(folder.path(), &["list"]);
     assert!(listed.contains(&name) && listed.contains(&url), "{listed}");
-    assert_eq!(said(folder.path(), &["logs", &name]).trim(), log.trim());
-    assert_eq!(said(folder.path(), &["stop", &name]), "");
+    assert_eq!(told(folder.path(), &["logs", &name]).trim(), log.trim());
+    assert_eq!(told(folder.path(), &["stop", &name]), "");
     let listed = shows(&mut frontend, "%serve list").await;
     assert!(!listed.contains(&name), "{listed}");
     frontend.shut_down().await;
@@ -196,7 +196,7 @@ fn serve(folder: &std::path::Path, words: &[&str]) -> Command {
     command
 }
 
-fn said(folder: &std::path::Path, words: &[&str]) -> String {
+fn told(folder: &std::path::Path, words: &[&str]) -> String {
     let output = serve(folder, words).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -229,9 +229,9 @@ async fn a_shell_serves_promotes_and_rolls_back() {
     };
     let answer = engine::run(&mut frontend, &ask(&at, "/predict")).await;
     assert!(answer.result().contains("malignant"), "{}", answer.result());
-    let promoted = said(folder.path(), &["promote", "cancer/2", "champion"]);
+    let promoted = told(folder.path(), &["promote", "cancer/2", "champion"]);
     assert_eq!(promoted, "cancer@champion is version 2\n");
-    let back = said(folder.path(), &["rollback", "cancer@champion"]);
+    let back = told(folder.path(), &["rollback", "cancer@champion"]);
     assert_eq!(back, "cancer@champion is version 1 again\n");
     let press = Command::new("kill").args(["-INT", &started.0.id().to_string()]).status();
     assert!(press.expect("it runs").success());

@@ -24,7 +24,7 @@ use oxilab_model::{FittedModel, LogisticRegression};
 use oxilab_serve::{Server, get_json, get_text, monitor, save_reference};
 use polars::prelude::{DataFrame, df};
 
-const CLIENTS: u32 = 4;
+const CLIENTS: u32 = 16;
 const NAME: &str = "soak";
 const ALIAS: &str = "champion";
 /// The labels that the two versions know.
