@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use super::extent::boundary;
 use super::paths::shorten;
 use super::render::{is_noise, locate};
 use super::rustc::{Message, Span};
@@ -76,10 +75,9 @@ pub(crate) fn block(body: &str) -> String {
     format!("<div class=\"oxilab-error\">{body}</div>")
 }
 
-/// The lines in which something failed, with what failed underlined.
-#[must_use]
-pub(crate) fn failed(text: &str, range: &Range<usize>) -> String {
-    block(&excerpt(text, &[Marked { range: range.clone(), primary: true }]))
+/// The boundary of a character at a byte or before it.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// A part of a text that is underlined.

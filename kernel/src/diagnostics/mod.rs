@@ -3,10 +3,8 @@
 //! [`Message`] is rustc's JSON. [`render`] maps its spans back to the cells through the
 //! [`SourceMap`], so that a report shows `In [5]:2:9` and never generated code; [`types`] reads the
 //! types of new variables off a lint; [`ownership`] reads from borrow errors in generated code which
-//! variable a cell moves or borrows. [`html`] is how errors and failures look in a browser, [`extent`]
-//! how far the expression reaches that failed.
+//! variable a cell moves or borrows. [`html`] is how errors look in a browser.
 
-pub(crate) mod extent;
 pub(crate) mod html;
 pub mod ownership;
 pub mod paths;

@@ -1,13 +1,12 @@
 //! Failures as Jupyter's error replies: ename, evalue, a coloured traceback with the cell's lines.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use oxilab_protocol::{Failure, FailureKind};
 
 use super::prepare::{PrepareError, Source};
 use crate::compose::Origin;
-use crate::diagnostics::{Report, extent, html, paths};
+use crate::diagnostics::{Report, html, paths};
 use crate::server::handler::{CellError, ErrorPage};
 
 const BOLD_RED: &str = "\u{1b}[1;91m";
@@ -118,51 +117,24 @@ pub fn of_failure(failure: &Failure, sources: &[Source]) -> CellError {
         FailureKind::Interrupted => format!("{BOLD_RED}{name}{RESET}"),
         _ => format!("{BOLD_RED}{name}{RESET}: {message}"),
     };
-    let mut rest = Vec::new();
-    let mut called_from = None;
+    let mut traceback = vec![headline];
+    match failure.location.as_ref().map(|location| place_of(location, sources)) {
+        Some(Place::Cell { origin: Origin { label, text }, at }) => {
+            traceback.extend(mark_at(&label, &text, at));
+        }
+        Some(Place::Library(place)) => traceback.push(format!("{BLUE} -->{RESET} {place}")),
+        Some(Place::Generated) | None => {}
+    }
     for (function, file, line) in &failure.frames {
         if let Some((origin, at)) = located(file, *line, 1, sources) {
             let number = origin.text[..at].matches('\n').count() + 1;
             let function = paths::shorten(function);
-            rest.push(format!("  in {BOLD}{function}{RESET} at {}:{number}", origin.label));
-            called_from = called_from.or(Some((origin, at)));
+            traceback.push(format!("  in {BOLD}{function}{RESET} at {}:{number}", origin.label));
         }
     }
-    rest.extend(failure.details.iter().map(|line| paths::shorten(line)));
-    let mut page = ErrorPage { headline: vec![headline.clone()], ..ErrorPage::default() };
-    let mut traceback = vec![headline];
-    match failure.location.as_ref().map(|location| place_of(location, sources)) {
-        Some(Place::Cell { origin: Origin { label, text }, at }) => {
-            let lines = mark_at(&label, &text, at);
-            page.headline.extend(lines.first().cloned());
-            page.plain = lines[1..].join("\n");
-            page.html = match failure.kind {
-                FailureKind::Error => html::failed(&text, &extent::of_question(&text, at)),
-                FailureKind::Panic => html::failed(&text, &extent::of_panic(&text, at, &message)),
-                // Nothing is wrong where a cell is interrupted.
-                FailureKind::Interrupted | FailureKind::Load => String::new(),
-            };
-            traceback.extend(lines);
-        }
-        Some(Place::Library(place)) => {
-            let line = format!("{BLUE} -->{RESET} {place}");
-            page.headline.push(line.clone());
-            traceback.push(line);
-            // The library's source is not shown; the line that called it is.
-            if let Some((Origin { label, text }, at)) =
-                called_from.filter(|_| failure.kind == FailureKind::Panic)
-            {
-                let range = line_at(&text, at);
-                page.plain = mark_at(&label, &text, range.start)[1..].join("\n");
-                page.html = html::failed(&text, &range);
-            }
-        }
-        Some(Place::Generated) | None => {}
-    }
-    traceback.extend(rest.iter().cloned());
-    page.headline.extend(rest);
-    let html = (!page.html.is_empty()).then(|| Box::new(page));
-    CellError { ename: name.clone(), evalue: message, traceback, html }
+    traceback.extend(failure.details.iter().map(|line| paths::shorten(line)));
+    // A single message, as front ends expect of a cell that failed while it ran; it marks the place.
+    CellError { ename: name.clone(), evalue: message, traceback, html: None }
 }
 
 /// The text that a place in a composed file was pasted from, and the byte of it.
@@ -171,14 +143,6 @@ fn located(file: &str, line: u32, column: u32, sources: &[Source]) -> Option<(Or
     let at = source.composed.map.offset(&source.composed.text, line, column)?;
     let (origin, range) = source.composed.map.locate(&(at..at + 1))?;
     Some((origin.clone(), range.start))
-}
-
-/// The line that a byte stands on, without the space around it.
-fn line_at(text: &str, at: usize) -> Range<usize> {
-    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text[start..].lines().next().unwrap_or_default();
-    let start = start + line.len() - line.trim_start().len();
-    start..start + line.trim().len()
 }
 
 /// Where something failed.
