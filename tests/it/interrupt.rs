@@ -22,13 +22,13 @@ const PARKED: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the interrupt brought.
-struct Ended {
+pub(crate) struct Ended {
     reply: Value,
     took: Duration,
 }
 
 /// What tells that a cell is where the interrupt is meant to find it.
-enum Ready<'a> {
+pub(crate) enum Ready<'a> {
     /// It has printed.
     Printed,
     /// It has asked for input.
@@ -40,7 +40,7 @@ enum Ready<'a> {
 }
 
 /// Runs a cell, interrupts it once, and reads everything of it.
-async fn interrupt(frontend: &mut Frontend, code: &str, ready: Ready<'_>) -> Ended {
+pub(crate) async fn interrupt(frontend: &mut Frontend, code: &str, ready: Ready<'_>) -> Ended {
     let mut content = execute_content(code);
     content["allow_stdin"] = json!(true);
     let cell = frontend.send(Channel::Shell, "execute_request", content).await;

@@ -5,10 +5,10 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use oxilab_tests::engine;
-use oxilab_tests::frontend::{Channel, Executed, Frontend};
-use serde_json::json;
+use oxilab_tests::frontend::{Executed, Frontend};
 
 use crate::binary::oxilab;
+use crate::interrupt::{Ready, interrupt};
 
 /// What a person sees of a cell.
 fn text(done: &Executed) -> String {
@@ -53,21 +53,6 @@ fn train(folder: &std::path::Path) -> String {
     )
 }
 
-async fn interrupt(frontend: &mut Frontend, code: &str) {
-    let cell = frontend.send_cell(code).await;
-    frontend.expect_status(&cell, "busy").await;
-    frontend.expect(&cell, "execute_input").await;
-    frontend.expect(&cell, "stream").await;
-    let press = frontend.send(Channel::Control, "interrupt_request", json!({})).await;
-    frontend.reply(Channel::Control, &press).await;
-    let ended = frontend.reply(Channel::Shell, &cell).await;
-    assert_eq!(ended.content["ename"], "KeyboardInterrupt");
-    let mut idle = 0;
-    while idle < 2 {
-        idle += usize::from(frontend.iopub().await.content["execution_state"] == "idle");
-    }
-}
-
 /// Stops servers with the test, also where it fails.
 struct Stops([String; 2]);
 
@@ -94,7 +79,7 @@ async fn a_server_of_a_cell_outlives_interrupts_and_crashes() {
     let said = engine::run(&mut frontend, &ask(&url, "/predict")).await;
     assert_eq!(said.result(), malignant);
 
-    interrupt(&mut frontend, "println!(\"go\"); loop {}").await;
+    interrupt(&mut frontend, "println!(\"go\"); loop {}", Ready::Printed).await;
     let said = engine::run(&mut frontend, &ask(&url, "/predict")).await;
     assert_eq!(said.result(), malignant, "after an interrupt");
 
@@ -108,7 +93,9 @@ async fn a_server_of_a_cell_outlives_interrupts_and_crashes() {
     let log = shows(&mut frontend, &format!("%serve logs {name}")).await;
     assert!(log.contains("127.0.0.1"), "{log}");
     let seen = shows(&mut frontend, &format!("%monitor {name}")).await;
-    assert!(seen.contains("3"), "{seen}");
+    assert!(seen.contains(&name), "{seen}");
+    let requests = format!("serve::monitor({name:?})?.models[0].requests");
+    assert_eq!(engine::run(&mut frontend, &requests).await.result(), "3");
     let twice = frontend
         .execute(&format!("%serve {}/none.oxi --name {name}", folder.path().display()))
         .await;

@@ -138,16 +138,6 @@ pub struct CellError {
     pub html: Option<Box<ErrorPage>>,
 }
 
-impl CellError {
-    /// Adds a line at its end.
-    pub fn push(&mut self, line: String) {
-        if let Some(page) = &mut self.html {
-            page.headline.push(line.clone());
-        }
-        self.traceback.push(line);
-    }
-}
-
 /// An error in two parts that stand below each other in a browser; neither says what the other does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorPage {

@@ -213,7 +213,7 @@ impl Core {
                             .map(String::as_str)
                             .collect();
                         if !gone.is_empty() {
-                            error.push(format!(
+                            error.traceback.push(format!(
                                 "variables lost with this cell: {}",
                                 gone.join(", ")
                             ));

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use oxilab_protocol::{Failure, FailureKind};
 
 use super::prepare::{PrepareError, Source};
-use crate::compose::Origin;
 use crate::diagnostics::{Report, html, paths};
 use crate::server::handler::{CellError, ErrorPage};
 
@@ -113,23 +112,19 @@ fn count_of(errors: &[&Report]) -> String {
 pub fn of_failure(failure: &Failure, sources: &[Source]) -> CellError {
     let name = &failure.name;
     let message = paths::shorten(&failure.message);
-    let headline = match failure.kind {
-        FailureKind::Interrupted => format!("{BOLD_RED}{name}{RESET}"),
-        _ => format!("{BOLD_RED}{name}{RESET}: {message}"),
-    };
-    let mut traceback = vec![headline];
-    match failure.location.as_ref().map(|location| place_of(location, sources)) {
-        Some(Place::Cell { origin: Origin { label, text }, at }) => {
-            traceback.extend(mark_at(&label, &text, at));
-        }
-        Some(Place::Library(place)) => traceback.push(format!("{BLUE} -->{RESET} {place}")),
-        Some(Place::Generated) | None => {}
+    let mut traceback = vec![format!("{BOLD_RED}{name}{RESET}: {message}")];
+    if failure.kind == FailureKind::Interrupted {
+        traceback = vec![format!("{BOLD_RED}{name}{RESET}")];
+    }
+    if let Some((file, line, column)) = &failure.location {
+        traceback.extend(excerpt(file, *line, *column, sources));
     }
     for (function, file, line) in &failure.frames {
-        if let Some((origin, at)) = located(file, *line, 1, sources) {
-            let number = origin.text[..at].matches('\n').count() + 1;
-            let function = paths::shorten(function);
-            traceback.push(format!("  in {BOLD}{function}{RESET} at {}:{number}", origin.label));
+        if let Some((label, own_line)) = own_place(file, *line, 1, sources) {
+            traceback.push(format!(
+                "  in {BOLD}{}{RESET} at {label}:{own_line}",
+                paths::shorten(function)
+            ));
         }
     }
     traceback.extend(failure.details.iter().map(|line| paths::shorten(line)));
@@ -137,53 +132,41 @@ pub fn of_failure(failure: &Failure, sources: &[Source]) -> CellError {
     CellError { ename: name.clone(), evalue: message, traceback, html: None }
 }
 
-/// The text that a place in a composed file was pasted from, and the byte of it.
-fn located(file: &str, line: u32, column: u32, sources: &[Source]) -> Option<(Origin, usize)> {
+fn own_place(file: &str, line: u32, column: u32, sources: &[Source]) -> Option<(String, usize)> {
     let source = sources.iter().rev().find(|source| file.ends_with(&source.file))?;
     let at = source.composed.map.offset(&source.composed.text, line, column)?;
     let (origin, range) = source.composed.map.locate(&(at..at + 1))?;
-    Some((origin.clone(), range.start))
-}
-
-/// Where something failed.
-enum Place {
-    /// At a byte of a cell.
-    Cell { origin: Origin, at: usize },
-    /// In the source of a library: file, line and column.
-    Library(String),
-    /// In code that no person wrote.
-    Generated,
-}
-
-fn place_of((file, line, column): &(String, u32, u32), sources: &[Source]) -> Place {
-    let own = sources.iter().rev().find(|source| file.ends_with(&source.file));
-    let found = own.and_then(|source| {
-        let at = source.composed.map.offset(&source.composed.text, *line, *column)?;
-        let map = &source.composed.map;
-        // The question asked before a `?` is generated; it belongs to the text in front of it.
-        let (origin, at) = map
-            .locate(&(at..at + 1))
-            .map(|(origin, range)| (origin, range.start))
-            .or_else(|| map.locate_before(at))?;
-        Some(Place::Cell { origin: origin.clone(), at })
-    });
-    found.unwrap_or_else(|| {
-        if file.starts_with("oxi_") {
-            Place::Generated
-        } else {
-            Place::Library(format!("{file}:{line}:{column}"))
-        }
-    })
+    Some((origin.label.clone(), origin.text[..range.start].matches('\n').count() + 1))
 }
 
 /// `--> In [5]:2:9` and the line it names.
-fn mark_at(label: &str, text: &str, at: usize) -> Vec<String> {
+fn excerpt(file: &str, line: u32, column: u32, sources: &[Source]) -> Vec<String> {
+    let found =
+        sources.iter().rev().find(|source| file.ends_with(&source.file)).and_then(|source| {
+            let at = source.composed.map.offset(&source.composed.text, line, column)?;
+            let map = &source.composed.map;
+            // The question asked before a `?` is generated; it belongs to the text in front of it.
+            let (origin, at) = map
+                .locate(&(at..at + 1))
+                .map(|(origin, range)| (origin, range.start))
+                .or_else(|| map.locate_before(at))?;
+            Some((origin.label.clone(), origin.text.clone(), at))
+        });
+    let Some((label, text, at)) = found else {
+        // Inside a library: its own place is what there is.
+        let known = !file.starts_with("oxi_");
+        return if known {
+            vec![format!("{BLUE} -->{RESET} {file}:{line}:{column}")]
+        } else {
+            Vec::new()
+        };
+    };
     let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let before = &text[..at];
     let number = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let shown = text[start..].lines().next().unwrap_or_default();
-    mark(label, number, text[start..at].chars().count(), shown)
+    mark(&label, number, text[start..at].chars().count(), shown)
 }
 
 /// A place and its line with a mark below; `column` counts from 0.

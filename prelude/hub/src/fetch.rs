@@ -373,17 +373,14 @@ fn pieces(body: Body) -> Receiver<std::io::Result<Vec<u8>>> {
     let (piece_tx, piece_rx) = sync_channel(4);
     std::thread::spawn(move || {
         let mut reader = body.into_with_config().limit(u64::MAX).reader();
+        let mut buffer = vec![0u8; 256 << 10];
         loop {
-            let mut piece = vec![0u8; 256 << 10];
-            let read = reader.read(&mut piece);
+            let read = reader.read(&mut buffer);
             if matches!(read, Ok(0)) {
                 return;
             }
             let failed = read.is_err();
-            let piece = read.map(|length| {
-                piece.truncate(length);
-                piece
-            });
+            let piece = read.map(|length| buffer[..length].to_vec());
             // Nobody listens any more after an interrupt.
             if piece_tx.send(piece).is_err() || failed {
                 return;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use oxilab_display::Render as _;
 use oxilab_nn::Mode;
-use oxilab_runtime::cancel;
 
+use crate::bar::check;
 use crate::constrain::Constraint;
 #[cfg(feature = "llama-cpp")]
 use crate::engine::Engine;
@@ -200,9 +200,7 @@ impl<'a> Pieces<'a> {
             return self.end(Finish::Length);
         }
         if let Some(id) = self.unread.take() {
-            if cancel::requested() {
-                return Err(LlmError::Interrupted);
-            }
+            check()?;
             self.logits = self.llm.step(&[id])?;
         }
         let constraint = self.constraint.as_ref().map(|held| (held, &self.llm.tokenizer));
@@ -300,9 +298,7 @@ impl Llm {
         self.cached.truncate(same);
         let mut logits = Vec::new();
         for part in prompt[same..].chunks(CHUNK) {
-            if cancel::requested() {
-                return Err(LlmError::Interrupted);
-            }
+            check()?;
             logits = self.step(part)?;
         }
         Ok((logits, same))

@@ -1,7 +1,6 @@
 //! Starting the server process from a cell: [`Server`].
 
 use std::fs::{self, OpenOptions};
-use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +15,7 @@ use crate::handle::ServerHandle;
 use crate::locate::address;
 use crate::program::find_program;
 use crate::replace::{self, Replaced, Replacement};
+use crate::secret::secret;
 use crate::state::{self, State};
 
 /// How long a server may take to load its models.
@@ -236,7 +236,7 @@ impl Server {
         let output = open.map_err(ServeError::io("writing the log", &log))?;
         let errors = output.try_clone().map_err(ServeError::io("writing the log", &log))?;
         let mut command = Command::new(&program);
-        command.args(self.arguments(&file)).env("OXILAB_ADMIN_TOKEN", token()?);
+        command.args(self.arguments(&file)).env("OXILAB_ADMIN_TOKEN", secret()?);
         command.envs(registry.map(|uri| (REGISTRY, uri)));
         // A group of its own: an interrupt or the end of the worker does not reach it.
         command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
@@ -352,16 +352,6 @@ fn last_words(log: &str) -> String {
     let words = words.unwrap_or("it ended without a word");
     // Without the time and level of the log's line.
     words.split_once(" ERROR oxilab_server: ").map_or(words, |(_, words)| words).to_owned()
-}
-
-/// 32 random bytes from the system, in hexadecimal.
-fn token() -> Result<String> {
-    let path = Path::new("/dev/urandom");
-    let mut bytes = [0_u8; 32];
-    fs::File::open(path)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(ServeError::io("reading", path))?;
-    Ok(hex::encode(bytes))
 }
 
 /// The environment that makes the server read the registry that this process reads.

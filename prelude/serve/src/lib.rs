@@ -42,6 +42,7 @@ mod reference;
 mod registry;
 mod replace;
 mod retrain;
+mod secret;
 mod signature;
 mod state;
 pub mod stats;
@@ -62,5 +63,6 @@ pub use reference::{load_reference, reference_path, save_reference, write_parque
 pub use registry::{promote, register, rollback};
 pub use replace::{Replaced, Replacement};
 pub use retrain::{Retrain, Retrained, Trigger};
+pub use secret::secret;
 pub use signature::Signature;
 pub use state::{Running, State, check_name, list, logs, stop};

@@ -4,32 +4,13 @@
 
 use std::path::Path;
 
-use oxilab_fuzz::{Answer, Target};
+use oxilab_fuzz::{Answer, JSON, Target};
 use oxilab_server::read_openai;
 
-const WORDS: [&str; 44] = [
-    "{",
-    "}",
-    "[",
-    "]",
-    "\"",
-    ",",
-    ":",
-    "null",
-    "true",
-    "false",
-    "NaN",
-    "1e999",
+const WORDS: [&str; 25] = [
     "-1",
-    "0.1",
     "0",
-    "18446744073709551616",
     "4294967296",
-    "\\u0000",
-    "\\ud800",
-    "é",
-    "\r\n",
-    "[[[[[[[[",
     "model",
     "prompt",
     "messages",
@@ -57,7 +38,9 @@ const WORDS: [&str; 44] = [
 fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let targets = [("chat", true), ("completions", false)].map(|(name, chat)| {
-        Target::new(name, &folder, move |input| answer(input, chat)).with_words(WORDS)
+        Target::new(name, &folder, move |input| answer(input, chat))
+            .with_words(JSON)
+            .with_words(WORDS)
     });
     oxilab_fuzz::main(&targets)
 }

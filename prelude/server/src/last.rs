@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use oxilab_serve::Located;
 use serde::{Deserialize, Serialize};
@@ -29,8 +28,8 @@ pub(crate) struct Last(BTreeMap<String, Loaded>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Loaded {
     uri: String,
-    path: PathBuf,
-    version: Option<String>,
+    #[serde(flatten)]
+    place: Located,
 }
 
 impl Last {
@@ -61,7 +60,7 @@ impl Last {
     /// What a model's address meant when its last version was loaded.
     pub(crate) fn of(&self, label: &str, uri: &str) -> Option<Located> {
         let known = self.0.get(label).filter(|known| known.uri == uri)?;
-        Some(Located { path: known.path.clone(), version: known.version.clone() })
+        Some(known.place.clone())
     }
 }
 
@@ -70,11 +69,8 @@ pub(crate) fn tell(label: &str, uri: &str, place: &Located) {
     if std::env::var_os(FRONT).is_none() {
         return;
     }
-    let Located { path, version } = place.clone();
-    let Ok(text) = serde_json::to_string(&(label, Loaded { uri: uri.to_owned(), path, version }))
-    else {
-        return;
-    };
+    let loaded = Loaded { uri: uri.to_owned(), place: place.clone() };
+    let Ok(text) = serde_json::to_string(&(label, loaded)) else { return };
     // At once, so that no other word comes between. Where the front is gone this process ends as well.
     let _ = std::io::stdout().lock().write_all(format!("{LOADED}{text}\n").as_bytes());
 }

@@ -28,6 +28,7 @@ mod last;
 mod limits;
 mod listen;
 mod llm;
+mod locks;
 mod log;
 mod memory;
 mod monitoring;

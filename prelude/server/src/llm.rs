@@ -2,14 +2,13 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use oxilab_llm::{Embedder, Llm};
 
-use crate::app::App;
+use crate::locks::locked;
 use crate::monitoring::metrics::{Metrics, Samples};
-use crate::reload::{self, Follow, Source, When, apart};
+use crate::reload::{Follow, Source, When, apart};
 
 /// A language model under its name; which version answers may change. One text is generated at a time;
 /// others wait their turn.
@@ -84,20 +83,13 @@ impl LlmSlot {
         }
     }
 
-    /// Looks at where the model comes from from now on.
-    pub(crate) fn follow(self: &Arc<Self>, app: &App) {
-        self.source.tell();
-        let every = Duration::from_millis(app.args.watch.max(10));
-        tokio::spawn(reload::watch(Arc::clone(self), every));
-    }
-
     /// The version that answers now. Whoever holds it goes on with it; its memory is free when nobody does.
     pub(crate) fn model(&self) -> Model {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn metrics(&self) -> MutexGuard<'_, Metrics> {
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.metrics)
     }
 
     pub(crate) fn write_metrics(&self, out: &mut Samples) {

@@ -88,7 +88,7 @@ impl Recipe {
             .env(PART, "model")
             .env(FRONT, std::process::id().to_string())
             .env(TOKEN, gifts.token)
-            .env(SALT, self.variable(SALT).unwrap_or_else(|| gifts.salt.to_owned()))
+            .env(SALT, self.own_salt().unwrap_or(gifts.salt))
             .env(LAST, gifts.last.to_text())
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(Stdio::from(OwnedFd::from(control)))
@@ -97,12 +97,9 @@ impl Recipe {
             .with_context(|| format!("cannot start {}", program.display()))
     }
 
-    /// A variable of the process's environment that says something.
-    fn variable(&self, name: &str) -> Option<String> {
-        let value = match &self.place {
-            Some(place) => place.environment.get(name).cloned(),
-            None => std::env::var(name).ok(),
-        };
-        value.filter(|value| !value.is_empty())
+    /// The salt of another place's environment; [`Gifts`] have that of this one.
+    fn own_salt(&self) -> Option<&str> {
+        let salt = self.place.as_ref()?.environment.get(SALT)?;
+        (!salt.is_empty()).then_some(salt)
     }
 }

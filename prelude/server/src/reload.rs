@@ -1,14 +1,16 @@
-//! Where a model comes from, and taking new versions from there while requests run: [`Source`], [`watch`].
+//! Where a model comes from, and taking new versions from there while requests run: [`Source`], [`follow`].
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use oxilab_serve::{Located, locate, reference_path};
 
+use crate::app::App;
 use crate::last;
+use crate::locks::locked;
 use crate::monitoring::metrics::Samples;
 
 /// Time of change and size.
@@ -218,7 +220,7 @@ impl Source {
     }
 
     /// Tells the front what is loaded.
-    pub(crate) fn tell(&self) {
+    fn tell(&self) {
         last::tell(&self.label, &self.uri, &locked(&self.seen).loaded.place);
     }
 
@@ -251,9 +253,16 @@ pub(crate) trait Follow: Send + Sync + 'static {
     fn look(&self);
 }
 
+/// Tells the front what is loaded, and looks at where the model comes from from now on.
+pub(crate) fn follow(slot: &Arc<impl Follow>, app: &App) {
+    slot.source().tell();
+    let every = Duration::from_millis(app.args.watch.max(10));
+    tokio::spawn(watch(Arc::clone(slot), every));
+}
+
 /// Looks at where a model comes from, again and again; loads what changed, and swaps it in when it is
 /// whole. What cannot be loaded is tried again when it changes once more.
-pub(crate) async fn watch(slot: Arc<impl Follow>, every: Duration) {
+async fn watch(slot: Arc<impl Follow>, every: Duration) {
     // Of a process that was started again nobody knows what the address means by now.
     let mut pause = if slot.source().behind().is_some() { Duration::ZERO } else { every };
     loop {
@@ -272,10 +281,6 @@ pub(crate) async fn watch(slot: Arc<impl Follow>, every: Duration) {
 pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(work).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::front::{READY, STOP, STOPPING, TOKEN};
 use crate::last::Last;
 use crate::limits::sha256;
 use crate::monitoring::{alerts, redact};
-use crate::{listen, routes, tls};
+use crate::{listen, reload, routes, tls};
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let mut args = args.checked()?;
@@ -52,7 +52,7 @@ async fn serve(app: Arc<App>, tls: Option<tokio_rustls::TlsAcceptor>) -> Result<
         slot.follow(&app);
     }
     for slot in &app.llms {
-        slot.follow(&app);
+        reload::follow(slot, &app);
     }
     tokio::spawn(alerts::watch(Arc::clone(&app)));
     front.write_all(format!("{READY}\n").as_bytes()).await.context("the front is gone")?;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::args::Args;
+use crate::locks::locked;
 use crate::monitoring::labels::Labels;
 use crate::monitoring::metrics::{Metrics, Samples};
 use crate::monitoring::watch::{Capture, Captured, Watch};
@@ -78,9 +79,7 @@ impl Slot {
 
     /// Looks at where the model comes from from now on, and writes what is captured.
     pub(crate) fn follow(self: &Arc<Self>, app: &App) {
-        self.source.tell();
-        let every = Duration::from_millis(app.args.watch.max(10));
-        tokio::spawn(reload::watch(Arc::clone(self), every));
+        reload::follow(self, app);
         if app.args.capture.is_some() {
             let every = Duration::from_secs_f64(app.args.capture_every);
             tokio::spawn(Arc::clone(self).keep_flushing(every));
@@ -273,8 +272,4 @@ impl Follow for Slot {
 /// The version at a place, after it has predicted once.
 pub(crate) fn open(place: &Located) -> Result<Predictor> {
     Ok(apart(|| Predictor::open_at(place))?)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,6 +20,33 @@ pub use answer::Answer;
 pub use report::Report;
 pub use target::Target;
 
+/// What readers of JSON may trip over, for [`Target::with_words`].
+///
+/// ```
+/// assert!(oxilab_fuzz::JSON.contains(&"null"));
+/// ```
+pub const JSON: [&str; 19] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    ",",
+    ":",
+    "null",
+    "true",
+    "false",
+    "NaN",
+    "1e999",
+    "0.1",
+    "18446744073709551616",
+    "\\u0000",
+    "\\ud800",
+    "é",
+    "\r\n",
+    "[[[[[[[[",
+];
+
 /// Runs the targets as the command line says, `SECONDS [TARGET]`: each, or the one that it names, for so
 /// many seconds of processor (10). Ends the process, with status 1 if anything bad was found.
 ///

@@ -12,12 +12,13 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
 
 use super::config::Kind;
-use super::dataset::TextDataset;
+use super::dataset::{self, TextDataset};
 use super::net::{Encoder, Pair, Source, lengths_of};
 use super::texts::{Files, Texts};
 use crate::bar::Bar;
 use crate::error::{LlmError, Result};
 use crate::files::Together;
+use crate::weights::source::WHOLE;
 
 /// Encoder and head: the first token's state through a dense layer, then one value for each class.
 #[derive(Clone, Debug)]
@@ -362,7 +363,7 @@ impl TextClassifier {
         });
         let tensors: HashMap<String, Tensor> =
             encoder.chain(head).map(|(name, var)| (name, var.as_detached_tensor())).collect();
-        files.write_tensors("model.safetensors", &tensors)?;
+        files.write_tensors(WHOLE, &tensors)?;
         let mut config = self.files.1.clone();
         if let Some(config) = config.as_object_mut() {
             let names = self.labels.iter().enumerate();
@@ -390,14 +391,7 @@ impl TextClassifier {
 
 /// A column as texts, none missing.
 fn column(df: &DataFrame, name: &str) -> Result<Vec<String>> {
-    let column = df.column(name)?;
-    if column.null_count() > 0 {
-        return Err(LlmError::Training(oxilab_nn::NnError::Column {
-            column: name.to_owned(),
-            reason: format!("{} values are missing; drop these rows first", column.null_count()),
-        }));
-    }
-    let text = column.cast(&DataType::String)?;
+    let text = dataset::column(df, name)?.cast(&DataType::String)?;
     Ok(text.str()?.iter().map(|text| text.unwrap_or_default().to_owned()).collect())
 }
 

@@ -77,7 +77,7 @@ impl TextDataset {
 }
 
 /// A column without missing values.
-fn column<'a>(df: &'a DataFrame, name: &str) -> Result<&'a Column> {
+pub(super) fn column<'a>(df: &'a DataFrame, name: &str) -> Result<&'a Column> {
     let column = df.column(name).map_err(|_| {
         let names = df.get_column_names();
         bad(name, format!("the frame has no such column; it has {names:?}"))

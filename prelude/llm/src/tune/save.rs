@@ -11,6 +11,7 @@ use crate::files::Together;
 use crate::llm::Llm;
 use crate::model::Architecture;
 use crate::weights::linear::{Linear, Weight};
+use crate::weights::source::WHOLE;
 
 impl Llm {
     /// Writes the model as transformers reads it: `config.json`, `model.safetensors` (`f32`, quantised
@@ -41,7 +42,7 @@ impl Llm {
 
     /// The files of [`Llm::save`].
     pub(crate) fn put(&self, files: &mut Together) -> Result<()> {
-        files.write_tensors("model.safetensors", &self.tensors()?)?;
+        files.write_tensors(WHOLE, &self.tensors()?)?;
         let mut config = self.config().to_json(self.tokenizer.bos(), self.tokenizer.ends())?;
         let has_bias = self.model.blocks.first().is_some_and(|block| block.q.bias.is_some());
         config["attention_bias"] = has_bias.into();

@@ -1,5 +1,6 @@
 //! Supervised fine-tuning: the loop over conversations, for adapters and for all weights.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::Var;
@@ -316,7 +317,9 @@ impl SftTrainer {
         if sequences.is_empty() {
             return Err(LlmError::NoExamples);
         }
-        let settings = self.settings(examples);
+        let is_kept = self.checkpoints.is_some() || self.resume.is_some();
+        // Only checkpoints have them, and the examples' digest takes a while.
+        let settings = if is_kept { self.settings(examples) } else { BTreeMap::new() };
         let resumed = self.resume.as_ref().map(|folder| Checkpoint::read(folder, &settings));
         let resumed = resumed.transpose()?;
         let bare = llm.lora.is_none();

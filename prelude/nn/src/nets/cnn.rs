@@ -4,6 +4,7 @@ use candle_core::{Device, Result as TensorResult, Tensor, Var};
 use oxilab_display::{MimeBundle, Render};
 use rand::{SeedableRng as _, rngs::StdRng};
 
+use super::moved;
 use super::summary::summary;
 use crate::check;
 use crate::device::DeviceExt as _;
@@ -74,9 +75,7 @@ impl Cnn {
     /// # Errors
     /// When the device refuses the allocation.
     pub fn to_device(&self, device: &Device) -> TensorResult<Self> {
-        let moved = |(conv, norm): &(Conv2d, BatchNorm)| -> TensorResult<_> {
-            Ok((conv.to_device(device)?, norm.to_device(device)?))
-        };
+        let moved = |pair| moved(pair, device);
         Ok(Self {
             blocks: self.blocks.iter().map(moved).collect::<TensorResult<_>>()?,
             pools: self.pools.clone(),

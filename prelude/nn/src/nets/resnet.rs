@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use rand::{Rng, SeedableRng as _, rngs::StdRng};
 
+use super::moved;
 use crate::device::DeviceExt as _;
 use crate::layers::{BatchNorm, Conv2d, Linear, global_mean, max_pool2d};
 use crate::model::{Mode, Trainable};
@@ -54,15 +55,12 @@ impl Block {
 
     fn to_device(&self, device: &Device) -> Result<Self> {
         let shortcut = self.shortcut.as_ref();
-        let moved = |(conv, norm): &(Conv2d, BatchNorm)| -> Result<_> {
-            Ok((conv.to_device(device)?, norm.to_device(device)?))
-        };
         Ok(Self {
             first: self.first.to_device(device)?,
             first_norm: self.first_norm.to_device(device)?,
             second: self.second.to_device(device)?,
             second_norm: self.second_norm.to_device(device)?,
-            shortcut: shortcut.map(moved).transpose()?,
+            shortcut: shortcut.map(|pair| moved(pair, device)).transpose()?,
         })
     }
 

@@ -36,7 +36,12 @@ impl<M: Trainable> Trainer<M> {
             self.best = best.parameters;
             self.best.extend(best.average);
         }
-        self.average = checkpoint.average;
+        let device = self.model.device();
+        // A checkpoint's lie on the CPU.
+        let average = checkpoint.average.into_iter();
+        self.average = average
+            .map(|(name, tensor)| Ok((name, tensor.to_device(&device)?)))
+            .collect::<Result<_>>()?;
         self.position = checkpoint.position;
         self.last = None;
         Ok(())

@@ -84,9 +84,7 @@ impl<M: Trainable> Trainer<M> {
         }
         for (name, var) in vars {
             if let Some(average) = self.average.get_mut(name) {
-                // A checkpoint's lies on the CPU.
-                let old = (average.to_device(var.device())? * decay)?;
-                *average = (old + (var.as_detached_tensor() * (1.0 - decay))?)?;
+                *average = ((&*average * decay)? + (var.as_detached_tensor() * (1.0 - decay))?)?;
             }
         }
         Ok(())

@@ -88,23 +88,22 @@ impl Trigger {
     pub(super) fn holds(&self, memory: &Memory, cooldown: f64) -> Option<String> {
         match self {
             Self::Drift { server, model, columns } => {
-                let seen = memory.rested(cooldown).then(|| status(server, model.as_deref()))??;
+                let model = model.as_deref();
+                let seen = memory.rested(cooldown).then(|| status(server, model))??;
                 let drift = seen.drift.as_ref()?;
                 let names = drift.drifted_columns();
                 let enough = !names.is_empty() && names.len() >= *columns;
-                let new = memory.before(server, model.as_deref()).is_none_or(|before| {
-                    before.version != seen.version || before.rows.passed(seen.rows)
-                });
+                let new =
+                    memory.is_new(server, model, &seen, |before| before.rows.passed(seen.rows));
                 (enough && new).then(|| format!("drift of {}", names.join(", ")))
             }
             Self::Performance { server, model, bound } => {
-                let status =
-                    memory.rested(cooldown).then(|| status(server, model.as_deref()))??;
+                let model = model.as_deref();
+                let status = memory.rested(cooldown).then(|| status(server, model))??;
                 let seen = status.performance.as_ref()?;
                 let worse = seen.worse_than(*bound);
-                let new = memory.before(server, model.as_deref()).is_none_or(|before| {
-                    before.version != status.version || before.labels.passed(status.labels)
-                });
+                let new = memory
+                    .is_new(server, model, &status, |before| before.labels.passed(status.labels));
                 (worse && new)
                     .then(|| format!("{} is {:.4}, the bound is {bound}", seen.metric, seen.value))
             }
@@ -191,8 +190,16 @@ impl From<ModelStatus> for Served {
 }
 
 impl Memory {
-    fn before(&self, server: &str, model: Option<&str>) -> Option<&Served> {
-        self.served.get(&key(server, model))
+    /// Whether another version answers than at the last run, or enough came since.
+    fn is_new(
+        &self,
+        server: &str,
+        model: Option<&str>,
+        status: &ModelStatus,
+        enough_since: impl FnOnce(&Served) -> bool,
+    ) -> bool {
+        let before = self.served.get(&key(server, model));
+        before.is_none_or(|before| before.version != status.version || enough_since(before))
     }
 
     /// Whether the last run is so many seconds ago. A clock that was set back counts as long.

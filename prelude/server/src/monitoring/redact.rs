@@ -1,8 +1,6 @@
 //! What captured requests hide: [`Rule`], [`redacted`].
 
-use std::io::Read as _;
-
-use oxilab_serve::{Result, ServeError};
+use oxilab_serve::{Result, ServeError, secret};
 use polars::prelude::{Column, DataFrame, DataType};
 use sha2::{Digest, Sha256};
 
@@ -12,18 +10,11 @@ pub(crate) const SALT: &str = "OXILAB_REDACT_SALT";
 
 /// What values are hashed with: that of the environment, else a random one. It is kept in memory only; the
 /// front gives it to every model process of its own, so that a restart changes nothing.
-pub(crate) fn salt() -> std::io::Result<String> {
+pub(crate) fn salt() -> Result<String> {
     match std::env::var(SALT) {
         Ok(salt) if !salt.is_empty() => Ok(salt),
-        _ => random(),
+        _ => secret(),
     }
-}
-
-/// 32 random bytes from the system, in hexadecimal.
-fn random() -> std::io::Result<String> {
-    let mut bytes = [0_u8; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(hex::encode(bytes))
 }
 
 /// What happens to a column.
@@ -135,7 +126,7 @@ mod tests {
                 .expect("iban")
                 .equals_missing(hidden.column("iban").expect("iban"))
         );
-        let (one, two) = (random().expect("a secret"), random().expect("a secret"));
+        let (one, two) = (secret().expect("a secret"), secret().expect("a secret"));
         assert!(one.len() == 64 && one != two);
         assert!(Rule::parse("a=burn").is_err() && Rule::parse("a").is_err());
     }

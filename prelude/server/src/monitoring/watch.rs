@@ -63,7 +63,6 @@ impl Watch {
 pub(crate) struct Capture {
     /// Rows that no file holds yet: few frames that grow, as in the window.
     pending: Window,
-    pending_rows: usize,
     prefix: PathBuf,
     files: u64,
     sample: f64,
@@ -77,7 +76,7 @@ impl Capture {
     /// are hashed with.
     pub(crate) fn new(prefix: PathBuf, sample: f64, rules: Vec<Rule>, salt: String) -> Self {
         let pending = Window::new(usize::MAX);
-        Self { pending, pending_rows: 0, prefix, files: 0, sample, due: 0.0, rules, salt }
+        Self { pending, prefix, files: 0, sample, due: 0.0, rules, salt }
     }
 
     fn note(&mut self, frame: &DataFrame, ids: &[&str]) -> Result<Option<Captured>> {
@@ -92,18 +91,16 @@ impl Capture {
             .map_err(|source| ServeError::Polars { doing: "adding the requests' ids", source })?;
         // Another version may read other columns: a file has those of one.
         let of_others = if self.pending.fits(&kept) { None } else { self.flush() };
-        self.pending_rows += kept.height();
         self.pending.push(kept);
-        Ok(of_others.or_else(|| (self.pending_rows >= FILE_ROWS).then(|| self.flush()).flatten()))
+        Ok(of_others.or_else(|| (self.pending.rows() >= FILE_ROWS).then(|| self.flush()).flatten()))
     }
 
     fn flush(&mut self) -> Option<Captured> {
-        if self.pending_rows == 0 {
+        if self.pending.rows() == 0 {
             return None;
         }
         let frames = self.pending.frames();
         self.pending.clear();
-        self.pending_rows = 0;
         let mut path = self.prefix.clone().into_os_string();
         path.push(format!("-{:06}.parquet", self.files));
         self.files += 1;

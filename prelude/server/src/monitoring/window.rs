@@ -57,6 +57,10 @@ impl Window {
         }
     }
 
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// The frames, oldest first, for [`joined`]: requests wait while the window is held.
     pub(crate) fn frames(&self) -> Vec<Arc<DataFrame>> {
         let latest = (self.latest.height() > 0).then(|| Arc::new(self.latest.clone()));

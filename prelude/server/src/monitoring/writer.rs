@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 
 use oxilab_serve::{Result, write_parquet};
@@ -11,6 +11,7 @@ use polars::prelude::DataFrame;
 use super::metrics::Metrics;
 use super::watch::Captured;
 use super::window::joined;
+use crate::locks::locked;
 use crate::memory;
 
 /// Files that may wait for a slow disk. What comes beyond is lost, and counted: memory has an end.
@@ -31,7 +32,7 @@ impl Writer {
         let work = move || {
             for (path, frames) in waiting {
                 if let Err(error) = write(&path, frames) {
-                    metrics.lock().unwrap_or_else(PoisonError::into_inner).capture_failed();
+                    locked(&metrics).capture_failed();
                     let path = path.display();
                     tracing::error!(%model, %path, %error, "cannot write captured requests");
                 }

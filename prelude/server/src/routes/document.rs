@@ -139,7 +139,13 @@ impl Document {
         post(&format!("/predictions/{name}/{version}"), "TorchServe.", &plain, &list);
         let path = format!("/v2/models/{name}/versions/{version}");
         post(&format!("{path}/infer"), "Open Inference Protocol.", &tensors, &outputs);
-        self.get(&path, "Metadata.", JSON, &metadata(), &OF_MODELS);
+        self.known(&path);
+    }
+
+    /// What the Open Inference Protocol says of a model or version at a path.
+    fn known(&mut self, path: &str) {
+        let any = json!({"type": "object"});
+        self.get(path, "Metadata.", JSON, &metadata(), &OF_MODELS);
         self.get(&format!("{path}/ready"), "It answers.", JSON, &any, &OF_MODELS);
     }
 
@@ -149,8 +155,7 @@ impl Document {
         let states = json!({"model_version_status": {"type": "array"}});
         let states = object(&["model_version_status"], &states);
         let path = format!("/v2/models/{name}");
-        self.get(&path, "Metadata.", JSON, &metadata(), &OF_MODELS);
-        self.get(&format!("{path}/ready"), "It answers.", JSON, &any, &OF_MODELS);
+        self.known(&path);
         self.get(&format!("{path}/config"), "Triton's configuration.", JSON, &any, &OF_MODELS);
         self.get(&format!("/v1/models/{name}"), "Versions.", JSON, &states, &OF_MODELS);
     }
@@ -266,15 +271,15 @@ fn operation(
             500 => "The model failed.",
             _ => "Too many requests are under way, or the models are being loaded.",
         };
-        responses.insert(status.to_string(), described(text, "Problem"));
+        responses.insert(status.to_string(), described(text));
     }
     let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let id: String = format!("{method}{path}").chars().map(fits).collect();
     json!({"operationId": id, "summary": what, "responses": responses})
 }
 
-fn described(text: &str, schema: &str) -> Value {
-    let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
+fn described(text: &str) -> Value {
+    let schema = json!({"$ref": "#/components/schemas/Problem"});
     json!({"description": text, "content": {JSON: {"schema": schema}}})
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use oxilab_serve::{get_json, get_text, post_json};
 use serde_json::{Value, json};
 
-use crate::setting::{Direct, PROGRAM, Setting, old, raw, until};
+use crate::setting::{Direct, PROGRAM, Setting, old, raw, sample, until};
 
 #[test]
 fn bad_requests_are_told_so_and_the_server_lives() {
@@ -155,12 +155,7 @@ fn a_full_disk_costs_captured_rows_and_no_answer() {
     command.args(["--port", "0", "--capture-every", "0.2", "--capture"]).arg(&captured);
     let server = Direct::start(command.arg(setting.path("m.oxi")));
     let url = &server.url;
-    let failures = || {
-        let metrics = get_text(format!("{url}/metrics")).unwrap();
-        let sample = "oxilab_capture_failures_total{model=\"m\"} ";
-        let count = metrics.lines().find_map(|line| line.strip_prefix(sample)).unwrap();
-        count.parse::<u64>().unwrap()
-    };
+    let failures = || sample(url, "oxilab_capture_failures_total{model=\"m\"} ");
     // Roots do not compress.
     let rows: Vec<_> = (0..10_000).map(|n| json!([f64::from(n).sqrt(), "Oslo"])).collect();
     let rows = json!({ "instances": rows });

@@ -21,7 +21,7 @@ impl Served {
         train("young", "old", setting.path("one.oxi"));
         train("kid", "adult", setting.path("two.oxi"));
         fs::write(setting.path("three.oxi"), b"OXIMODEL but not really").unwrap();
-        point(&setting, "one.oxi");
+        setting.point("one.oxi");
         let url = setting.start(setting.server_of("m", "live.alias").with("--watch", 50));
         Self { setting, url }
     }
@@ -40,17 +40,12 @@ impl Served {
     }
 }
 
-fn point(setting: &Setting, file: &str) {
-    fs::write(setting.path("next"), file).unwrap();
-    fs::rename(setting.path("next"), setting.path("live.alias")).unwrap();
-}
-
 #[test]
 fn a_crash_during_an_outage_leaves_the_version_that_answered() {
     let served = Served::start();
     assert_eq!(served.behind(), None);
     // The version of a swap, not that of the start.
-    point(&served.setting, "two.oxi");
+    served.setting.point("two.oxi");
     until("the swap", || served.says() == Some(json!("adult")));
     fs::remove_file(served.setting.path("live.alias")).unwrap();
     until("the outage is seen", || served.behind().is_some());
@@ -67,10 +62,10 @@ fn a_crash_during_an_outage_leaves_the_version_that_answered() {
     assert_eq!(served.says(), Some(json!("adult")), "as often as it crashes");
 
     // The registry is back: with what answers already nothing is loaded, with another version that is.
-    point(&served.setting, "two.oxi");
+    served.setting.point("two.oxi");
     until("it has caught up", || served.behind().is_none());
     assert_eq!(monitor(&served.url).unwrap().models[0].swaps, 0);
-    point(&served.setting, "one.oxi");
+    served.setting.point("one.oxi");
     until("the alias is followed", || served.says() == Some(json!("old")));
     assert_eq!(served.behind(), None);
 }
@@ -78,7 +73,7 @@ fn a_crash_during_an_outage_leaves_the_version_that_answered() {
 #[test]
 fn a_crash_after_the_alias_moved_to_what_is_no_model_leaves_the_version_that_answered() {
     let served = Served::start();
-    point(&served.setting, "three.oxi");
+    served.setting.point("three.oxi");
     until("it is refused", || served.behind().is_some());
     crash(&served.url);
     assert_eq!(served.says(), Some(json!("old")));
@@ -90,7 +85,7 @@ fn a_crash_after_the_alias_moved_to_what_is_no_model_leaves_the_version_that_ans
     assert_eq!(monitor(&served.url).unwrap().models[0].reload_failures, 1);
     let page = get_text(format!("{}/monitor", served.url)).unwrap();
     assert!(page.contains("cannot be loaded"), "{page}");
-    point(&served.setting, "two.oxi");
+    served.setting.point("two.oxi");
     until("the alias is followed", || served.says() == Some(json!("adult")));
     assert_eq!(served.behind(), None);
 }

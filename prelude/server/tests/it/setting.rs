@@ -1,5 +1,6 @@
 //! A folder with a model, and the servers that a test started.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,12 @@ impl Setting {
         train("young", "old", setting.path("m.oxi"));
         save_reference(setting.path("m.oxi"), &rows("young", "old")).unwrap();
         setting
+    }
+
+    /// Has `live.alias` mean a file, at once.
+    pub(crate) fn point(&self, file: &str) {
+        fs::write(self.path("next"), file).unwrap();
+        fs::rename(self.path("next"), self.path("live.alias")).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -118,6 +125,13 @@ pub(crate) fn crash(url: &str) {
     let killed = Command::new("kill").args(["-9", &first.to_string()]).status().unwrap();
     assert!(killed.success());
     until("the models are back", || worker().is_some_and(|worker| worker != first));
+}
+
+/// A figure of `/metrics`, by its line up to the number.
+pub(crate) fn sample(url: &str, name: &str) -> u64 {
+    let metrics = oxilab_serve::get_text(format!("{url}/metrics")).unwrap();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.unwrap_or_else(|| panic!("{name}: {metrics}")).parse().unwrap()
 }
 
 /// Rows of which those above 50 have the second label.

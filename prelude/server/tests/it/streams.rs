@@ -11,7 +11,7 @@ use oxilab_serve::get_text;
 use serde_json::{Value, json};
 
 use crate::completions::TINY;
-use crate::setting::{Setting, crash, raw, until};
+use crate::setting::{Setting, crash, raw, sample, until};
 
 const QWEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../llm/tests/goldens/tiny/qwen2");
 
@@ -73,12 +73,6 @@ fn in_flight(url: &str) -> u64 {
     sample(url, "oxilab_requests_in_flight ")
 }
 
-fn sample(url: &str, name: &str) -> u64 {
-    let metrics = get_text(format!("{url}/metrics")).unwrap();
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
-    value.unwrap_or_else(|| panic!("{name}: {metrics}")).parse().unwrap()
-}
-
 #[test]
 fn a_client_that_stops_reading_does_not_keep_others_from_the_model() {
     let mut setting = Setting::new();
@@ -138,11 +132,7 @@ fn no_answer_is_longer_than_the_limit_of_tokens() {
 #[test]
 fn a_language_model_is_followed_without_a_failed_request() {
     let mut setting = Setting::new();
-    let point = |setting: &Setting, to: &str| {
-        fs::write(setting.path("next"), to).unwrap();
-        fs::rename(setting.path("next"), setting.path("live.alias")).unwrap();
-    };
-    point(&setting, TINY);
+    setting.point(TINY);
     let url = setting.start(setting.server_of("lm", "live.alias").with("--watch", 50));
     let says = || {
         let (status, _, answer) = ask(&url, &json!({}));
@@ -168,13 +158,13 @@ fn a_language_model_is_followed_without_a_failed_request() {
             }
             count
         });
-        point(&setting, QWEN);
+        setting.point(QWEN);
         until("the new model answers", || says() != first);
         let second = says();
         // What is no model is not taken.
         fs::create_dir(setting.path("broken")).unwrap();
         fs::write(setting.path("broken/config.json"), "{}").unwrap();
-        point(&setting, "broken");
+        setting.point("broken");
         let failures = "oxilab_model_reload_failures_total{model=\"lm\"} ";
         until("it is refused", || sample(&url, failures) == 1);
         assert_eq!(says(), second);
@@ -186,6 +176,6 @@ fn a_language_model_is_followed_without_a_failed_request() {
     assert_eq!(sample(&url, "oxilab_model_behind{model=\"lm\"} "), 1);
     crash(&url);
     assert_eq!(says(), second, "a crash changes nothing");
-    point(&setting, TINY);
+    setting.point(TINY);
     until("the first one is back", || says() == first);
 }

@@ -29,8 +29,7 @@ fn a_new_version_is_taken_without_a_failed_request() {
     });
     let says = || post_json(format!("{url}/predict"), &old()).unwrap()["prediction"].clone();
     until("a request", || asked.load(Ordering::Relaxed) > 5);
-    fs::write(setting.path("next"), "two.oxi").unwrap();
-    fs::rename(setting.path("next"), &alias).unwrap();
+    setting.point("two.oxi");
     until("the new version answers", || says() == "adult");
 
     // What is no model is not taken; the one that is loaded answers.
