@@ -40,12 +40,17 @@ SETUP = (
 )
 # Loops that have a poll, but for the arithmetic ones: each iteration does as much as is written.
 LOOPS = {
-    "while, a table of 256": "let mut i = 0u64; while i < n { sum += table[(i & 255) as usize] ^ i; i += 1; }",
+    "while over a table of 256 (no poll)": "let mut i = 0u64; while i < n { sum += table[(i & 255) as usize] ^ i; i += 1; }",
     "for with a call of an earlier cell's function": "for i in 0..n { sum = mixed(sum, i); }",
     "for with a call of one cycle": "for i in 0..n { sum = sum.wrapping_add(std::hint::black_box(i)); }",
     "for of a number's methods (no poll)": "for i in 0..n { sum += table[(i & 255) as usize].abs_diff(i).min(9); }",
+    "while that counts, in vectors (no poll)": "let block = vec![1u64; 4096]; for _ in 0..n / 4096 { let mut i = 0; while i < block.len() { sum = sum.wrapping_add(block[i]); i += 1; } }",
+    "while of two cursors, in vectors (no poll)": "let block = vec![1u64; 4096]; for _ in 0..n / 2048 { let (mut i, mut j) = (0, block.len()); while i < j { j -= 1; sum ^= block[i] ^ block[j]; i += 1; } }",
+    "loop that counts, in vectors (no poll)": "let block = vec![1u64; 4096]; for _ in 0..n / 4096 { let mut i = 0; loop { if i == block.len() { break; } sum = sum.max(block[i] ^ i as u64); i += 1; } }",
+    "while to a found end": "let block = vec![1u64; 4096]; for _ in 0..n / 4096 { let mut i = 0; while i < block.len() && block[i] < 9 { sum = sum.wrapping_add(block[i]); i += 1; } }",
+    "while that bisects": "let block: Vec<u64> = (0..4096).collect(); for round in 0..n / 16 { let (mut low, mut high) = (0, block.len()); while low < high { let middle = (low + high) / 2; if block[middle] < round & 4095 { low = middle + 1 } else { high = middle } } sum ^= low as u64; }",
     "for over a sum of 64": "for i in 0..n / 64 { sum += table[(i & 3) as usize..64].iter().sum::<u64>(); }",
-    "loop that hashes": "let mut i = 0u64; loop { if i == n { break; } sum = (sum ^ i).wrapping_mul(0x9E3779B97F4A7C15).rotate_left(5); i += 1; }",
+    "loop that hashes": "let mut i = 0u64; loop { if i == n { break; } sum = (sum ^ i).wrapping_mul(0x9E3779B97F4A7C15).rotate_left(5); i = i.wrapping_add(1); }",
     "for that pushes": "let mut v = Vec::new(); for i in 0..n { v.push(i); if v.len() == 4096 { sum += v.iter().sum::<u64>(); v.clear(); } }",
     "for over a slice that pushes": "let block = vec![1u64; 4096]; let mut v = Vec::new(); for _ in 0..n / 4096 { for x in &block { v.push(*x); } sum += v.iter().sum::<u64>(); v.clear(); }",
     "while that pushes": "let mut v = Vec::new(); let mut i = 0u64; while i < n { v.push(i); if v.len() == 4096 { sum += v.iter().sum::<u64>(); v.clear(); } i += 1; }",

@@ -136,6 +136,16 @@ async fn one_press_ends_whatever_runs() {
             "println!(\"go\");\nlet mut v = Vec::new();\n\
              for i in 0..u64::MAX { v.push(i); if v.len() == 99 { v.retain(|x| x % 2 == 0); v.clear(); } }",
         ),
+        (
+            "a while that counts",
+            "println!(\"go\");\nlet (mut i, mut x) = (0u64, 1u64);\n\
+             while i < u64::MAX { x = x.wrapping_mul(3) ^ i; i += 1; }\nx",
+        ),
+        (
+            "a while that counts down",
+            "println!(\"go\");\nlet (mut i, mut x) = (i64::MAX, 1i64);\n\
+             while i >= -9 { x = x.wrapping_mul(3) ^ i; i -= 2; }\nx",
+        ),
         ("a nested function of an earlier cell", "println!(\"go\");\nspin(u64::MAX)"),
         ("a sleep", "println!(\"go\");\nstd::thread::sleep(Duration::from_secs(100));"),
         (

@@ -5,6 +5,7 @@ use std::ops::Range;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
+use super::counted::Count;
 use super::polls::{self, Each, Over, Places, Poll, Polls};
 
 /// Replaces a range of the cell's text; an empty range inserts.
@@ -31,8 +32,9 @@ impl Edit {
 const POLL: &str = "::oxilab::__rt::poll();";
 const SAFEPOINT: &str = "::oxilab::__rt::safepoint();";
 const PART: &str = "__part";
-/// The trait is for what turns out to be no slice.
-const PARTS_IN_SCOPE: &str = "{ #[allow(unused_imports)] use ::oxilab::__rt::PartsOfOthers as _; ";
+/// The traits are for what turns out to be no slice, and no whole number.
+const PARTS_IN_SCOPE: &str = "#[allow(unused_imports)] use ::oxilab::__rt::PartsOfOthers as _; ";
+const COUNTS_IN_SCOPE: &str = "#[allow(unused_imports)] use ::oxilab::__rt::CountsOfOthers as _; ";
 const QUESTION: &str = ".__q()";
 const STOP: &str = " ::core::result::Result::Err(::oxilab::__rt::CellError::stop())";
 
@@ -59,14 +61,14 @@ const EXPRESSION_MACROS: &[&str] = &[
 
 /// Edits of code at the top level of a cell: `?`, `.await`, `return` and loops.
 pub(super) fn of_statement(statement: &syn::Stmt) -> Vec<Edit> {
-    let mut finder = Finder { edits: Vec::new(), top_level: true, constant: false };
+    let mut finder = Finder { top_level: true, ..Finder::default() };
     finder.visit_stmt(statement);
     finder.sorted()
 }
 
 /// Edits inside an item: polls in the loops of its functions.
 pub(super) fn of_item(item: &syn::Item) -> Vec<Edit> {
-    let mut finder = Finder { edits: Vec::new(), top_level: false, constant: false };
+    let mut finder = Finder::default();
     finder.visit_item(item);
     finder.sorted()
 }
@@ -99,12 +101,15 @@ fn end(body: &syn::Block) -> usize {
     body.brace_token.span.close().byte_range().end
 }
 
+#[derive(Default)]
 struct Finder {
     edits: Vec<Edit>,
     /// Not inside a closure, an async block or a function: `?`, `.await` and `return` belong to the cell.
     top_level: bool,
     /// Inside a `const fn` or an initialiser, where no poll may stand.
     constant: bool,
+    /// Inside a loop of the same function: that one asks.
+    in_loop: bool,
 }
 
 impl Finder {
@@ -136,7 +141,12 @@ impl Finder {
         }
         let (before, parts, of, after) = match over {
             Over::Range => ("", "::oxilab::__rt::parts(", ") { for ", " }"),
-            Over::Slice => (PARTS_IN_SCOPE, "::oxilab::__rt::whole(", ").parts() { for ", " } }"),
+            Over::Slice => (
+                &*format!("{{ {PARTS_IN_SCOPE}"),
+                "::oxilab::__rt::whole(",
+                ").parts() { for ",
+                " } }",
+            ),
         };
         let token = node.for_token.span.byte_range();
         let label = label(token.start);
@@ -150,14 +160,48 @@ impl Finder {
         self.edits.push(Edit::insert(over.end, format!(" in {PART}")));
         self.edits.push(Edit::insert(end(&node.body), after));
         self.slow(places.slow);
+        self.leave(&label, places.breaks);
+    }
+
+    /// `while i < n {…}` becomes `while i < n { let __part = ahead(&i, &n).up(…); while __part.more(&i) {…} }`.
+    fn while_in_parts(&mut self, node: &syn::ExprWhile, count: &Count, breaks: Vec<usize>) {
+        if self.constant {
+            return;
+        }
+        let token = node.while_token.span.byte_range();
+        let label = label(token.start);
+        let labelled = if breaks.is_empty() { "" } else { &format!("{label}: ") };
+        let Count { variable, bound, step, up, through } = count;
+        let way = if *up { "up" } else { "down" };
+        let goes = if *through { "through" } else { "more" };
+        let part = format!(
+            "{{ {COUNTS_IN_SCOPE}\
+             let {PART} = ::oxilab::__rt::ahead(&{variable}, &{bound}).{way}({step}); \
+             while {PART}.{goes}(&{variable}) "
+        );
+        self.edits.push(Edit::replace(token, format!("{labelled}while")));
+        self.edits.push(Edit::insert(node.body.brace_token.span.open().byte_range().start, part));
+        self.edits.push(Edit::insert(end(&node.body), " }"));
+        self.leave(&label, breaks);
+    }
+
+    fn leave(&mut self, label: &str, breaks: Vec<usize>) {
         let leave = |at| Edit::insert(at, format!(" {label}"));
-        self.edits.extend(places.breaks.into_iter().map(leave));
+        self.edits.extend(breaks.into_iter().map(leave));
+    }
+
+    /// The body of a loop.
+    fn repeated(&mut self, visit: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.in_loop, true);
+        visit(self);
+        self.in_loop = outer;
     }
 
     fn nested(&mut self, visit: impl FnOnce(&mut Self)) {
-        let outer = std::mem::replace(&mut self.top_level, false);
+        let outer = (self.top_level, self.in_loop);
+        (self.top_level, self.in_loop) = (false, false);
         visit(self);
-        self.top_level = outer;
+        (self.top_level, self.in_loop) = outer;
     }
 
     fn in_constant(&mut self, visit: impl FnOnce(&mut Self)) {
@@ -169,22 +213,28 @@ impl Finder {
 
 impl<'ast> Visit<'ast> for Finder {
     fn visit_expr_loop(&mut self, node: &'ast syn::ExprLoop) {
-        self.each(polls::of_loop(node));
-        visit::visit_expr_loop(self, node);
+        if let Polls::Each(each) = polls::of_loop(node) {
+            self.each(each);
+        }
+        self.repeated(|finder| visit::visit_expr_loop(finder, node));
     }
 
     fn visit_expr_while(&mut self, node: &'ast syn::ExprWhile) {
-        self.each(polls::of_while(node));
-        visit::visit_expr_while(self, node);
+        match polls::of_while(node, self.in_loop) {
+            Polls::Each(each) => self.each(each),
+            Polls::Count(count, breaks) => self.while_in_parts(node, &count, breaks),
+            Polls::None | Polls::Parts(..) => {}
+        }
+        self.repeated(|finder| visit::visit_expr_while(finder, node));
     }
 
     fn visit_expr_for_loop(&mut self, node: &'ast syn::ExprForLoop) {
         match polls::of_for(node) {
-            Polls::None => {}
             Polls::Each(each) => self.each(each),
             Polls::Parts(over, places) => self.for_in_parts(node, over, places),
+            Polls::None | Polls::Count(..) => {}
         }
-        visit::visit_expr_for_loop(self, node);
+        self.repeated(|finder| visit::visit_expr_for_loop(finder, node));
     }
 
     fn visit_expr_try(&mut self, node: &'ast syn::ExprTry) {
@@ -255,8 +305,7 @@ impl<'ast> Visit<'ast> for Finder {
     fn visit_macro(&mut self, node: &'ast syn::Macro) {
         for expression in expressions(node).unwrap_or_default() {
             // The expressions are parsed from the macro's own tokens, so their spans are the cell's.
-            let mut inner =
-                Finder { edits: Vec::new(), top_level: self.top_level, constant: self.constant };
+            let mut inner = Finder { edits: Vec::new(), ..*self };
             inner.visit_expr(&expression);
             self.edits.append(&mut inner.edits);
         }

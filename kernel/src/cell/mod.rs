@@ -6,6 +6,7 @@
 //! a `?`, `pub` before an item.
 
 mod arithmetic;
+mod counted;
 mod edits;
 mod hints;
 mod items;

@@ -4,15 +4,19 @@
 //! beside a call of a library and a third of a loop whose iteration takes two cycles. So a loop whose
 //! iterations are quick has safepoints: one in each iteration, and in those blocks of its body that are not
 //! quick and do not always run. A `for` over a range or a slice runs in parts, with a safepoint between
-//! them: LLVM makes more of such loops than of others.
+//! them: LLVM makes more of such loops than of others. So does a `while` that counts.
+//!
+//! Loops of arithmetic that come to an end have none: a `for`, a `while` that counts within a loop, which
+//! asks, and what else can be seen to count.
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 use super::arithmetic::{self, is_arithmetic};
+use super::counted::{self, Count, Counted};
 use super::edits::expressions;
 
-/// The polls of a `for`.
+/// The polls of a loop.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Polls {
     /// None: the body is arithmetic.
@@ -21,6 +25,8 @@ pub(super) enum Polls {
     Each(Each),
     /// A safepoint in each part of what it runs over.
     Parts(Over, Places),
+    /// A safepoint before so many iterations of a `while`, and behind each `break` what leaves both loops.
+    Count(Count, Vec<usize>),
 }
 
 /// A poll in each iteration.
@@ -72,20 +78,29 @@ pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
     }
 }
 
-pub(super) fn of_while(node: &syn::ExprWhile) -> Each {
+pub(super) fn of_while(node: &syn::ExprWhile, in_loop: bool) -> Polls {
     let mut body = Body::default();
     body.visit_expr(&node.cond);
     body.visit_block(&node.body);
-    body.each(start(&node.body))
+    let as_it_is = in_loop || body.hidden || node.label.is_some() || !node.attrs.is_empty();
+    match counted::of_while(node) {
+        Some(Counted::To(count)) if !as_it_is => Polls::Count(count, body.places.breaks),
+        Some(_) => Polls::None,
+        None => Polls::Each(body.each(start(&node.body))),
+    }
 }
 
-pub(super) fn of_loop(node: &syn::ExprLoop) -> Each {
+pub(super) fn of_loop(node: &syn::ExprLoop) -> Polls {
+    if counted::is_loop(node) {
+        return Polls::None;
+    }
     let mut body = Body::default();
     body.visit_block(&node.body);
     // Behind what may leave the loop: LLVM makes a condition of it, as that of a `while`, if nothing stands
     // before it.
     let leaving = node.body.stmts.iter().take_while(|statement| leaves(statement)).last();
-    body.each(leaving.map_or_else(|| start(&node.body), |last| last.span().byte_range().end))
+    let at = leaving.map_or_else(|| start(&node.body), |last| last.span().byte_range().end);
+    Polls::Each(body.each(at))
 }
 
 /// Where a block's first statement may stand.
@@ -355,12 +370,12 @@ mod tests {
     use super::*;
 
     fn of(code: &str) -> Polls {
-        Polls::Each(match syn::parse_str(code).expect("a loop") {
-            syn::Expr::ForLoop(node) => return of_for(&node),
-            syn::Expr::While(node) => of_while(&node),
+        match syn::parse_str(code).expect("a loop") {
+            syn::Expr::ForLoop(node) => of_for(&node),
+            syn::Expr::While(node) => of_while(&node, false),
             syn::Expr::Loop(node) => of_loop(&node),
             other => panic!("{other:?}"),
-        })
+        }
     }
 
     /// The loop without its marks, and where they stood.
@@ -405,7 +420,29 @@ mod tests {
         ] {
             is_cut(code);
         }
-        assert_eq!(of("for i in 0..n { s += i; }"), Polls::None);
+    }
+
+    #[test]
+    fn arithmetic_that_comes_to_an_end_asks_nothing() {
+        for code in [
+            "for i in 0..n { s += i; }",
+            "while i < j { s += x[i] ^ x[j]; i += 1; j -= 1; }",
+            "'a: while i < n { s += x[i]; i += 1; }",
+            "while i < n { 'a: { if s > 9 { break; } } i += 1; }",
+            "loop { if i == n { break; } s += x[i]; i += 1; }",
+        ] {
+            assert_eq!(of(code), Polls::None, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_while_that_counts_runs_in_parts_where_no_other_loop_asks() {
+        let (plain, [breaks]) = marked("while i < n { if x[i] > 9 { break¶; } i += 1; }", ['¶']);
+        let (variable, bound) = ("i".to_owned(), "n".to_owned());
+        let count = Count { variable, bound, step: 1, up: true, through: false };
+        assert_eq!(of(&plain), Polls::Count(count, breaks));
+        let node = syn::parse_str(&plain).expect("a while");
+        assert_eq!(of_while(&node, true), Polls::None);
     }
 
     #[test]
@@ -450,7 +487,7 @@ mod tests {
     #[test]
     fn a_loop_asks_behind_what_leaves_it() {
         for code in [
-            "loop { if i == n { break; }† i += 1; }",
+            "loop { if i == n { break; }† i = i * 3 % m; }",
             "loop { if i == n { w = v.pop(); return }† }",
             "loop { let Some(x) = v.pop() else { break s };† s += x; if s > 9 { break; } }",
             "loop { if i == n {§ println!(\"{i}\"); break 'a; } if i == m { break };† i += 1; }",

@@ -20,7 +20,7 @@ impl Bar {
     /// When the user has interrupted the job.
     pub(crate) fn set(&self, done: usize) -> Result<()> {
         check()?;
-        self.0.set(done as u64);
+        self.0.tell(done as u64, "");
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! One press of the interrupt button: fine-tuning and generating end, and the model is usable. The flag is
 //! one for the process, so this is one test in a process of its own.
 
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use oxilab_llm::error::Result;
@@ -15,6 +16,18 @@ impl Consumer for PressAt {
     fn on_event(&mut self, event: &Event, _: &History) -> oxilab_nn::error::Result<Flow> {
         if matches!(event, Event::Step { step, .. } if *step == self.0) {
             self.1 = Some(cancel::press());
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+/// A listener as of a cell, which a poll unwinds.
+struct Polls;
+
+impl Consumer for Polls {
+    fn on_event(&mut self, event: &Event, _: &History) -> oxilab_nn::error::Result<Flow> {
+        if matches!(event, Event::Step { .. }) {
+            resume_unwind(Box::new(cancel::Interrupted));
         }
         Ok(Flow::Continue)
     }
@@ -51,5 +64,20 @@ fn an_interrupt_leaves_a_usable_model() -> Result<()> {
     llm.remove_adapter();
     llm.load_adapter(out.path().join("epoch-1"))?;
     assert!(llm.perplexity("the cat in the hat")?.is_finite());
+
+    // A listener with polls of its own ends it no less in good order.
+    let mut llm =
+        Llm::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tiny/llama"))?;
+    let error = SftTrainer::new(Lora::new(2))
+        .with_batch_size(1)
+        .with_consumer(Polls)
+        .quiet()
+        .fit(&mut llm, &examples)
+        .expect_err("interrupted");
+    let LlmError::Training(NnError::Interrupted { epoch, step }) = error else { panic!("{error}") };
+    assert_eq!((epoch, step), (1, 1));
+    let kept = llm.generate("the cat", &greedy)?.tokens;
+    llm.merge()?;
+    assert_eq!(llm.generate("the cat", &greedy)?.tokens, kept);
     Ok(())
 }

@@ -39,6 +39,15 @@ pub struct Position {
     pub history: History,
 }
 
+impl Position {
+    /// The error of a run that the user interrupts here.
+    pub(crate) fn interrupted(&self) -> NnError {
+        // Behind its last batch an epoch is measured before it counts as done.
+        let epoch = self.epoch + usize::from(self.batch > 0);
+        NnError::Interrupted { epoch, step: self.step }
+    }
+}
+
 /// What a checkpoint holds.
 pub(crate) struct Checkpoint {
     pub(crate) position: Position,

@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use oxilab_display::Render as _;
-use oxilab_runtime::cancel;
 use oxilab_runtime::display::Display;
 use oxilab_runtime::progress::Progress;
 
@@ -218,11 +217,9 @@ impl Consumer for ProgressBar {
                 let shown = metrics.iter().map(|(name, value)| format!(" · {name} {value:.4}"));
                 self.evaluated = shown.collect();
             }
-            // An interrupt is the trainer's matter: it ends the run in good order.
-            Event::Step { step, loss, epoch, .. } if !cancel::requested() => {
+            Event::Step { step, loss, epoch, .. } => {
                 if let Some(bar) = &self.bar {
-                    bar.message(self.message(*epoch, *loss));
-                    bar.set(*step as u64);
+                    bar.tell(*step as u64, self.message(*epoch, *loss));
                 }
             }
             Event::Ended { .. } => self.bar = None,

@@ -1,6 +1,9 @@
 //! One press of the interrupt button: the run ends in good order, checkpoints are on disk and the model is
 //! usable. The flag is one for the process, so this is one test in a process of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use candle_core::{Device, Tensor};
 use oxilab_nn::error::Result;
 use oxilab_nn::{
@@ -18,6 +21,31 @@ impl Consumer for PressAt {
             Event::Step { step, .. } if *step == self.0 => self.1 = Some(cancel::press()),
             Event::Ended { reason } if self.1.take().is_some() => {
                 assert_eq!(*reason, StopReason::Interrupted);
+            }
+            _ => {}
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+/// Runs of [`Unwinds`] that have ended before they were done.
+static ENDED: AtomicUsize = AtomicUsize::new(0);
+
+/// Unwinds at a step, once: as a poll does, or with a message.
+struct Unwinds(usize, Option<&'static str>);
+
+impl Consumer for Unwinds {
+    fn on_event(&mut self, event: &Event, _: &History) -> Result<Flow> {
+        match event {
+            Event::Step { step, .. } if *step == self.0 => {
+                self.0 = 0;
+                match self.1 {
+                    None => resume_unwind(Box::new(cancel::Interrupted)),
+                    Some(message) => resume_unwind(Box::new(message.to_owned())),
+                }
+            }
+            Event::Ended { reason: StopReason::Interrupted | StopReason::Failed } => {
+                ENDED.fetch_add(1, Ordering::SeqCst);
             }
             _ => {}
         }
@@ -68,5 +96,23 @@ fn an_interrupt_leaves_checkpoints_and_a_usable_model() -> Result<()> {
     run.fit(&loader()?)?;
     assert_eq!(bits(&later)?, bits(&whole)?);
     assert_eq!(bits(&run)?, bits(&whole)?);
+
+    // A listener of a cell, which a poll unwinds in the same step.
+    let mut run = trainer()?.with_checkpoints(folder.path()).with_consumer(Unwinds(10, None));
+    let error = run.fit(&loader()?).expect_err("interrupted");
+    assert!(matches!(error, NnError::Interrupted { epoch: 3, step: 10 }), "{error}");
+    let mut later = trainer()?;
+    later.resume(folder.path().join("last"))?;
+    later.fit(&loader()?)?;
+    run.fit(&loader()?)?;
+    assert_eq!(bits(&later)?, bits(&whole)?);
+    assert_eq!(bits(&run)?, bits(&whole)?);
+
+    // Any other panic goes on, once those who listen have been told.
+    let mut run = trainer()?.with_consumer(Unwinds(10, Some("a mistake")));
+    let loader = loader()?;
+    let panic = catch_unwind(AssertUnwindSafe(|| run.fit(&loader))).expect_err("panics");
+    assert_eq!(panic.downcast_ref::<String>().map(String::as_str), Some("a mistake"));
+    assert_eq!(ENDED.load(Ordering::SeqCst), 2);
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,6 +56,23 @@ pub async fn cancelled() {
         }
         notified.await;
     }
+}
+
+/// Calls code that may poll, for callers that end in good order when the user interrupts it: an interrupt
+/// comes back as an error. Other panics go on.
+///
+/// # Errors
+/// When a poll has unwound `call`.
+///
+/// ```
+/// use oxilab_runtime::cancel;
+/// assert_eq!(cancel::catch(|| 40 + 2).ok(), Some(42));
+/// ```
+pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Interrupted> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| match payload.downcast() {
+        Ok(interrupted) => *interrupted,
+        Err(panic) => resume_unwind(panic),
+    })
 }
 
 /// Whether this payload of a panic is an interrupt.
@@ -124,7 +142,7 @@ pub(crate) fn unwinds() -> bool {
 #[cold]
 #[inline(never)]
 pub(crate) fn unwind() -> ! {
-    std::panic::resume_unwind(Box::new(Interrupted))
+    resume_unwind(Box::new(Interrupted))
 }
 
 fn lock_hooks() -> std::sync::MutexGuard<'static, Vec<fn(bool)>> {
@@ -151,7 +169,7 @@ pub(crate) mod tests {
                 if cell_thread {
                     mark_cell_thread();
                 }
-                std::panic::catch_unwind(poll).is_err_and(|payload| is_interrupt(&*payload))
+                catch(poll).is_err()
             })
             .join()
             .expect("joins")
@@ -177,9 +195,9 @@ pub(crate) mod tests {
         let ended = std::thread::spawn(|| {
             mark_cell_thread();
             set();
-            let caught = std::panic::catch_unwind(|| {
+            let caught = catch_unwind(|| {
                 let _polls = Polls;
-                std::panic::resume_unwind(Box::new("first"));
+                resume_unwind(Box::new("first"));
             });
             reset();
             caught.is_err_and(|payload| payload.downcast_ref() == Some(&"first"))

@@ -2,7 +2,7 @@
 //!
 //! A bar is one display that is updated at most ten times a second: script-free HTML in a notebook,
 //! one line in plain text, with rate and time left. Bars made while another runs stack below it.
-//! A bar's steps are also polls of the interrupt flag.
+//! A bar's steps are also polls of the interrupt flag, unless they are [told](Progress::tell).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -77,6 +77,13 @@ impl Progress {
         self.change(|state| state.message = text);
     }
 
+    /// Sets the number of steps done and the text behind the bar, and is no poll: for code that looks at
+    /// the flag itself and ends in good order.
+    pub fn tell(&self, done: u64, text: impl Into<String>) {
+        let text = text.into();
+        self.redraw(|state| (state.done, state.message) = (done, text));
+    }
+
     /// Ends the bar: it stays as it is, with the time it took.
     pub fn finish(&self) {
         let mut state = self.lock();
@@ -90,17 +97,19 @@ impl Progress {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        {
-            let mut state = self.lock();
-            change(&mut state);
-            if !state.silent && !state.finished {
-                let due = state.drawn.unwrap_or(state.started).elapsed() >= INTERVAL;
-                if due {
-                    state.draw();
-                }
+        self.redraw(change);
+        cancel::poll();
+    }
+
+    fn redraw(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        if !state.silent && !state.finished {
+            let due = state.drawn.unwrap_or(state.started).elapsed() >= INTERVAL;
+            if due {
+                state.draw();
             }
         }
-        cancel::poll();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -353,11 +353,9 @@ impl SftTrainer {
             }
             return Err(error);
         }
-        self.emit(
-            &Event::Started { epochs: self.epochs, steps, parameters, memory },
-            &run.history,
-        )?;
-        let result = self.epochs(llm, &sequences, &evaluation, &mut run);
+        let started = Event::Started { epochs: self.epochs, steps, parameters, memory };
+        let result = self.emit(&started, &run.history);
+        let result = result.and_then(|_| self.epochs(llm, &sequences, &evaluation, &mut run));
         match &result {
             Err(LlmError::Training(NnError::NotFinite { .. })) => run.restore_good()?,
             Ok(StopReason::Stopped) => run.restore_best()?,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Tensor};
 
-use super::Trainer;
+use super::{Trainer, ask};
 use crate::checkpoint::{Position, restore, snapshot};
 use crate::error::{NnError, Result};
 use crate::loader::DataLoader;
@@ -34,7 +34,8 @@ impl<M: Trainable> Trainer<M> {
             return error;
         };
         let stepped = self.position.step > start.position.step;
-        let kept = match self.finite_on_first(loader, &start.position) {
+        let first = || self.finite_on_first(loader, &start.position);
+        let kept = match ask(self.position.interrupted(), first) {
             Ok(false) if stepped => match self.take_up(start) {
                 Ok(()) => "those of this epoch's start, as later ones give no finite loss",
                 Err(error) => return error,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use candle_core::Var;
 use oxilab_runtime::cancel;
 
-use super::Trainer;
+use super::{Trainer, ask};
 use crate::checkpoint::{restore, snapshot};
 use crate::error::{NnError, Result};
 use crate::event::{Event, Flow};
@@ -34,12 +34,13 @@ impl<M: Trainable> Trainer<M> {
             let group = self.accumulate.min(total - group_start);
             let before = self.position.step;
             let one = || -> Result<()> {
+                let (epoch, step) = (self.position.epoch + 1, self.position.step);
+                let interrupted = NnError::Interrupted { epoch, step };
                 if cancel::requested() {
-                    let (epoch, step) = (self.position.epoch + 1, self.position.step);
-                    return Err(NnError::Interrupted { epoch, step });
+                    return Err(interrupted);
                 }
                 let batch = batch?;
-                losses += self.backward(&batch, vars, &mut grads, group)?;
+                losses += ask(interrupted, || self.backward(&batch, vars, &mut grads, group))?;
                 held += 1;
                 self.position.batch += 1;
                 if held == group {
@@ -112,7 +113,7 @@ impl<M: Trainable> Trainer<M> {
         if raw.is_some() {
             restore(vars, &self.average, "memory".as_ref())?;
         }
-        let evaluated = self.evaluate(loader);
+        let evaluated = ask(self.position.interrupted(), || self.evaluate(loader));
         if let Some(raw) = &raw {
             restore(vars, raw, "memory".as_ref())?;
         }

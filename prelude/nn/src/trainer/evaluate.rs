@@ -18,10 +18,7 @@ impl<M: Trainable> Trainer<M> {
         let (mut loss, mut metric, mut rows) = (0.0, None, 0usize);
         for batch in loader.evaluation() {
             if cancel::requested() {
-                // Behind its last batch an epoch is measured before it counts as done.
-                let epoch = self.position.epoch + usize::from(self.position.batch > 0);
-                let step = self.position.step;
-                return Err(NnError::Interrupted { epoch, step });
+                return Err(self.position.interrupted());
             }
             let batch = batch?;
             let count = batch.rows.len();

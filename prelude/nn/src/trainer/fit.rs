@@ -1,5 +1,7 @@
 //! A run from its first event to its last.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use candle_core::Var;
 use oxilab_runtime::training::Outcome;
 
@@ -25,7 +27,13 @@ impl<M: Trainable> Trainer<M> {
     pub fn fit(&mut self, loader: &DataLoader) -> Result<History> {
         let library = env!("CARGO_PKG_NAME");
         self.observed = Observed::started("Trainer", library, || self.params(loader));
-        let result = self.fit_told(loader);
+        let result = catch_unwind(AssertUnwindSafe(|| self.fit_told(loader)));
+        let result = result.unwrap_or_else(|panic| {
+            // Of the user's model, data or listener: who watches is told before it goes on.
+            std::mem::take(&mut self.observed).ended(Outcome::Failed("it panicked".to_owned()));
+            let _ = self.emit(&Event::Ended { reason: StopReason::Failed });
+            resume_unwind(panic)
+        });
         let observed = std::mem::take(&mut self.observed);
         if observed.is_observed() {
             let vars = self.model.vars();
@@ -71,7 +79,7 @@ impl<M: Trainable> Trainer<M> {
         let steps = loader.batches().div_ceil(self.accumulate) * self.epochs;
         let vars = self.model.vars();
         let parameters = vars.iter().map(|(_, var)| var.elem_count()).sum();
-        self.emit(&Event::Started {
+        let started = Event::Started {
             epochs: self.epochs,
             steps,
             parameters,
@@ -83,8 +91,9 @@ impl<M: Trainable> Trainer<M> {
                 copies: parameters * 4 * (2 + usize::from(self.average_decay.is_some())),
                 ..Memory::default()
             },
-        })?;
-        let result = self.go_on().and_then(|()| self.epochs(loader, &vars, steps));
+        };
+        let result = self.emit(&started).and_then(|_| self.go_on());
+        let result = result.and_then(|()| self.epochs(loader, &vars, steps));
         let reason = match &result {
             Ok(reason) => *reason,
             Err(NnError::Interrupted { .. }) => StopReason::Interrupted,

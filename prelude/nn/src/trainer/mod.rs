@@ -14,9 +14,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Tensor, Var};
+use oxilab_runtime::cancel;
 
 use crate::checkpoint::Position;
-use crate::error::Result;
+use crate::error::{NnError, Result};
 use crate::event::{Consumer, EarlyStopping, Event, Flow, LiveChart, ProgressBar};
 use crate::history::History;
 use crate::loader::DataLoader;
@@ -136,10 +137,17 @@ impl<M: Trainable> Trainer<M> {
         // The borrow of a boxed listener as that of one that lies in a field.
         let others = self.consumers.iter_mut().map(|consumer| &mut **consumer as &mut dyn Consumer);
         for consumer in early.chain(others) {
-            if consumer.on_event(event, &self.position.history)? == Flow::Stop {
+            let at = self.position.interrupted();
+            if ask(at, || consumer.on_event(event, &self.position.history))? == Flow::Stop {
                 flow = Flow::Stop;
             }
         }
         Ok(flow)
     }
+}
+
+/// Calls the user's code, which has polls where it was written in a cell: an interrupt that unwinds it ends
+/// the run in good order, with the error `at`.
+fn ask<T>(at: NnError, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    cancel::catch(call).unwrap_or(Err(at))
 }

@@ -10,6 +10,7 @@
 //! }
 //! ```
 
+mod ahead;
 mod error;
 mod parts;
 mod question;
@@ -25,6 +26,7 @@ use oxilab_protocol::{Failure, FailureKind, MimeBundle};
 pub use crate::cancel::poll;
 pub use crate::safepoint::safepoint;
 pub use crate::tasks::block_on;
+pub use ahead::{CountsOfOthers, ahead};
 pub use error::CellError;
 pub use parts::{Parts, PartsOfOthers, parts, whole};
 pub use question::{Question, QuestionSend};

@@ -163,12 +163,25 @@ impl SftTrainer {
         let early = self.early.iter_mut().map(|early| early as &mut dyn Consumer);
         let others = self.consumers.iter_mut().map(|consumer| &mut **consumer as &mut dyn Consumer);
         for consumer in early.chain(others) {
-            if consumer.on_event(event, history)? == Flow::Stop {
+            // A listener that was written in a cell has polls, and the run ends in good order.
+            let told = cancel::catch(|| consumer.on_event(event, history));
+            if told.map_err(|_| interrupted(event, history))?? == Flow::Stop {
                 flow = Flow::Stop;
             }
         }
         Ok(flow)
     }
+}
+
+/// The error of a run that the user interrupts while this is told.
+fn interrupted(event: &Event, history: &History) -> NnError {
+    let epoch = match event {
+        Event::Step { epoch, .. }
+        | Event::Evaluated { epoch, .. }
+        | Event::EpochEnded { epoch, .. } => *epoch,
+        _ => 0,
+    };
+    NnError::Interrupted { epoch, step: history.steps().last().map_or(0, |step| step.step) }
 }
 
 /// What the process holds, shown beside the estimate while training runs.
