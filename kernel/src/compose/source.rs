@@ -57,8 +57,8 @@ struct Segment {
 }
 
 impl SourceMap {
-    /// The origin and byte range of a composed range, if its start was pasted from a cell. The end is
-    /// cut where the paste ends.
+    /// The origin and byte range of a composed range, if its start was pasted from a cell. An end in
+    /// generated code is that of what was pasted before.
     #[must_use]
     pub fn locate(&self, range: &Range<usize>) -> Option<(&Origin, Range<usize>)> {
         self.pasted(range).or_else(|| {
@@ -90,7 +90,9 @@ impl SourceMap {
         }
         let origin = &self.origins[segment.origin];
         let start = segment.back(range.start);
-        let end = match self.segment_at(range.end.saturating_sub(1).max(range.start)) {
+        let before = range.end.max(range.start + 1);
+        let last = self.segments.partition_point(|segment| segment.composed.start < before);
+        let end = match last.checked_sub(1).map(|last| &self.segments[last]) {
             Some(last) if last.origin == segment.origin => last.back(range.end),
             _ => segment.back(range.end),
         };
