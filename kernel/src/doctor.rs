@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use oxilab_protocol::Event;
 
+use crate::bytes::bytes;
 use crate::child::{ChildOutput, Worker, WorkerConfig};
 use crate::install::{self, Prelude, kernelspec};
 use crate::toolchain::{self, Toolchain};
@@ -302,18 +303,6 @@ fn free_bytes(folder: &Path) -> Option<u64> {
     Some(answer.f_bavail * answer.f_frsize)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-fn bytes(count: u64) -> String {
-    let mut value = count as f64;
-    for unit in ["B", "KB", "MB", "GB"] {
-        if value < 1000.0 {
-            return format!("{value:.1} {unit}");
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} TB")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,7 +325,6 @@ mod tests {
         assert!(free_bytes(&folder.path().join("not/yet")).is_some_and(|free| free > 0));
         fs::write(folder.path().join("a"), [0; 1500]).expect("written");
         assert_eq!(size_of(folder.path()), 1500);
-        assert_eq!(bytes(1500), "1.5 KB");
     }
 
     #[test]

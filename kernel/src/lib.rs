@@ -7,6 +7,7 @@
 )]
 
 mod assist;
+mod bytes;
 mod cargo;
 pub mod cell;
 pub mod child;

@@ -11,6 +11,7 @@ use super::page::{Item, Member};
 use super::ty::Ty;
 use super::world::World;
 use super::{Desk, before_cursor, docs, infer, locate};
+use crate::bytes::bytes;
 use crate::diagnostics::paths::shorten;
 use crate::magics;
 
@@ -131,7 +132,7 @@ fn of_variable(
     if let Some(about) = about {
         facts.extend(about.shape.clone());
         if about.bytes > 0 {
-            facts.push(size(about.bytes));
+            facts.push(bytes(about.bytes));
         }
     }
     if !facts.is_empty() {
@@ -175,22 +176,6 @@ fn of_variable(
 
 fn paragraph(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("<p>{}</p>", docs::escape(text)) }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["bytes", "KB", "MB", "GB"] {
-        if value < 1000.0 {
-            return if unit == "bytes" {
-                format!("{bytes} bytes")
-            } else {
-                format!("{value:.1} {unit}")
-            };
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} TB")
 }
 
 fn of_path(world: &World, path: &str, detail: u8) -> Option<MimeBundle> {

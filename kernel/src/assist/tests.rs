@@ -159,7 +159,7 @@ async fn inspection_tells_of_every_kind_of_name() {
         "{text}"
     );
     let text = plain("df|", 0).await.expect("variable");
-    assert!(text.contains("df: DataFrame") && text.contains("3 × 2, 2.0 KB"), "{text}");
+    assert!(text.contains("df: DataFrame") && text.contains("3 × 2, 2.0 kB"), "{text}");
     let text = plain("double|", 0).await.expect("own function");
     assert!(text.starts_with("fn double(x: i32) -> i32") && text.contains("Twice."), "{text}");
     assert!(!text.contains("x * 2"));

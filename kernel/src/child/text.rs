@@ -2,6 +2,8 @@
 
 use std::mem;
 
+use crate::bytes::bytes;
+
 /// Bytes of a cell's output that are shown at once, both streams together.
 pub(super) const HEAD: usize = 8 << 20;
 /// Bytes of each stream's end that are shown when the cell has ended.
@@ -114,21 +116,11 @@ impl Excerpt {
         let hidden = self.beyond - shown.len() as u64;
         if hidden > 0 {
             self.ready.push_str("… ");
-            self.ready.push_str(&size(hidden));
+            self.ready.push_str(&bytes(hidden));
             self.ready.push_str(" of output not shown …\n");
         }
         self.ready.push_str(shown);
         self.beyond = 0;
-    }
-}
-
-/// `93 MB`, as people and file managers count.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} bytes"),
-        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
-        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
-        _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10),
     }
 }
 
@@ -178,7 +170,7 @@ mod tests {
         assert!(most <= 5 * TAIL, "{most}");
         excerpt.finish();
         let end = excerpt.take();
-        assert!(end.starts_with("… 6 MB of output not shown …\n"), "{}", &end[..60]);
+        assert!(end.starts_with("… 6.8 MB of output not shown …\n"), "{}", &end[..60]);
         assert!(end.ends_with("999998\n999999\n") && end.len() < TAIL + 100);
         assert_eq!(end.lines().nth(1).map(str::len), Some(6));
         // The next cell begins anew.

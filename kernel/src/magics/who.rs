@@ -6,6 +6,7 @@ use oxilab_protocol::{MimeBundle, VariableInfo};
 
 use super::context::{say, show};
 use super::{Done, Invocation, Magic, MagicContext, MagicResult};
+use crate::bytes::bytes;
 
 /// `%who`.
 pub(super) struct Who;
@@ -103,16 +104,6 @@ fn escape(text: &str) -> String {
 fn size(variable: &VariableInfo) -> String {
     let bytes = bytes(variable.bytes);
     variable.shape.as_ref().map_or_else(|| bytes.clone(), |shape| format!("{shape}, {bytes}"))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-fn bytes(count: u64) -> String {
-    match count {
-        0..1_000 => format!("{count} B"),
-        1_000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", count as f64 / 1e6),
-        _ => format!("{:.1} GB", count as f64 / 1e9),
-    }
 }
 
 /// A type as people write it: `alloc::vec::Vec<alloc::string::String>` is `Vec<String>`.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use oxilab_model_format::Task;
 
+use crate::bar::Bar;
 use crate::encode::Encoding;
 use crate::error::{Result, check_interrupt, require};
 use crate::kdtree::{KdTree, MOST_FEATURES};
@@ -12,6 +13,9 @@ use crate::learner::{Learned, Learner, Problem, config, estimator};
 use crate::matrix::Matrix;
 use crate::predictor::{Output, Predictor, Reader, Sections, consistent, expect_features};
 use crate::target::{Goal, Target};
+
+/// Queries that a thread looks for at a time.
+const BATCH: usize = 32;
 
 /// How much each neighbour counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -225,7 +229,8 @@ impl Predictor for NeighborsPredictor {
         let queries = x.to_row_major();
         let width = self.features.max(1);
         let mut out = vec![0.0; x.rows() * outputs];
-        out.par_chunks_mut(32 * outputs).zip(queries.par_chunks(32 * width)).try_for_each(
+        let bar = Bar::new("neighbors", x.rows().div_ceil(BATCH));
+        out.par_chunks_mut(BATCH * outputs).zip(queries.par_chunks(BATCH * width)).try_for_each(
             |(out, queries)| {
                 check_interrupt()?;
                 for (nearest, out) in
@@ -233,6 +238,7 @@ impl Predictor for NeighborsPredictor {
                 {
                     self.vote(nearest, out);
                 }
+                bar.step();
                 Ok::<(), crate::error::ModelError>(())
             },
         )?;

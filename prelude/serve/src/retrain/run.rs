@@ -1,6 +1,7 @@
 //! One retraining: notebook, comparison, registration, promotion: [`Retrained`].
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use oxilab_display::Render;
 use oxilab_display::table::{Heading, Table};
 use oxilab_model::{Evaluation, FittedModel};
 use oxilab_runtime::MimeBundle;
+use oxilab_runtime::progress::Progress;
 use oxilab_track::{Best, Status};
 use serde_json::{Value, json};
 
@@ -175,7 +177,12 @@ impl Retrain {
         let errors = output.try_clone().map_err(ServeError::io("writing", &log))?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let mut child = command.spawn().map_err(ServeError::io("starting", program.as_path()))?;
+        let mut bar: Option<Progress> = None;
         let status = loop {
+            if let Some((done, total)) = cells_run(&log) {
+                let label = || Progress::new(format!("retraining {}", self.name), Some(total));
+                bar.get_or_insert_with(label).tell(done, "cells of the notebook");
+            }
             match child.try_wait() {
                 Ok(Some(status)) => break status,
                 Ok(None) if oxilab_runtime::cancel::requested() => {
@@ -190,6 +197,7 @@ impl Retrain {
         if status.success() {
             return Ok(());
         }
+        drop(bar);
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
@@ -288,9 +296,37 @@ impl Retrained {
     }
 }
 
+/// How many cells `oxilab run` has done by its log, and of how many: from its last `[2/7] 0.3 s ok`.
+fn cells_run(log: &Path) -> Option<(u64, u64)> {
+    /// Bytes at the log's end, for a notebook may say much.
+    const END: u64 = 4096;
+    let mut file = File::open(log).ok()?;
+    let size = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(END))).ok()?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end).ok()?;
+    String::from_utf8_lossy(&end).lines().rev().find_map(|line| {
+        let (place, _) = line.strip_prefix('[')?.split_once("] ")?;
+        let (done, total) = place.split_once('/')?;
+        Some((done.parse().ok()?, total.parse().ok()?))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_far_the_notebook_is_stands_in_its_log() {
+        let folder = tempfile::tempdir().expect("folder");
+        let log = folder.path().join("run.log");
+        assert_eq!(cells_run(&log), None, "not there yet");
+        std::fs::write(&log, "starts\n").expect("writes");
+        assert_eq!(cells_run(&log), None);
+        let said = format!("{}\n[3/7] 0.1 s ok\n[4/7] 12.0 s ok\n[a list]\n", "x".repeat(9999));
+        std::fs::write(&log, said).expect("writes");
+        assert_eq!(cells_run(&log), Some((4, 7)));
+    }
 
     #[test]
     fn a_retraining_of_a_name_runs_once_at_a_time() {
