@@ -123,9 +123,9 @@ fn side<'a>(expr: &'a syn::Expr, way: Way, body: &syn::Block, changes: &Changes)
     if names.unclear || changes.unclear {
         return Side::Unknown;
     }
-    let changed: usize = names.found.iter().map(|name| changes.times(name)).sum();
+    let times: usize = names.found.iter().map(|name| changes.times(name)).sum();
     let moves = || variable(expr).and_then(|name| Some((name, step(name, way, body)?)));
-    match changed {
+    match times {
         0 => Side::Stays,
         1 => moves().map_or(Side::Unknown, |(name, step)| Side::Moves(name, step)),
         _ => Side::Unknown,
