@@ -158,7 +158,11 @@ fn ten_million_lines_neither_stall_nor_grow() {
     let text = ran.text();
     assert!(text.starts_with("0\n1\n"));
     assert!(text.ends_with("9999999\n"));
-    assert!(text.contains("70.4 MB of output not shown"), "{}", &text[text.len() - 70_000..][..200]);
+    assert!(
+        text.contains("70.4 MB of output not shown"),
+        "{}",
+        &text[text.len() - 70_000..][..200]
+    );
     assert!(text.len() < 9 << 20);
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     println!("{:?} for ten million lines", started.elapsed());
