@@ -185,7 +185,7 @@ async fn everything_is_inspected(front: &mut Frontend) {
     let reply = inspect(front, "prices|", 0).await;
     let plain = reply["data"]["text/plain"].as_str().expect("text");
     assert!(plain.contains("prices: DataFrame") && plain.contains("2 × 2"), "{plain}");
-    assert!(plain.contains("price") && plain.contains("bytes"), "a preview and the size: {plain}");
+    assert!(plain.contains("price") && plain.contains("18 B"), "a preview and the size: {plain}");
     let markdown = reply["data"]["text/markdown"].as_str().expect("markdown");
     assert!(markdown.starts_with("```rust\nprices: DataFrame\n```\n\n2 × 2, "), "{markdown}");
     assert!(markdown.contains("```text\n") && markdown.contains("größe"), "a preview: {markdown}");
