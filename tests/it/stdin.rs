@@ -154,6 +154,8 @@ async fn leave(observer: &mut Frontend, back: bool) -> Value {
     let message = |msg_type: &str, content| {
         JupyterMessage::new(UnknownMessage { msg_type: msg_type.to_owned(), content }, None)
     };
+    // Connected here is not yet known there: a request that is sent to nobody is lost.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let mut content = execute_content("input Name?");
     content["allow_stdin"] = json!(true);
     shell.send(message("execute_request", content)).await.expect("sent");
