@@ -79,11 +79,9 @@ export class FrameWidget extends MainAreaWidget<DataGrid> {
     }
     try {
       await this.model.refresh();
-      this.removeClass('oxilab-Frame-gone');
       this.bar.note('');
     } catch (error) {
-      this.addClass('oxilab-Frame-gone');
-      this.bar.note(`${(error as Error).message}; the rows are of before`);
+      this.bar.note((error as Error).message);
     }
   }
 
