@@ -33,8 +33,9 @@ const POLL: &str = "::oxilab::__rt::poll();";
 const SAFEPOINT: &str = "::oxilab::__rt::safepoint();";
 const PART: &str = "__part";
 /// The traits are for what turns out to be no slice, and no whole number.
-const PARTS_IN_SCOPE: &str = "#[allow(unused_imports)] use ::oxilab::__rt::PartsOfOthers as _; ";
-const COUNTS_IN_SCOPE: &str = "#[allow(unused_imports)] use ::oxilab::__rt::CountsOfOthers as _; ";
+const PARTS_IN_SCOPE: &str = "{ #[allow(unused_imports)] use ::oxilab::__rt::PartsOfOthers as _; ";
+const COUNTS_IN_SCOPE: &str =
+    "{ #[allow(unused_imports)] use ::oxilab::__rt::CountsOfOthers as _; ";
 const QUESTION: &str = ".__q()";
 const STOP: &str = " ::core::result::Result::Err(::oxilab::__rt::CellError::stop())";
 
@@ -141,12 +142,7 @@ impl Finder {
         }
         let (before, parts, of, after) = match over {
             Over::Range => ("", "::oxilab::__rt::parts(", ") { for ", " }"),
-            Over::Slice => (
-                &*format!("{{ {PARTS_IN_SCOPE}"),
-                "::oxilab::__rt::whole(",
-                ").parts() { for ",
-                " } }",
-            ),
+            Over::Slice => (PARTS_IN_SCOPE, "::oxilab::__rt::whole(", ").parts() { for ", " } }"),
         };
         let token = node.for_token.span.byte_range();
         let label = label(token.start);
@@ -175,7 +171,7 @@ impl Finder {
         let way = if *up { "up" } else { "down" };
         let goes = if *through { "through" } else { "more" };
         let part = format!(
-            "{{ {COUNTS_IN_SCOPE}\
+            "{COUNTS_IN_SCOPE}\
              let {PART} = ::oxilab::__rt::ahead(&{variable}, &{bound}).{way}({step}); \
              while {PART}.{goes}(&{variable}) "
         );

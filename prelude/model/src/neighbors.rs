@@ -229,7 +229,9 @@ impl Predictor for NeighborsPredictor {
         let queries = x.to_row_major();
         let width = self.features.max(1);
         let mut out = vec![0.0; x.rows() * outputs];
-        let bar = Bar::new("neighbors", x.rows().div_ceil(BATCH));
+        // A row that a server is asked for needs none.
+        let batches = x.rows().div_ceil(BATCH);
+        let bar = (batches > 1).then(|| Bar::new("neighbors", batches));
         out.par_chunks_mut(BATCH * outputs).zip(queries.par_chunks(BATCH * width)).try_for_each(
             |(out, queries)| {
                 check_interrupt()?;
@@ -238,7 +240,9 @@ impl Predictor for NeighborsPredictor {
                 {
                     self.vote(nearest, out);
                 }
-                bar.step();
+                if let Some(bar) = &bar {
+                    bar.step();
+                }
                 Ok::<(), crate::error::ModelError>(())
             },
         )?;

@@ -2,6 +2,7 @@
 //! usable. The flag is one for the process, so this is one test in a process of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{Device, Tensor};
@@ -73,6 +74,18 @@ fn bits(trainer: &Trainer<Mlp>) -> Result<Vec<u32>> {
     Ok(bits)
 }
 
+/// An interrupted run comes to what a whole one does: another process takes its checkpoint up, the same one
+/// goes on by `fit`.
+fn goes_on_as(whole: &[u32], mut run: Trainer<Mlp>, checkpoints: &Path) -> Result<()> {
+    let mut later = trainer()?;
+    later.resume(checkpoints.join("last"))?;
+    later.fit(&loader()?)?;
+    run.fit(&loader()?)?;
+    assert_eq!(bits(&later)?, whole);
+    assert_eq!(bits(&run)?, whole);
+    Ok(())
+}
+
 #[test]
 fn an_interrupt_leaves_checkpoints_and_a_usable_model() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -89,24 +102,13 @@ fn an_interrupt_leaves_checkpoints_and_a_usable_model() -> Result<()> {
         assert!(folder.path().join(name).join("model.safetensors").is_file(), "{name}");
     }
 
-    // Another process takes it up; the same one goes on by `fit`.
-    let mut later = trainer()?;
-    later.resume(folder.path().join("last"))?;
-    later.fit(&loader()?)?;
-    run.fit(&loader()?)?;
-    assert_eq!(bits(&later)?, bits(&whole)?);
-    assert_eq!(bits(&run)?, bits(&whole)?);
+    goes_on_as(&bits(&whole)?, run, folder.path())?;
 
     // A listener of a cell, which a poll unwinds in the same step.
     let mut run = trainer()?.with_checkpoints(folder.path()).with_consumer(Unwinds(10, None));
     let error = run.fit(&loader()?).expect_err("interrupted");
     assert!(matches!(error, NnError::Interrupted { epoch: 3, step: 10 }), "{error}");
-    let mut later = trainer()?;
-    later.resume(folder.path().join("last"))?;
-    later.fit(&loader()?)?;
-    run.fit(&loader()?)?;
-    assert_eq!(bits(&later)?, bits(&whole)?);
-    assert_eq!(bits(&run)?, bits(&whole)?);
+    goes_on_as(&bits(&whole)?, run, folder.path())?;
 
     // Any other panic goes on, once those who listen have been told.
     let mut run = trainer()?.with_consumer(Unwinds(10, Some("a mistake")));

@@ -197,7 +197,6 @@ impl Retrain {
         if status.success() {
             return Ok(());
         }
-        drop(bar);
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
