@@ -205,7 +205,11 @@ impl Encoder {
         out: &mut [f64],
     ) -> Result<()> {
         let schema = &self.columns[index];
-        let column = column_of(df, &schema.name)?;
+        // Mostly in the training frame's order: a name is looked up in a schema, which is made for that.
+        let column = match df.columns().get(index).filter(|column| *column.name() == schema.name) {
+            Some(column) => column,
+            None => column_of(df, &schema.name)?,
+        };
         if schema.kind != ColumnKind::Categorical {
             out.copy_from_slice(&plain_numbers(column, schema)?);
             if matches!(self.encoding, Encoding::Dense { .. }) {

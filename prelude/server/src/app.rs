@@ -162,7 +162,7 @@ impl App {
     /// Writes captured rows that no file holds yet. Nothing is captured from then on.
     pub(crate) fn finish(&self) {
         for slot in self.slots() {
-            slot.finish();
+            slot.ledger.finish();
         }
     }
 }

@@ -3,7 +3,8 @@
 //! Requests wait in one queue; a few threads take from it, each all that waits for the same version of a
 //! model. While one batch is computed the next one gathers, so batches grow with the load and a lone
 //! request does not wait. A lone request for a model that is quick is answered where it is
-//! ([`Batcher::at_once`]): waking another thread and being woken by it takes longer than its answer.
+//! ([`Batcher::at_once`]): waking another thread and being woken by it takes longer than its answer. So does
+//! waking the thread that listens, which stays awake for a moment ([`Batcher::look_out`]).
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::args::Args;
 use crate::memory;
+use crate::monitoring::ledger::Answered;
 use crate::slot::Slot;
 
 /// Most rows of a request that may be answered where it is.
@@ -25,6 +27,9 @@ const FEW: usize = 16;
 /// So long after two requests came together more of them are expected to: a batch costs less than they do
 /// one by one.
 const CROWD: Duration = Duration::from_millis(20);
+
+/// So long after a lone request the next one of its client is looked out for.
+const LOOKOUT: Duration = Duration::from_micros(100);
 
 /// What a request wants to know.
 pub(crate) struct Job {
@@ -42,6 +47,8 @@ pub(crate) struct Batcher {
     arrived: Condvar,
     /// Requests that are being read and will ask.
     coming: AtomicUsize,
+    /// Requests so far.
+    came: AtomicU64,
     started: Instant,
     /// Microseconds from the start until two requests last came together; 0 is never.
     crowded: AtomicU64,
@@ -80,6 +87,7 @@ impl Batcher {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             coming: AtomicUsize::new(0),
+            came: AtomicU64::new(0),
             started: Instant::now(),
             crowded: AtomicU64::new(0),
             rows: rows.max(1),
@@ -89,6 +97,7 @@ impl Batcher {
 
     /// Says that a job will follow.
     pub(crate) fn coming(self: &Arc<Self>) -> Coming {
+        self.came.fetch_add(1, Ordering::Relaxed);
         if self.coming.fetch_add(1, Ordering::Relaxed) > 0 {
             self.crowded.store(self.now(), Ordering::Relaxed);
         }
@@ -100,8 +109,8 @@ impl Batcher {
         self.arrived.notify_one();
     }
 
-    /// The answer, if nobody else asks or did a moment ago, there are few rows and the model is known to be quick. It is the
-    /// caller's to see that the slot takes [`note`](Slot::note) of it.
+    /// The answer, if nobody else asks or did a moment ago, there are few rows and the model is known to be
+    /// quick. It is the caller's to [note](crate::monitoring::ledger::Ledger::note) it.
     pub(crate) fn at_once(
         &self,
         slot: &Slot,
@@ -117,6 +126,17 @@ impl Batcher {
             slot.metrics().batch(frame.height());
             predict(slot, predictor, frame)
         })
+    }
+
+    /// Keeps the thread that listens awake for a moment, or until the next request.
+    pub(crate) async fn look_out(&self) {
+        let (came, begun) = (self.came.load(Ordering::Relaxed), Instant::now());
+        while self.came.load(Ordering::Relaxed) == came
+            && begun.elapsed() < LOOKOUT
+            && !self.is_crowded()
+        {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn is_crowded(&self) -> bool {
@@ -212,22 +232,22 @@ fn answer(mut jobs: Vec<Job>) {
             parts.push((job.id.clone(), height, all.slice(from, height)));
             from += height;
         }
-        // Before the answers are sent: whoever has one may send its labels.
-        let full = slot.note(&frame, &all, &parts);
+        slot.ledger.note(Answered { input: frame, said: all, parts: parts.clone() });
         for (job, (_, _, part)) in jobs.into_iter().zip(parts) {
             // Whoever asked may be gone.
             let _ = job.reply.send(Ok(part));
         }
-        slot.write(full);
+        slot.ledger.keep();
         return;
     }
-    for job in jobs {
-        let said = predict(&slot, &predictor, &job.frame);
-        let full = said.as_ref().ok().and_then(|said| {
-            slot.note(&job.frame, said, &[(job.id, job.frame.height(), said.clone())])
-        });
-        let _ = job.reply.send(said);
-        slot.write(full);
+    for Job { frame, id, reply, .. } in jobs {
+        let said = predict(&slot, &predictor, &frame);
+        if let Ok(said) = &said {
+            let parts = vec![(id, frame.height(), said.clone())];
+            slot.ledger.note(Answered { input: frame, said: said.clone(), parts });
+        }
+        let _ = reply.send(said);
+        slot.ledger.keep();
     }
 }
 
@@ -313,6 +333,24 @@ mod tests {
             let jobs = self.batcher.gather();
             (jobs.into_iter().map(|job| job.id).collect(), begun.elapsed())
         }
+    }
+
+    #[tokio::test]
+    async fn a_lookout_ends_with_the_next_request() {
+        let given = Given::new(1, BUDGET);
+        drop(given.batcher.coming());
+        let alone = Instant::now();
+        given.batcher.look_out().await;
+        assert!(alone.elapsed() >= LOOKOUT, "{:?}", alone.elapsed());
+
+        let mut ended = false;
+        for _ in 0..100 {
+            let begun = Instant::now();
+            let next = async { drop(given.batcher.coming()) };
+            let ((), ()) = tokio::join!(given.batcher.look_out(), next);
+            ended |= begun.elapsed() < LOOKOUT;
+        }
+        assert!(ended, "it is looked out for what has come");
     }
 
     #[test]

@@ -4,19 +4,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use oxilab_serve::{Drift, DriftReport, Located, ModelStatus, Predictions, Predictor};
-use polars::prelude::DataFrame;
-use serde_json::Value;
+use anyhow::Result;
+use oxilab_serve::{Drift, DriftReport, Located, ModelStatus, Predictor};
 
 use crate::app::App;
 use crate::args::Args;
 use crate::locks::locked;
-use crate::monitoring::labels::Labels;
+use crate::monitoring::ledger::Ledger;
 use crate::monitoring::metrics::{Metrics, Samples};
-use crate::monitoring::watch::{Capture, Captured, Watch};
 use crate::monitoring::window::joined;
-use crate::monitoring::writer::Writer;
 use crate::reload::{self, Follow, Source, When, apart};
 
 /// A model that answers a few rows within this time may do so on a thread that listens.
@@ -32,10 +28,7 @@ pub(crate) struct Slot {
     source: Source,
     current: RwLock<Arc<Predictor>>,
     metrics: Arc<Mutex<Metrics>>,
-    watch: Mutex<Watch>,
-    /// Where requests are captured, until the server stops.
-    writer: Mutex<Option<Writer>>,
-    labels: Mutex<Labels>,
+    pub(crate) ledger: Ledger,
     drift: Mutex<Option<(u64, Option<DriftReport>)>>,
     /// Nanoseconds that the latest prediction of a few rows took.
     pace: AtomicU64,
@@ -51,27 +44,14 @@ impl Slot {
     /// A model that is loaded.
     pub(crate) fn new(source: Source, predictor: Predictor, args: &Args) -> Result<Self> {
         let metrics = Arc::new(Mutex::default());
-        let (mut capture, mut writer) = (None, None);
-        if let Some(folder) = &args.capture {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let millis = now.map_or(0, |since| since.as_millis());
-            let prefix = folder.join(format!("{}-{millis}", source.label()));
-            let (rules, salt) = (args.redact.clone(), args.salt.clone());
-            capture = Some(Capture::new(prefix, args.capture_sample, rules, salt));
-            let started = Writer::start(source.name(), Arc::clone(&metrics));
-            writer = Some(started.context("cannot start a thread")?);
-        }
+        let ledger = Ledger::new(source.name(), source.label(), &metrics, args)?;
         Ok(Self {
             name: source.name().to_owned(),
             label: source.label().to_owned(),
             source,
             current: RwLock::new(Arc::new(predictor)),
             metrics,
-            watch: Mutex::new(Watch::new(args.window, capture)),
-            writer: Mutex::new(writer),
-            labels: Mutex::new(Labels::new(args.window)),
+            ledger,
             drift: Mutex::default(),
             pace: AtomicU64::new(UNKNOWN),
         })
@@ -90,8 +70,7 @@ impl Slot {
     async fn keep_flushing(self: Arc<Self>, every: Duration) {
         loop {
             tokio::time::sleep(every).await;
-            let rest = locked(&self.watch).flush();
-            self.write(rest);
+            self.ledger.flush();
         }
     }
 
@@ -110,8 +89,7 @@ impl Slot {
     fn swap(&self, predictor: Predictor) {
         let version = predictor.version().to_owned();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(predictor);
-        locked(&self.watch).window.clear();
-        locked(&self.labels).clear();
+        self.ledger.clear();
         *locked(&self.drift) = None;
         tracing::info!(model = %self.name, %version, "took a new version");
     }
@@ -131,55 +109,9 @@ impl Slot {
         u128::from(self.pace.load(Ordering::Relaxed)) <= QUICK.as_nanos()
     }
 
-    /// Takes note of a batch for drift, capture and labels; `parts` are its requests: id, rows,
-    /// predictions. Gives captured rows that are to be [written](Slot::write).
-    pub(crate) fn note(
-        &self,
-        input: &DataFrame,
-        predictions: &Predictions,
-        parts: &[(String, usize, Predictions)],
-    ) -> Option<Captured> {
-        {
-            let mut labels = locked(&self.labels);
-            for (id, _, said) in parts {
-                labels.said(id, said);
-            }
-        }
-        let ids: Vec<&str> = parts
-            .iter()
-            .flat_map(|(id, rows, _)| std::iter::repeat_n(id.as_str(), *rows))
-            .collect();
-        locked(&self.watch).note(input, predictions, &ids).unwrap_or_else(|error| {
-            tracing::error!(model = %self.name, %error, "cannot keep a request");
-            None
-        })
-    }
-
-    /// Has captured rows written, which nobody waits for.
-    pub(crate) fn write(&self, rows: Option<Captured>) {
-        let Some(rows) = rows else { return };
-        let taken = locked(&self.writer).as_ref().is_some_and(|writer| writer.write(rows));
-        if !taken {
-            self.metrics().capture_failed();
-            tracing::error!(model = %self.name, "captured requests are lost: the disk is too slow");
-        }
-    }
-
-    /// Writes the captured rows that no file holds yet, and waits for it. Nothing is captured from then on.
-    pub(crate) fn finish(&self) {
-        let rest = locked(&self.watch).flush();
-        let writer = locked(&self.writer).take();
-        if let Some(writer) = writer {
-            writer.finish(rest);
-        }
-    }
-
     /// Drift of the window; measured again when rows have come.
     pub(crate) fn drift(&self) -> Option<DriftReport> {
-        let (rows, window) = {
-            let watch = locked(&self.watch);
-            (watch.rows(), watch.window.frames())
-        };
+        let (rows, window) = self.ledger.window();
         let mut known = locked(&self.drift);
         if let Some((at, report)) = &*known
             && *at == rows
@@ -198,18 +130,10 @@ impl Slot {
         report
     }
 
-    /// Labels that came for earlier requests; how many were of known ones.
-    pub(crate) fn label(&self, id: &str, labels: &[Value]) -> usize {
-        locked(&self.labels).label(id, labels)
-    }
-
     pub(crate) fn status(&self) -> ModelStatus {
         let drift = self.drift();
         let current = self.current();
-        let (performance, labels) = {
-            let labels = locked(&self.labels);
-            (labels.performance(current.model().task()), labels.taken())
-        };
+        let (performance, labels) = self.ledger.performance(current.model().task());
         let metrics = self.metrics();
         ModelStatus {
             model: self.label.clone(),
@@ -246,7 +170,7 @@ impl Slot {
             out.add("oxilab_drift_missing", &labels, column.missing.unwrap_or(f64::NAN));
             out.add("oxilab_drift_detected", &labels, u8::from(column.drifted));
         }
-        let seen = locked(&self.labels).performance(current.model().task());
+        let (seen, _) = self.ledger.performance(current.model().task());
         for (set, performance) in [("window", seen.as_ref()), ("reference", current.usual())] {
             if let Some(performance) = performance {
                 let labels = format!("{model},metric=\"{}\",rows=\"{set}\"", performance.metric);

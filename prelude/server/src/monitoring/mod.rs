@@ -2,7 +2,8 @@
 //! alerts.
 
 pub(crate) mod alerts;
-pub(crate) mod labels;
+mod labels;
+pub(crate) mod ledger;
 pub(crate) mod metrics;
 pub(crate) mod redact;
 pub(crate) mod watch;

@@ -27,7 +27,7 @@ impl Window {
     /// Adds rows, and lets go of those that are too old.
     pub(crate) fn push(&mut self, frame: DataFrame) {
         self.rows += frame.height();
-        let fits = self.latest.schema() == frame.schema();
+        let fits = alike(&self.latest, &frame);
         if !fits || self.latest.extend(&frame).is_err() {
             self.begin(frame);
         }
@@ -71,12 +71,19 @@ impl Window {
     pub(crate) fn fits(&self, frame: &DataFrame) -> bool {
         let latest = (self.latest.height() > 0).then_some(&self.latest);
         let latest = latest.or_else(|| self.older.back().map(Arc::as_ref));
-        latest.is_none_or(|latest| latest.schema() == frame.schema())
+        latest.is_none_or(|latest| alike(latest, frame))
     }
 
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.most);
     }
+}
+
+/// Whether two frames have the same columns. To compare their schemas takes making them, for every request.
+fn alike(one: &DataFrame, other: &DataFrame) -> bool {
+    let mut pairs = one.columns().iter().zip(other.columns());
+    one.width() == other.width()
+        && pairs.all(|(one, other)| one.name() == other.name() && one.dtype() == other.dtype())
 }
 
 /// Frames below each other. One whose columns differ begins anew.

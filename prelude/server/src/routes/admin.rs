@@ -49,7 +49,7 @@ pub(super) async fn feedback(
         if let Some(wrong) = labels.iter().find(|label| label.is_array() || label.is_object()) {
             return unfit("labels", &format!("a label is a number, text or boolean, not {wrong}"));
         }
-        match slot.label(id, &labels) {
+        match slot.ledger.label(id, &labels) {
             0 => unknown.push(id.to_owned()),
             count => taken += count,
         }

@@ -15,6 +15,7 @@ use super::{Body, aside, id_of, note, problem, unread};
 use crate::app::App;
 use crate::batch::Job;
 use crate::llm::Model;
+use crate::monitoring::ledger::Answered;
 use crate::slot::Slot;
 
 /// Bodies up to this many bytes are read where they arrive: waking another thread takes longer.
@@ -122,9 +123,16 @@ async fn respond(
         drop(coming);
         return match said {
             Ok(said) => {
-                let full = slot.note(&frame, &said, &[(id, rows, said.clone())]);
-                slot.write(full);
-                (written(&said, &form, slot, &predictor), rows)
+                let answer = written(&said, &form, slot, &predictor);
+                let parts = vec![(id, rows, said.clone())];
+                slot.ledger.note(Answered { input: frame, said, parts });
+                let (slot, batcher) = (Arc::clone(slot), Arc::clone(&app.batcher));
+                // This thread comes to it when the answer is sent.
+                tokio::spawn(async move {
+                    slot.ledger.keep();
+                    batcher.look_out().await;
+                });
+                (answer, rows)
             }
             Err(error) => (refused(&error), 0),
         };
