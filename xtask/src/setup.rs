@@ -50,7 +50,8 @@ fn same_file(one: &Path, other: &Path) -> bool {
 
 fn install(paths: &Paths, prefix: Option<&str>) -> Result<()> {
     let mut command = process::command(paths.oxilab());
-    command.current_dir(&paths.root).args(["install", "--lab"]);
+    // Named, because a target directory that checkouts share may hold the command of another one.
+    command.current_dir(&paths.root).args(["install", "--lab", "--source"]).arg(&paths.root);
     if let Some(prefix) = prefix {
         command.args(["--prefix", prefix]);
     }
