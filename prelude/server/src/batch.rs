@@ -135,6 +135,8 @@ impl Batcher {
             && begun.elapsed() < LOOKOUT
             && !self.is_crowded()
         {
+            // The client may be waiting for this very processor.
+            std::thread::yield_now();
             tokio::task::yield_now().await;
         }
     }
