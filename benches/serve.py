@@ -122,7 +122,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--server", required=True, help="the program oxilab-server")
     parser.add_argument("--folder", type=pathlib.Path, required=True)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     arguments = parser.parse_args()
@@ -153,8 +153,8 @@ def main():
             said = server.answer.get("probability")
             if said is not None and abs(said - expected) > 1e-9:
                 raise SystemExit(f"{server.name} says {said}, LightGBM says {expected}")
-            server.load(folder, 16, 1)
             for connections in arguments.connections:
+                server.load(folder, connections, 1)
                 runs = [server.load(folder, connections, arguments.seconds) for _ in range(arguments.runs)]
                 figures[server.name, connections] = [statistics.median(values) for values in zip(*runs)]
                 rate, p50, p99 = figures[server.name, connections]
@@ -181,7 +181,7 @@ def write(figures, servers, arguments):
     head = (
         "# Serving\n\n"
         "Single rows of one LightGBM model (100 trees, 30 columns), `wrk` with one thread on the same machine. "
-        f"Medians of {arguments.runs} runs of {arguments.seconds} s. FastAPI is `benches/serve_fastapi.py`.\n\n"
+        f"Medians of {arguments.runs} runs of {arguments.seconds} s, behind one of 1 s. FastAPI is `benches/serve_fastapi.py`.\n\n"
         f"{datetime.date.today()}, commit {commit}, {os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, "
         f"Python {platform.python_version()}, load average {load:.1f} (the servers' own included).\n"
     )

@@ -154,7 +154,8 @@ test('after a restart the panel is that of the new kernel', { timeout: 180_000 }
   await page.locator('.oxilab-Variables-note', { hasText: 'No variables yet.' }).waitFor();
   assert.deepEqual(await names(page), []);
   // The tab of a frame that is gone says so.
-  await page.locator('.oxilab-Frame [role="status"]', { hasText: 'big' }).waitFor();
+  const gone = page.locator('.oxilab-Frame.oxilab-Frame-gone [role="status"]');
+  await gone.filter({ hasText: 'there is no variable `big`; the rows are of before' }).waitFor();
   await screenshot(page, 'panel-restarted');
   await startCell(page, 2);
   await row(page, 'names').filter({ hasText: 'len 1' }).waitFor();
@@ -162,7 +163,7 @@ test('after a restart the panel is that of the new kernel', { timeout: 180_000 }
   // Made again, the frame is in its tab again.
   await startCell(page, 0);
   await row(page, 'big').waitFor();
-  const frame = page.locator('.oxilab-Frame');
+  const frame = page.locator('.oxilab-Frame:not(.oxilab-Frame-gone)');
   await frame.locator('[role="status"]').filter({ hasText: /^$/ }).waitFor({ state: 'attached' });
   await clickFirst(page, frame);
   await page.keyboard.press('Control+ArrowUp');

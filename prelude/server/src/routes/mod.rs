@@ -9,6 +9,7 @@ mod answer;
 mod document;
 pub(crate) mod openai;
 mod pages;
+mod patience;
 mod predict;
 mod v2;
 
@@ -25,8 +26,8 @@ use axum::response::{IntoResponse, Json, Redirect, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 
+use self::patience::within;
 use crate::app::App;
 use crate::limits;
 
@@ -41,7 +42,8 @@ const PUSH_LIMIT: usize = 4 << 30;
 
 /// All routes with their limits.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, app.args.timeout());
+    let limit = app.args.timeout();
+    let timeout = middleware::from_fn(move |request, next| within(limit, late, request, next));
     let push = post(admin::push).layer(DefaultBodyLimit::max(PUSH_LIMIT));
     let routes = Router::new()
         .route("/", get(|| async { Redirect::temporary("/docs") }))
@@ -74,6 +76,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(timeout)
         .merge(openai::routes(&app));
     guarded(routes, app)
+}
+
+fn late(seconds: u64) -> Response {
+    let message = format!(
+        "the request took too long, its body included; the server's --timeout is {seconds} s"
+    );
+    problem(StatusCode::REQUEST_TIMEOUT, &message, None)
 }
 
 /// Routes behind what holds for all of them.
@@ -155,14 +164,6 @@ async fn admit(State(app): Shared, mut request: Request, next: Next) -> Response
         Some(response) => response,
         None => next.run(request).await,
     };
-    if response.status() == StatusCode::REQUEST_TIMEOUT {
-        // The layer that gives up says nothing.
-        let seconds = app.args.timeout().as_secs();
-        let message = format!(
-            "the request took too long, its body included; the server's --timeout is {seconds} s"
-        );
-        response = problem(StatusCode::REQUEST_TIMEOUT, &message, None);
-    }
     if let Some((method, path)) = line {
         let ms = begun.elapsed().as_secs_f64() * 1e3;
         let (id, status) = (id.to_str().unwrap_or_default(), response.status().as_u16());

@@ -38,7 +38,7 @@ export class FrameWidget extends MainAreaWidget<DataGrid> {
     this.title.closable = true;
     this.model = new FrameModel(
       query => client.page(name, query),
-      error => this.bar.note(error.message)
+      error => this.lost(error)
     );
     this.bar = new FrameBar(this.model, () => this.ordered());
     this.toolbar.addItem('bar', this.bar);
@@ -79,10 +79,17 @@ export class FrameWidget extends MainAreaWidget<DataGrid> {
     }
     try {
       await this.model.refresh();
+      this.removeClass('oxilab-Frame-gone');
       this.bar.note('');
     } catch (error) {
-      this.bar.note((error as Error).message);
+      this.lost(error as Error);
     }
+  }
+
+  /** What is shown stays, as what it is: the frame's tab may be all that is left of it. */
+  private lost(error: Error): void {
+    this.addClass('oxilab-Frame-gone');
+    this.bar.note(`${error.message}; the rows are of before`);
   }
 
   private sortBy(column: number): void {

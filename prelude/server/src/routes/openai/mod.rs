@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use oxilab_llm::LlmError;
 use serde_json::{Value, json};
-use tower_http::timeout::TimeoutLayer;
 
+use super::patience::within;
 use super::{Body, Shared, aside, note};
 use crate::app::App;
 use crate::llm::{LlmSlot, Model};
@@ -36,7 +37,9 @@ pub(super) fn routes(app: &App) -> Router<Arc<App>> {
         .route("/v1/chat/completions", post(generate::chat))
         .route("/v1/completions", post(generate::completions))
         .route("/v1/embeddings", post(embeddings))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, longest))
+        .layer(middleware::from_fn(move |request, next| {
+            within(longest, Fault::late, request, next)
+        }))
 }
 
 /// A model as `/v1/models` describes it.
@@ -67,6 +70,15 @@ impl Fault {
     fn internal() -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         let message = "the model failed; the server's log says why".to_owned();
+        Self { status, message, param: None, code: None }
+    }
+
+    fn late(seconds: u64) -> Self {
+        let status = StatusCode::REQUEST_TIMEOUT;
+        let message = format!(
+            "the request took too long, its body included: language models have {seconds} s; ask for \
+             fewer tokens, or for a stream"
+        );
         Self { status, message, param: None, code: None }
     }
 
