@@ -18,6 +18,8 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const WARM_UP: usize = 10;
 
 fn main() -> Result<()> {
+    // As the worker does, in whose cells people train.
+    oxilab_runtime::memory::keep_freed();
     let mut arguments = std::env::args().skip(1);
     let (Some(folder), Some(texts)) = (arguments.next(), arguments.next()) else {
         return Err("usage: measure_nn MINILM_FOLDER TEXTS.json".into());

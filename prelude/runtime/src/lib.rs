@@ -5,6 +5,7 @@
 //! * [`cancel`]: the interrupt flag, its polls and hooks.
 //! * [`inspect`]: how `%who`, previews and the frame grid look into live values.
 //! * [`training`]: what learners and trainers tell about a fit, for whoever tracks it.
+//! * [`memory`]: what is done with memory that was freed.
 //! * [`worker`]: the worker's main loop, called once by the executable.
 //!
 //! Outside a worker (tests, plain programs) everything works without a front end: displays print
@@ -18,6 +19,7 @@ pub mod input;
 pub mod inspect;
 mod leaving;
 mod link;
+pub mod memory;
 mod panics;
 pub mod progress;
 mod safepoint;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use oxilab_protocol::{Event, Request, wire};
 
 use crate::streams::Streams;
-use crate::{cancel, input, leaving, link, panics, signals};
+use crate::{cancel, input, leaving, link, memory, panics, signals};
 
 /// What the executable gives the runtime, all by number, because it has a standard library of its own.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,7 @@ pub fn main(start: &Start, init: fn()) -> libc::c_int {
 enum Never {}
 
 fn serve(start: &Start, init: fn()) -> io::Result<Never> {
+    memory::keep_freed();
     let mut requests = adopt(start.requests)?;
     let events = adopt(start.events)?;
     if start.note >= 0 {
