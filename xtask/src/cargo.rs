@@ -1,10 +1,9 @@
 //! Cargo, always in the repository's root, one call at a time.
 
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::paths::Paths;
 use crate::process;
@@ -28,31 +27,9 @@ pub(crate) fn run(paths: &Paths, arguments: &[&str]) -> Result<()> {
 /// without it, its library would be linked twice.
 pub(crate) const NOT_THE_LIBRARY: [&str; 2] = ["--exclude", "oxilab-dylib"];
 
-/// Names the checkout whose crates a target directory holds.
-const CHECKOUT: &str = "oxilab-checkout";
-
 /// Builds the workspace as a plain `cargo build --release` does, so that both find the same artifacts.
 pub(crate) fn build(paths: &Paths) -> Result<()> {
-    forget_other_checkout(paths)?;
     let mut build = command(paths);
     build.args(["build", "--release", "--workspace", "--locked"]).args(NOT_THE_LIBRARY);
     process::run(&mut build, LIMIT)
-}
-
-/// Removes the workspace's crates from a target directory that another checkout built last.
-///
-/// Cargo keeps one artifact per crate of a workspace, wherever the workspace stands, and calls it
-/// fresh when no source is newer: a checkout with older files would be given the other one's code.
-fn forget_other_checkout(paths: &Paths) -> Result<()> {
-    let mark = paths.target.join(CHECKOUT);
-    let this = paths.root.as_os_str().as_encoded_bytes();
-    let last = fs::read(&mark).ok();
-    if last.as_deref() == Some(this) {
-        return Ok(());
-    }
-    if last.is_some() {
-        run(paths, &["clean", "--release", "--workspace", "--locked"])?;
-    }
-    fs::create_dir_all(&paths.target)?;
-    fs::write(&mark, this).with_context(|| format!("cannot write {}", mark.display()))
 }
