@@ -102,7 +102,7 @@ fn column(field: &Field, values: &[Value], rows: usize) -> Result<Column> {
             };
             let values: Vec<Option<f64>> =
                 values.iter().enumerate().map(read).collect::<Result<_>>()?;
-            // A column without missing values is made in half the time.
+            // Without missing values there is no mask of them to make.
             match values.iter().copied().collect::<Option<Vec<f64>>>() {
                 Some(whole) => Column::new(name, whole),
                 None => Column::new(name, values),

@@ -227,17 +227,18 @@ fn answer(mut jobs: Vec<Job>) {
         && let Some(frame) = joined(&jobs)
         && let Ok(all) = predict(&slot, &predictor, &frame)
     {
+        let (mut parts, mut answers) = (Vec::new(), Vec::new());
         let mut from = 0;
-        let mut parts = Vec::with_capacity(jobs.len());
-        for job in &jobs {
-            let height = job.frame.height();
-            parts.push((job.id.clone(), height, all.slice(from, height)));
-            from += height;
+        for Job { frame, id, reply, .. } in jobs {
+            let part = all.slice(from, frame.height());
+            from += frame.height();
+            parts.push((id, frame.height(), part.clone()));
+            answers.push((reply, part));
         }
-        slot.ledger.note(Answered { input: frame, said: all, parts: parts.clone() });
-        for (job, (_, _, part)) in jobs.into_iter().zip(parts) {
+        slot.ledger.note(Answered { input: frame, said: all, parts });
+        for (reply, part) in answers {
             // Whoever asked may be gone.
-            let _ = job.reply.send(Ok(part));
+            let _ = reply.send(Ok(part));
         }
         slot.ledger.keep();
         return;
@@ -288,8 +289,8 @@ mod tests {
     use polars::df;
 
     use super::*;
+    use crate::testing::MODEL;
 
-    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/virginica.lgb.txt");
     const BUDGET: Duration = Duration::from_millis(250);
     /// Far beyond the budget, for busy machines.
     const LONG: Duration = Duration::from_secs(20);

@@ -39,6 +39,8 @@ mod reload;
 mod routes;
 mod serving;
 mod slot;
+#[cfg(test)]
+mod testing;
 mod tls;
 
 use std::process::ExitCode;

@@ -174,8 +174,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/virginica.lgb.txt");
+    use crate::testing::MODEL;
 
     fn answered(predictor: &Predictor, id: &str, rows: usize) -> Answered {
         let names = predictor.schema().names();

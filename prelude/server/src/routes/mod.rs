@@ -221,8 +221,7 @@ mod tests {
     use super::*;
     use crate::args::Args;
     use crate::last::Last;
-
-    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/virginica.lgb.txt");
+    use crate::testing::MODEL;
 
     async fn broken() -> &'static str {
         panic!("/home/ann/secret.txt")
