@@ -79,11 +79,15 @@ export class FrameWidget extends MainAreaWidget<DataGrid> {
     }
     try {
       await this.model.refresh();
-      this.removeClass('oxilab-Frame-gone');
-      this.bar.note('');
+      this.found();
     } catch (error) {
       this.lost(error as Error);
     }
+  }
+
+  private found(): void {
+    this.removeClass('oxilab-Frame-gone');
+    this.bar.note('');
   }
 
   /** What is shown stays, as what it is: the frame's tab may be all that is left of it. */
@@ -99,7 +103,7 @@ export class FrameWidget extends MainAreaWidget<DataGrid> {
   }
 
   private ordered(): void {
-    this.bar.note('');
+    this.found();
     this.content.scrollTo(this.content.scrollX, 0);
   }
 
