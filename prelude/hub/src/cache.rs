@@ -5,6 +5,7 @@
 //!     refs/main                     the commit that a branch or tag stood for when last asked
 //!     blobs/ETAG                    contents, each once
 //!     snapshots/COMMIT/FILE         links into blobs
+//!     lists/COMMIT                  ours alone: the names of the commit's files, one in a line
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -52,15 +53,29 @@ impl RepoCache {
             return Ok(());
         }
         let path = self.root.join("refs").join(revision);
-        let folder = parent(&path);
-        create(folder)?;
-        let write = || -> std::io::Result<()> {
-            let aside = tempfile::NamedTempFile::new_in(folder)?;
-            std::fs::write(aside.path(), commit)?;
-            aside.persist(&path)?;
-            Ok(())
-        };
-        write().map_err(|e| HubError::file("write", &path, e))
+        create(parent(&path))?;
+        replace(&path, commit).map_err(|e| HubError::file("write", &path, e))
+    }
+
+    /// The folder of what a revision stood for when last asked, if there is one.
+    pub(crate) fn folder(&self, revision: &str) -> Option<PathBuf> {
+        let folder = self.snapshot(&self.commit(revision)?);
+        folder.is_dir().then_some(folder)
+    }
+
+    /// The files of a commit, if they have been asked for before: a commit never changes.
+    pub(crate) fn files(&self, commit: &str) -> Option<Vec<String>> {
+        let text = std::fs::read_to_string(self.root.join("lists").join(commit)).ok()?;
+        Some(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Notes the files of a commit. Where that cannot be written, as in a cache that is only read, the hub
+    /// is asked the next time too.
+    pub(crate) fn remember_files(&self, commit: &str, files: &[String]) {
+        let path = self.root.join("lists").join(commit);
+        if !path.is_file() && create(parent(&path)).is_ok() {
+            let _ = replace(&path, &files.join("\n"));
+        }
     }
 
     /// Puts a blob into a snapshot: a relative link, or a copy where the file system has no links.
@@ -96,6 +111,14 @@ impl RepoCache {
         };
         lock().map_err(|e| HubError::file("lock", &path, e))
     }
+}
+
+/// Written aside and renamed: a reader finds the old text or the new one.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let aside = tempfile::NamedTempFile::new_in(parent(path))?;
+    std::fs::write(aside.path(), text)?;
+    aside.persist(path)?;
+    Ok(())
 }
 
 /// Whether a revision is a full commit, which never changes its meaning.

@@ -192,7 +192,9 @@ impl Hub {
         Ok(path)
     }
 
-    /// The snapshot folder after all files that `wanted` accepts are in it.
+    /// The snapshot folder after all files that `wanted` accepts are in it. Where the hub cannot be reached,
+    /// or is switched off, the folder that the cache has of the revision is taken as it is, as
+    /// `huggingface_hub` does.
     ///
     /// # Errors
     /// As [`Hub::get`].
@@ -200,19 +202,35 @@ impl Hub {
         check_repo(repo)?;
         check_path("the revision", &self.revision)?;
         let cache = RepoCache::new(&self.cache, self.kind.plural(), repo);
+        let kept = cache.folder(&self.revision);
         if self.offline {
-            let folder = cache.commit(&self.revision).map(|commit| cache.snapshot(&commit));
-            return folder
-                .filter(|folder| folder.is_dir())
-                .ok_or_else(|| self.absent(repo, "any file", "the hub is switched off (offline)"));
+            let off = "the hub is switched off (offline)";
+            return kept.ok_or_else(|| self.absent(repo, "any file", off));
         }
-        let (commit, files) = self.remote().list(self.kind.plural(), repo, &self.revision)?;
-        cache.remember(&self.revision, &commit)?;
+        let (commit, files) = match self.list(&cache, repo) {
+            Ok(found) => found,
+            Err(error @ HubError::NotCached { .. }) => return kept.ok_or(error),
+            Err(error) => return Err(error),
+        };
         let pinned = Self { revision: commit.clone(), ..self.clone() };
         for file in files.iter().filter(|file| wanted(file)) {
             pinned.get(repo, file)?;
         }
+        // Only now: a branch whose new files did not all come still stands for the old ones.
+        cache.remember(&self.revision, &commit)?;
         Ok(cache.snapshot(&commit))
+    }
+
+    /// The commit of the revision and its files; of a pinned one that is known, the hub is not asked.
+    fn list(&self, cache: &RepoCache, repo: &str) -> Result<(String, Vec<String>)> {
+        if cache::is_commit(&self.revision)
+            && let Some(files) = cache.files(&self.revision)
+        {
+            return Ok((self.revision.clone(), files));
+        }
+        let (commit, files) = self.remote().list(self.kind.plural(), repo, &self.revision)?;
+        cache.remember_files(&commit, &files);
+        Ok((commit, files))
     }
 
     fn locate(&self, cache: &RepoCache, repo: &str, file: &str) -> Result<PathBuf> {

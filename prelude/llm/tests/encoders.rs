@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, safetensors};
 use oxilab_llm::error::{LlmError, Result};
 use oxilab_llm::{Embedder, TextClassifier};
 use polars::prelude::{DataFrame, df};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 const KINDS: [&str; 3] = ["bert", "roberta", "distilbert"];
 
@@ -135,5 +137,135 @@ fn any_of_the_family_makes_vectors_of_length_one() -> Result<()> {
             assert!((vector.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5, "{kind}");
         }
     }
+    Ok(())
+}
+
+/// The classifier of a kind with another `config.json`, and with the first `rows` of its head alone.
+fn changed(kind: &str, rows: usize, change: impl FnOnce(&mut Value)) -> Result<TempDir> {
+    let copy = tempfile::tempdir().expect("a folder");
+    let (from, to) = (|name: &str| folder(kind).join(name), |name: &str| copy.path().join(name));
+    std::fs::copy(from("tokenizer.json"), to("tokenizer.json")).expect("copied");
+    let text = std::fs::read_to_string(from("config.json")).expect("committed");
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    change(&mut config);
+    std::fs::write(to("config.json"), config.to_string()).expect("written");
+    let mut tensors = safetensors::load(from("model.safetensors"), &Device::Cpu)?;
+    for layer in ["classifier", "classifier.out_proj"] {
+        for name in ["weight", "bias"].map(|part| format!("{layer}.{part}")) {
+            let Some(tensor) = tensors.remove(&name) else { continue };
+            // Without a row there is no head.
+            if rows > 0 {
+                tensors.insert(name, tensor.narrow(0, 0, rows)?.contiguous()?);
+            }
+        }
+    }
+    safetensors::save(&tensors, to("model.safetensors"))?;
+    Ok(copy)
+}
+
+fn remove(config: &mut Value, keys: &[&str]) {
+    let config = config.as_object_mut().expect("an object");
+    keys.iter().for_each(|key| drop(config.remove(*key)));
+}
+
+/// `config.json` without the classes' names.
+fn nameless(config: &mut Value) {
+    remove(config, &["id2label", "label2id"]);
+}
+
+/// transformers writes no names of two classes that have none.
+#[test]
+fn classes_without_names_have_those_of_transformers() -> Result<()> {
+    for kind in KINDS {
+        let (texts, theirs): (Vec<_>, Vec<_>) = expected(kind).into_iter().unzip();
+        let df = df!("text" => &texts)?;
+        let two = TextClassifier::load(changed(kind, 2, nameless)?.path())?;
+        assert_eq!(two.labels(), ["LABEL_0", "LABEL_1"]);
+        let said = two.predict(&df, "text")?;
+        for (said, theirs) in said.str()?.iter().zip(&theirs) {
+            let expected = if theirs[1] > theirs[0] { "LABEL_1" } else { "LABEL_0" };
+            assert_eq!(said, Some(expected), "{kind}: {theirs:?}");
+        }
+        let proba = two.predict_proba(&df, "text")?;
+        assert_eq!(proba.get_column_names(), ["LABEL_0", "LABEL_1"], "{kind}");
+    }
+    let counted = changed("bert", 3, |config| {
+        nameless(config);
+        config["num_labels"] = 3.into();
+    })?;
+    assert_eq!(TextClassifier::load(counted.path())?.labels(), ["LABEL_0", "LABEL_1", "LABEL_2"]);
+    // Names that are numbers are names.
+    let numbers = changed("bert", 2, |config| config["id2label"] = json!({"0": 5, "1": "six"}))?;
+    assert_eq!(TextClassifier::load(numbers.path())?.labels(), ["5", "six"]);
+    Ok(())
+}
+
+#[test]
+fn a_trained_head_of_another_width_is_not_replaced() -> Result<()> {
+    for (kind, head) in KINDS.iter().zip(["classifier", "classifier.out_proj", "classifier"]) {
+        for rows in [1, 3] {
+            let folder = changed(kind, rows, nameless)?;
+            let error = TextClassifier::load(folder.path()).expect_err("refused").to_string();
+            let expected = format!("{head}.weight is [{rows}, 16], expected [2, 16]");
+            assert!(error.contains(&expected) && error.contains("id2label"), "{error}");
+        }
+        // A file without a head gets one for any number of classes.
+        let names = json!({"0": "a", "1": "b", "2": "c", "3": "d"});
+        let bare = changed(kind, 0, |config| config["id2label"] = names)?;
+        let model = TextClassifier::load(bare.path())?;
+        assert_eq!((model.labels().len(), model.logits(&["good"])?.dims()), (4, &[1, 4][..]));
+    }
+    Ok(())
+}
+
+/// Cross-encoders and regression models have one value for a text.
+#[test]
+fn a_model_of_one_value_gives_it_and_predicts_no_class() -> Result<()> {
+    let reviews = reviews()?;
+    for kind in KINDS {
+        let one = changed(kind, 1, |config| config["id2label"] = json!({"0": "LABEL_0"}))?;
+        let mut model = TextClassifier::load(one.path())?.with_epochs(1).quiet();
+        let (texts, theirs): (Vec<_>, Vec<_>) = expected(kind).into_iter().unzip();
+        for (ours, theirs) in model.logits(&texts)?.to_vec2::<f32>()?.iter().zip(&theirs) {
+            assert!(ours.len() == 1 && (ours[0] - theirs[0]).abs() < 1e-4, "{kind}: {ours:?}");
+        }
+        for error in [
+            model.predict(&reviews, "text").expect_err("no classes"),
+            model.predict_proba(&reviews, "text").expect_err("no classes"),
+        ] {
+            assert!(error.to_string().contains("`logits` gives each text's value"), "{error}");
+        }
+        model.fit(&reviews, "text", "mood")?;
+        assert_eq!(model.predict_proba(&reviews, "text")?.get_column_names(), ["blame", "praise"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_trained_leaves_the_head_as_it_was() -> Result<()> {
+    let reviews = reviews()?;
+    let mut model = TextClassifier::load(folder("bert"))?.quiet();
+    let before = model.logits(&["a good film"])?.to_vec2::<f32>()?;
+    let same = |model: &TextClassifier| -> Result<()> {
+        assert_eq!(model.labels(), ["bad", "good", "neither"]);
+        assert_eq!(model.logits(&["a good film"])?.to_vec2::<f32>()?, before);
+        Ok(())
+    };
+    let praise = df!("text" => ["good", "very good"], "mood" => ["praise", "praise"])?;
+    let error = model.fit(&praise, "text", "mood").expect_err("one class").to_string();
+    assert!(error.contains("\"mood\"") && error.contains("two at least"), "{error}");
+    same(&model)?;
+    let mut model = model.with_batch_size(0);
+    let error = model.fit(&reviews, "text", "mood").expect_err("no batches").to_string();
+    assert!(error.contains("batch"), "{error}");
+    same(&model)?;
+    let mut model = model.with_batch_size(8).with_epochs(0);
+    let error = model.fit(&reviews, "text", "mood").expect_err("no epochs").to_string();
+    assert!(error.contains("epochs"), "{error}");
+    same(&model)?;
+    // Set right, it learns the new classes.
+    let mut model = model.with_epochs(1);
+    model.fit(&reviews, "text", "mood")?;
+    assert_eq!(model.labels(), ["blame", "praise"]);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! One press of the interrupt button: fine-tuning and generating end, and the model is usable. The flag is
 //! one for the process, so this is one test in a process of its own.
 
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
 use oxilab_llm::error::Result;
@@ -33,11 +33,21 @@ impl Consumer for Polls {
     }
 }
 
+/// A listener with a mistake.
+struct Panics;
+
+impl Consumer for Panics {
+    fn on_event(&mut self, event: &Event, _: &History) -> oxilab_nn::error::Result<Flow> {
+        assert!(!matches!(event, Event::Step { step: 3, .. }), "a mistake");
+        Ok(Flow::Continue)
+    }
+}
+
 #[test]
 fn an_interrupt_leaves_a_usable_model() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tiny/llama");
     let out = tempfile::tempdir().expect("a folder");
-    let mut llm = Llm::load(folder)?;
+    let mut llm = Llm::load(&folder)?;
     let greedy = Sampling::greedy().with_max_tokens(8);
     let before = llm.generate("the cat", &greedy)?;
 
@@ -59,15 +69,18 @@ fn an_interrupt_leaves_a_usable_model() -> Result<()> {
         .expect_err("interrupted");
     let LlmError::Training(NnError::Interrupted { epoch, step }) = error else { panic!("{error}") };
     assert_eq!((epoch, step), (2, 6));
-    // What was learned is there, and so is the checkpoint of the first epoch.
+    // What was learned is there, and so are the checkpoints of the first epoch and of the last step.
     assert_ne!(llm.generate("the cat", &greedy)?.tokens, before.tokens);
+    let learned = llm.perplexity("the cat in the hat")?;
     llm.remove_adapter();
     llm.load_adapter(out.path().join("epoch-1"))?;
-    assert!(llm.perplexity("the cat in the hat")?.is_finite());
+    assert!(llm.perplexity("the cat in the hat")? > learned);
+    llm.remove_adapter();
+    llm.load_adapter(out.path().join("step-6"))?;
+    assert!((llm.perplexity("the cat in the hat")? - learned).abs() < 1e-3 * learned);
 
     // A listener with polls of its own ends it no less in good order.
-    let mut llm =
-        Llm::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tiny/llama"))?;
+    let mut llm = Llm::load(&folder)?;
     let error = SftTrainer::new(Lora::new(2))
         .with_batch_size(1)
         .with_consumer(Polls)
@@ -77,6 +90,18 @@ fn an_interrupt_leaves_a_usable_model() -> Result<()> {
     let LlmError::Training(NnError::Interrupted { epoch, step }) = error else { panic!("{error}") };
     assert_eq!((epoch, step), (1, 1));
     let kept = llm.generate("the cat", &greedy)?.tokens;
+    llm.merge()?;
+    assert_eq!(llm.generate("the cat", &greedy)?.tokens, kept);
+
+    // One that panics does so behind a model that is as usable.
+    let mut llm = Llm::load(folder)?;
+    assert_eq!(llm.generate("the cat", &greedy)?.tokens, before.tokens);
+    let trainer = SftTrainer::new(Lora::new(2)).with_batch_size(1).with_learning_rate(0.05);
+    let trainer = trainer.with_consumer(Panics).quiet();
+    let fit = || drop(trainer.fit(&mut llm, &examples));
+    catch_unwind(AssertUnwindSafe(fit)).expect_err("it panics");
+    let kept = llm.generate("the cat", &greedy)?.tokens;
+    assert_ne!(kept, before.tokens, "the keys and values of the old weights are gone");
     llm.merge()?;
     assert_eq!(llm.generate("the cat", &greedy)?.tokens, kept);
     Ok(())

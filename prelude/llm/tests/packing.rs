@@ -1,11 +1,13 @@
 //! Packing: examples that lie in one batch do not see each other, and batches are filled.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oxilab_llm::error::Result;
 use oxilab_llm::model::Sequence;
 use oxilab_llm::{Example, Llm, Lora, SftTrainer};
-use oxilab_nn::History;
+use oxilab_nn::{Consumer, Event, Flow, History};
 
 fn load(name: &str) -> Result<Llm> {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tiny");
@@ -96,5 +98,36 @@ fn batches_are_filled_up_to_the_maximum_length() -> Result<()> {
     assert_eq!(steps(length)?, 7);
     // Shorter than an example: it is cut, and still is a batch of its own.
     assert_eq!(steps(length - 1)?, 7);
+    Ok(())
+}
+
+/// Writes down how many steps a run plans.
+struct Planned(Arc<AtomicUsize>);
+
+impl Consumer for Planned {
+    fn on_event(&mut self, event: &Event, _: &History) -> oxilab_nn::error::Result<Flow> {
+        if let Event::Started { steps, .. } = event {
+            self.0.store(*steps, Ordering::Relaxed);
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+/// Each epoch's order fills other batches.
+#[test]
+fn a_packed_run_has_as_many_steps_as_it_plans() -> Result<()> {
+    let lengths = [1, 2, 5, 1, 4, 3, 2, 5, 1];
+    let examples = lengths.map(|n| Example::completion("the cat ", "sat ".repeat(n)));
+    let mut counts = Vec::new();
+    for seed in 0..8 {
+        let planned = Arc::default();
+        let trainer = trainer().with_packing().with_max_length(40).with_seed(seed).with_epochs(2);
+        let trainer = trainer.with_consumer(Planned(Arc::clone(&planned)));
+        let history = trainer.fit(&mut load("llama")?, &examples)?;
+        assert_eq!(planned.load(Ordering::Relaxed), history.steps().len(), "seed {seed}");
+        assert!(history.steps().iter().all(|step| step.learning_rate > 0.0), "seed {seed}");
+        counts.push(history.steps().len());
+    }
+    assert!(counts.iter().any(|count| *count != counts[0]), "orders that tell nothing: {counts:?}");
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor, safetensors};
 use oxilab_llm::error::Result;
 use oxilab_llm::{Bias, Example, Llm, Lora, Message, SftTrainer};
-use oxilab_nn::{History, Schedule};
+use oxilab_nn::{Consumer, Event, Flow, History, Schedule};
 use tempfile::TempDir;
 
 fn folder(name: &str) -> PathBuf {
@@ -336,6 +336,16 @@ fn assert_same(ours: &Path, theirs: &Path) {
     }
 }
 
+/// Asks for the end at a step.
+struct StopAt(usize);
+
+impl Consumer for StopAt {
+    fn on_event(&mut self, event: &Event, _: &History) -> oxilab_nn::error::Result<Flow> {
+        let here = matches!(event, Event::Step { step, .. } if *step == self.0);
+        Ok(if here { Flow::Stop } else { Flow::Continue })
+    }
+}
+
 #[test]
 fn a_run_that_was_broken_off_becomes_the_one_that_was_not() -> Result<()> {
     let lora = || Lora::new(2).with_dropout(0.3);
@@ -364,6 +374,14 @@ fn a_run_that_was_broken_off_becomes_the_one_that_was_not() -> Result<()> {
             let resumed = run(trainer)?;
             assert_eq!(resumed, history, "{name} from step {step}");
             assert_same(&again.join(&last), &whole.join(&last));
+        }
+        // Where a listener ended it, between two checkpoints and behind an epoch's last step.
+        for step in [2, steps / 3] {
+            let stopped = out.path().join(format!("stopped-{step}"));
+            let history_then = run(long(make(), &stopped).with_consumer(StopAt(step)))?;
+            assert_eq!(history_then.steps(), &history.steps()[..step]);
+            let place = format!("step-{step}");
+            assert_same(&stopped.join(&place), &whole.join(&place));
         }
         // From the end of an epoch.
         let epochs = out.path().join("epochs");

@@ -392,3 +392,22 @@ fn what_is_saved_and_told_follows_the_settings() -> Result<()> {
     assert!(apart(&logits(&again)?, &logits(&llm)?)? < 1e-4);
     Ok(())
 }
+
+#[test]
+fn a_loaded_adapter_is_trained_on_whatever_its_seed_and_the_order_of_its_layers() -> Result<()> {
+    let out = tempfile::tempdir().expect("a folder");
+    let train = |lora: Lora, llm: &mut Llm| {
+        SftTrainer::new(lora).with_epochs(1).quiet().fit(llm, &examples())
+    };
+    let mut llm = load("llama")?;
+    train(Lora::new(2).with_targets(&["q_proj", "v_proj"]), &mut llm)?;
+    llm.save_adapter(out.path())?;
+    let mut again = load("llama")?;
+    again.load_adapter(out.path())?;
+    let before = logits(&again)?;
+    train(Lora::new(2).with_targets(&["v_proj", "q_proj"]).with_seed(7), &mut again)?;
+    assert!(apart(&before, &logits(&again)?)? > 0.0);
+    let error = train(Lora::new(4).with_targets(&["q_proj", "v_proj"]), &mut again);
+    assert!(error.is_err_and(|error| error.to_string().contains("already has an adapter")));
+    Ok(())
+}

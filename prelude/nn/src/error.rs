@@ -114,6 +114,16 @@ pub enum NnError {
         /// What is missing or different.
         reason: String,
     },
+    /// An optimiser's state is of other parameters.
+    #[error("the optimiser's state of {name} has {held} values, the parameter {expected}")]
+    OptimizerState {
+        /// The parameter.
+        name: String,
+        /// Values in the state.
+        held: usize,
+        /// Values of the parameter.
+        expected: usize,
+    },
     /// A picture cannot be used.
     #[error("cannot use the picture {}: {reason}", path.display())]
     Image {

@@ -147,7 +147,8 @@ pub enum Event {
 pub enum Flow {
     /// Go on.
     Continue,
-    /// End the run after this event.
+    /// End the run after this event. Where that is a step, the model has the parameters (or their average)
+    /// of this step; where it is an epoch's end, the best.
     Stop,
 }
 

@@ -220,11 +220,15 @@ impl Optimizer {
         Ok(state)
     }
 
-    /// Takes over a state that [`Optimizer::state`] gave.
+    /// Takes over a state that [`Optimizer::state`] gave for these parameters.
     ///
     /// # Errors
-    /// When a tensor has the wrong type.
-    pub fn load_state(&mut self, state: &HashMap<String, Tensor>) -> Result<()> {
+    /// When a tensor has another type, or not as many values as its parameter; the state is as before then.
+    pub fn load_state(
+        &mut self,
+        vars: &[(String, Var)],
+        state: &HashMap<String, Tensor>,
+    ) -> Result<()> {
         let mut slots: BTreeMap<String, Slot> = BTreeMap::new();
         for (key, tensor) in state {
             let Some((part, name)) = key.split_once('.') else { continue };
@@ -234,6 +238,15 @@ impl Optimizer {
                 "second" => slot.second = tensor.to_vec1()?,
                 "steps" => slot.steps = tensor.to_vec1::<u32>()?.first().copied().unwrap_or(0),
                 _ => {}
+            }
+        }
+        for (name, var) in vars {
+            let Some(slot) = slots.get(name) else { continue };
+            let expected = var.elem_count();
+            for held in [slot.first.len(), slot.second.len()] {
+                if held != 0 && held != expected {
+                    return Err(NnError::OptimizerState { name: name.clone(), held, expected });
+                }
             }
         }
         self.slots = slots;
@@ -457,8 +470,14 @@ mod tests {
         assert_eq!(vars[0].1.to_vec1::<f32>()?, [0.999]);
         assert_eq!(vars[1].1.to_vec1::<f32>()?, [1.0]);
         let mut copy = Optimizer::adamw(0.1);
-        copy.load_state(&optimizer.state()?)?;
+        copy.load_state(&vars, &optimizer.state()?)?;
         assert_eq!(copy.slots["a.bias"].steps, 1);
+        // That of a wider layer, under the same names.
+        let mut other = optimizer.state()?;
+        other.insert("first.a.weight".to_owned(), Tensor::new(&[0f32, 0.0], &Device::Cpu)?);
+        let error = copy.load_state(&vars, &other).expect_err("does not fit");
+        assert!(error.to_string().contains("a.weight has 2 values"), "{error}");
+        assert_eq!(copy.slots["a.weight"].first.len(), 1);
         Ok(())
     }
 }

@@ -155,6 +155,57 @@ fn a_snapshot_holds_the_wanted_files_of_one_commit() {
     assert_eq!(hub.with_offline(true).snapshot(REPO, |_| true).expect("cached"), folder);
 }
 
+fn json(file: &str) -> bool {
+    file.ends_with(".json")
+}
+
+#[test]
+fn a_snapshot_in_the_cache_is_there_when_the_hub_is_gone() {
+    let server = Server::start();
+    let (hub, _cache) = hub(&server);
+    let folder = hub.snapshot(REPO, json).expect("found");
+    let pinned = hub.clone().with_revision(COMMIT);
+    let other = hub.clone().with_revision(OTHER);
+    drop(server);
+    assert_eq!(hub.snapshot(REPO, json).expect("cached"), folder);
+    assert_eq!(pinned.snapshot(REPO, json).expect("cached"), folder);
+    for error in [other.snapshot(REPO, json), hub.snapshot("org/absent", json)] {
+        let error = error.expect_err("not cached").to_string();
+        assert!(error.contains("cannot be reached"), "{error}");
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_pinned_commit_is_asked_for_once() {
+    let server = Server::start();
+    let (hub, _cache) = hub(&server);
+    let pinned = hub.with_revision(COMMIT);
+    let folder = pinned.snapshot(REPO, json).expect("found");
+    let before = server.requests().len();
+    assert_eq!(pinned.snapshot(REPO, json).expect("cached"), folder);
+    assert_eq!(server.requests().len(), before);
+    // Files wanted later are loaded, and the list of them is known.
+    assert_eq!(pinned.snapshot(REPO, |_| true).expect("found"), folder);
+    assert!(folder.join("model.safetensors").is_file());
+    let new = server.requests().split_off(before);
+    assert!(!new.iter().any(|request| request.path.starts_with("/api/")), "{new:?}");
+    drop(server);
+    assert_eq!(pinned.snapshot(REPO, |_| true).expect("cached"), folder);
+}
+
+#[test]
+fn a_branch_whose_new_files_did_not_come_stands_for_the_old_ones() {
+    let server = Server::start();
+    let (hub, _cache) = hub(&server);
+    let old = hub.snapshot(REPO, json).expect("found");
+    server.move_main(OTHER);
+    server.damage();
+    let error = hub.snapshot(REPO, |_| true).expect_err("damaged");
+    assert!(matches!(error, HubError::Checksum { .. }), "{error}");
+    drop(server);
+    assert_eq!(hub.snapshot(REPO, json).expect("cached"), old);
+}
+
 #[test]
 fn what_the_hub_does_not_have_is_named() {
     let server = Server::start();

@@ -189,11 +189,15 @@ fn page(state: &State, request: &Request, other: u16) -> Vec<u8> {
         return fail("401 Unauthorized", "RepoNotFound");
     }
     if let Some(rest) = request.path.strip_prefix("/api/models/org/tiny/revision/") {
-        assert_eq!(rest, "main");
+        let commit = match rest {
+            "main" => state.main.as_str(),
+            COMMIT | OTHER => rest,
+            _ => return fail("404 Not Found", "RevisionNotFound"),
+        };
         let files = ["config.json", "1_Pooling/config.json", "model.safetensors"];
         let files: Vec<String> =
             files.iter().map(|file| format!("{{\"rfilename\": \"{file}\"}}")).collect();
-        let body = format!("{{\"sha\": \"{}\", \"siblings\": [{}]}}", state.main, files.join(","));
+        let body = format!("{{\"sha\": \"{commit}\", \"siblings\": [{}]}}", files.join(","));
         return answer("200 OK", &[], body.as_bytes(), head);
     }
     let path = request.path.strip_prefix("/datasets").unwrap_or(&request.path);

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{D, DType, Device, Result as TensorResult, Tensor, Var};
 use oxilab_display::{MimeBundle, Render};
 use oxilab_nn::layers::{dropout, softmax};
-use oxilab_nn::{DataLoader, History, Loss, Mode, Optimizer, Schedule, Trainable, Trainer};
+use oxilab_nn::{DataLoader, History, Loss, Mode, NnError, Optimizer};
+use oxilab_nn::{Schedule, Trainable, Trainer};
 use polars::prelude::{DataFrame, DataType, NamedFrom as _, Series};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
@@ -39,38 +40,37 @@ impl ClassifierNet {
         }
     }
 
-    /// Takes what the file has of a head, and starts the rest anew.
-    fn load(encoder: Encoder, source: &Source, classes: usize, seed: u64) -> TensorResult<Self> {
+    /// Takes what the file has of a head, and starts the rest anew. A layer that the file has in another
+    /// size is not one to start anew: what was trained would be thrown away, and predictions be chance.
+    fn load(encoder: Encoder, source: &Source, seed: u64) -> Result<Self> {
         let (dense, output) = Self::names(encoder.config.kind);
-        let width = encoder.config.width;
+        let (width, classes) = (encoder.config.width, encoder.config.labels.len());
         let unprefixed = format!("{}pooler.dense", encoder.prefix());
-        let found = source.linear(dense, width, width);
-        let found = found.or_else(|_| source.linear(&unprefixed, width, width));
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut fresh = |name: &str, to: usize| -> TensorResult<Pair> {
-            let weight = oxilab_nn::init::normal(&[to, width], 0.02, &mut rng, &Device::Cpu)?;
-            let bias = Var::zeros(to, DType::F32, &Device::Cpu)?;
-            Ok(Pair::new(name, Var::from_tensor(&weight)?, bias))
+        let mut layer = |names: &[&str], to: usize| -> Result<Pair, String> {
+            let found = names.iter().find(|name| source.has(&format!("{name}.weight")));
+            match found {
+                Some(name) => source.linear(name, to, width),
+                None => fresh(names[0], to, width, &mut rng).map_err(|e| e.to_string()),
+            }
         };
-        let dense = match found {
-            Ok(pair) => pair,
-            Err(_) => fresh(dense, width)?,
-        };
-        let output = match source.linear(output, classes, width) {
-            Ok(pair) => pair,
-            Err(_) => fresh(output, classes)?,
-        };
+        let dense =
+            layer(&[dense, unprefixed.as_str()], width).map_err(|why| source.damaged(why))?;
+        let output = layer(&[output], classes).map_err(|why| {
+            source.damaged(format!(
+                "{why}; config.json names {classes} classes: give its id2label one name for each row of \
+                 the head"
+            ))
+        })?;
         Ok(Self { encoder, dense, output, frozen: false })
     }
 
-    fn renew_output(&mut self, classes: usize, seed: u64) -> TensorResult<()> {
+    /// The same net with another last layer; the others are shared.
+    fn with_new_output(&self, classes: usize, seed: u64) -> TensorResult<Self> {
         let (_, output) = Self::names(self.encoder.config.kind);
         let width = self.encoder.config.width;
-        let mut rng = StdRng::seed_from_u64(seed);
-        let weight = oxilab_nn::init::normal(&[classes, width], 0.02, &mut rng, &Device::Cpu)?;
-        let bias = Var::zeros(classes, DType::F32, &Device::Cpu)?;
-        self.output = Pair::new(output, Var::from_tensor(&weight)?, bias);
-        Ok(())
+        let output = fresh(output, classes, width, &mut StdRng::seed_from_u64(seed))?;
+        Ok(Self { output, ..self.clone() })
     }
 
     fn logits(&self, ids: &[u32], lengths: &[usize], mode: Mode) -> TensorResult<Tensor> {
@@ -102,6 +102,13 @@ impl ClassifierNet {
     fn head(&self) -> Vec<(String, Var)> {
         self.dense.vars().into_iter().chain(self.output.vars()).collect()
     }
+}
+
+/// A layer that has learned nothing.
+fn fresh(name: &str, to: usize, from: usize, rng: &mut StdRng) -> TensorResult<Pair> {
+    let weight = oxilab_nn::init::normal(&[to, from], 0.02, rng, &Device::Cpu)?;
+    let bias = Var::zeros(to, DType::F32, &Device::Cpu)?;
+    Ok(Pair::new(name, Var::from_tensor(&weight)?, bias))
 }
 
 impl Trainable for ClassifierNet {
@@ -151,16 +158,18 @@ pub struct TextClassifier {
 impl TextClassifier {
     /// Loads a folder with `config.json`, `tokenizer.json` and `model.safetensors` or
     /// `pytorch_model.bin`, or a model of the hub. A head that the file does not have starts anew, and
-    /// wants [`TextClassifier::fit`].
+    /// wants [`TextClassifier::fit`]. Classes that `config.json` has no names for are called `LABEL_0`,
+    /// `LABEL_1` and so on, as in transformers.
     ///
     /// # Errors
-    /// When a file is missing or damaged, or the model is of another family.
+    /// When a file is missing or damaged, the model is of another family, or its head is not of as many
+    /// classes as `config.json` says.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let files = Files::open(path.as_ref())?;
         let (encoder, source) = files.load()?;
         let texts = Texts::open(&files.folder, encoder.config.longest().min(512))?;
         let labels = encoder.config.labels.clone();
-        let net = ClassifierNet::load(encoder, &source, labels.len().max(2), 0)?;
+        let net = ClassifierNet::load(encoder, &source, 0)?;
         Ok(Self {
             net,
             texts,
@@ -249,7 +258,8 @@ impl TextClassifier {
     /// give it a new head. Interrupted, the model keeps what it has learned.
     ///
     /// # Errors
-    /// When a column is missing or has missing values, the loss is not finite, or the user interrupts.
+    /// When a column is missing or has missing values, there are no two classes, a setting is out of range
+    /// (the model then is as before), the loss is not finite, or the user interrupts.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -261,11 +271,13 @@ impl TextClassifier {
         let mut known = classes.clone();
         known.sort_unstable();
         known.dedup();
-        if known.iter().any(|class| !self.labels.contains(class)) {
-            self.net.renew_output(known.len(), self.seed)?;
-            self.labels = known;
+        let renewed = known.iter().any(|class| !self.labels.contains(class));
+        let labels = if renewed { known } else { self.labels.clone() };
+        if labels.len() < 2 {
+            let reason = format!("its classes are {labels:?}; a classifier needs two at least");
+            return Err(dataset::bad(label, reason));
         }
-        let number = |class: &String| self.labels.iter().position(|label| label == class);
+        let number = |class: &String| labels.iter().position(|label| label == class);
         let numbers = classes.iter().filter_map(number).filter_map(|n| u32::try_from(n).ok());
         let data = TextDataset::new(self.texts.ids(&texts)?, numbers.collect());
         let loader = DataLoader::new(data, self.batch_size).with_shuffle(self.seed);
@@ -274,7 +286,12 @@ impl TextClassifier {
             .with_weight_decay(self.weight_decay)
             .without_decay_for(&["bias", "LayerNorm", "layer_norm"]);
         // The clone shares the variables with this model.
-        let mut trainer = Trainer::new(self.net.clone(), optimizer, Loss::CrossEntropy)
+        let net = if renewed {
+            self.net.with_new_output(labels.len(), self.seed)?
+        } else {
+            self.net.clone()
+        };
+        let mut trainer = Trainer::new(net, optimizer, Loss::CrossEntropy)
             .with_epochs(self.epochs)
             .with_schedule(Schedule::Linear { warmup: (steps * self.warmup) as usize })
             .with_clip_norm(1.0)
@@ -282,7 +299,12 @@ impl TextClassifier {
         if self.quiet {
             trainer = trainer.quiet();
         }
-        Ok(trainer.fit(&loader)?)
+        let fitted = trainer.fit(&loader);
+        // What is refused has trained nothing, and the old head stays.
+        if !matches!(fitted, Err(NnError::Setting { .. } | NnError::NoData)) {
+            (self.net, self.labels) = (trainer.into_model(), labels);
+        }
+        Ok(fitted?)
     }
 
     /// One value for each text and class, before they become probabilities.
@@ -291,7 +313,6 @@ impl TextClassifier {
     /// When the tokenizer fails or the user interrupts.
     pub fn logits<S: AsRef<str>>(&self, texts: &[S]) -> Result<Tensor> {
         let ids = self.texts.ids(texts)?;
-        let classes = self.labels.len().max(2);
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|row| ids[*row].len());
         let mut rows = vec![Vec::new(); ids.len()];
@@ -304,15 +325,31 @@ impl TextClassifier {
             part.iter().zip(logits).for_each(|(row, logits)| rows[*row] = logits);
         }
         bar.set(ids.len())?;
-        Ok(Tensor::from_vec(rows.concat(), (ids.len(), classes), &Device::Cpu)?)
+        Ok(Tensor::from_vec(rows.concat(), (ids.len(), self.labels.len()), &Device::Cpu)?)
+    }
+
+    /// The logits of a column, where there are classes to choose from.
+    fn choice(&self, df: &DataFrame, text: &str) -> Result<Tensor> {
+        if let [only] = &self.labels[..] {
+            return Err(LlmError::Unsupported {
+                what: format!(
+                    "telling texts apart by a model of one value ({only:?}: a regression model or a \
+                     cross-encoder)"
+                ),
+                supported: "models of two classes at least; `logits` gives each text's value, and `fit` \
+                            makes a classifier of the model",
+            });
+        }
+        self.logits(&column(df, text)?)
     }
 
     /// The most likely class of each row's text, under the name `prediction`.
     ///
     /// # Errors
-    /// When the column is missing or has missing values, and as [`TextClassifier::logits`].
+    /// When the column is missing or has missing values, the model has one value instead of classes, and
+    /// as [`TextClassifier::logits`].
     pub fn predict(&self, df: &DataFrame, text: &str) -> Result<Series> {
-        let numbers = self.logits(&column(df, text)?)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
+        let numbers = self.choice(df, text)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
         let labels: Vec<&str> = numbers
             .iter()
             .map(|number| self.labels.get(*number as usize).map_or("?", String::as_str))
@@ -325,7 +362,7 @@ impl TextClassifier {
     /// # Errors
     /// As [`TextClassifier::predict`].
     pub fn predict_proba(&self, df: &DataFrame, text: &str) -> Result<DataFrame> {
-        let columns = softmax(&self.logits(&column(df, text)?)?)?.t()?.to_vec2::<f32>()?;
+        let columns = softmax(&self.choice(df, text)?)?.t()?.to_vec2::<f32>()?;
         let named = self.labels.iter().zip(columns);
         let columns = named.map(|(label, p)| Series::new(label.as_str().into(), p).into());
         Ok(DataFrame::new(df.height(), columns.collect())?)
@@ -376,6 +413,8 @@ impl TextClassifier {
                 Kind::Roberta => "RobertaForSequenceClassification",
                 Kind::DistilBert => "DistilBertForSequenceClassification",
             };
+            // Of the model as it was loaded; transformers counts the names.
+            config.remove("num_labels");
             config.insert("id2label".to_owned(), names.into());
             config.insert("label2id".to_owned(), ids.into());
             config.insert("architectures".to_owned(), json!([class]));

@@ -48,11 +48,14 @@ pub(crate) struct Config {
     pub(crate) dropout: f64,
     pub(crate) head_dropout: f64,
     pub(crate) activation: Activation,
+    /// One name at least.
     pub(crate) labels: Vec<String>,
 }
 
 /// A size that is larger is not believed: no encoder comes near it.
 const LARGEST: u64 = 1 << 20;
+/// More classes without names are not believed.
+const MOST_CLASSES: u64 = 1 << 16;
 
 impl Config {
     /// Reads the JSON; `bad` makes the error from a reason.
@@ -121,13 +124,18 @@ impl Config {
     }
 }
 
-/// The names of the classes in the order of their numbers.
+/// The names of the classes in the order of their numbers. Where the file has none, as transformers writes
+/// it for two classes without names, they are transformers' own.
 fn labels(json: &Json) -> Vec<String> {
-    let Some(names) = json.get("id2label").and_then(Json::as_object) else { return Vec::new() };
-    let mut numbered: Vec<(usize, String)> = names
-        .iter()
-        .filter_map(|(id, name)| Some((id.parse().ok()?, name.as_str()?.to_owned())))
-        .collect();
+    let names = json.get("id2label").and_then(Json::as_object).into_iter().flatten();
+    let text = |name: &Json| name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+    let mut numbered: Vec<(usize, String)> =
+        names.filter_map(|(id, name)| Some((id.parse().ok()?, text(name)))).collect();
     numbered.sort();
+    if numbered.is_empty() {
+        let count = json.get("num_labels").and_then(Json::as_u64);
+        let count = count.filter(|count| (1..=MOST_CLASSES).contains(count)).unwrap_or(2);
+        return (0..count).map(|number| format!("LABEL_{number}")).collect();
+    }
     numbered.into_iter().map(|(_, name)| name).collect()
 }

@@ -111,7 +111,8 @@ fn labels(column: &Column, name: &str) -> Result<(Vec<u32>, Vec<String>)> {
     Ok((labels, classes.into_iter().map(str::to_owned).collect()))
 }
 
-fn bad(column: &str, reason: String) -> LlmError {
+/// The error that says why a column cannot be used.
+pub(super) fn bad(column: &str, reason: String) -> LlmError {
     NnError::Column { column: column.to_owned(), reason }.into()
 }
 

@@ -1,12 +1,14 @@
 //! The net: embeddings, layers of attention and feed-forward with the norm behind each.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use candle_core::{Device, Result as TensorResult, Tensor, Var};
 use oxilab_nn::Mode;
 use oxilab_nn::layers::{attention_by_text, dropout, gelu, layer_norm, linear};
 
 use super::config::{Activation, Config, Kind};
+use crate::error::LlmError;
 
 /// An affine map's weight and bias, or a norm's.
 #[derive(Clone, Debug)]
@@ -49,12 +51,18 @@ impl Pair {
 
 /// Takes tensors out of a file by name, with their shapes checked.
 pub(super) struct Source {
+    path: PathBuf,
     tensors: HashMap<String, Tensor>,
 }
 
 impl Source {
-    pub(super) fn new(tensors: HashMap<String, Tensor>) -> Self {
-        Self { tensors }
+    pub(super) fn new(path: PathBuf, tensors: HashMap<String, Tensor>) -> Self {
+        Self { path, tensors }
+    }
+
+    /// The error that says what is wrong with the file.
+    pub(super) fn damaged(&self, reason: String) -> LlmError {
+        LlmError::Damaged { path: self.path.clone(), format: "weights", reason }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

@@ -40,12 +40,8 @@ impl Files {
         let config = self.config()?;
         let names = ["model.safetensors", "pytorch_model.bin"].map(|name| self.folder.join(name));
         let path = names.iter().find(|path| path.is_file()).unwrap_or(&names[0]);
-        let source = Source::new(oxilab_nn::load_tensors(path)?);
-        let encoder = Encoder::load(&source, config).map_err(|reason| LlmError::Damaged {
-            path: path.clone(),
-            format: "weights",
-            reason,
-        })?;
+        let source = Source::new(path.clone(), oxilab_nn::load_tensors(path)?);
+        let encoder = Encoder::load(&source, config).map_err(|reason| source.damaged(reason))?;
         Ok((encoder, source))
     }
 
@@ -73,9 +69,12 @@ fn from_hub(path: &Path) -> Result<PathBuf> {
         .contains(&file)
     };
     let folder = hub.snapshot(name, wanted).map_err(oxilab_nn::NnError::from)?;
-    // Older repositories have no safetensors.
+    // Older repositories have no safetensors. Their weights are those of the commit that the folder holds,
+    // which is not asked for again.
     if !folder.join("model.safetensors").is_file() {
-        hub.get(name, "pytorch_model.bin").map_err(oxilab_nn::NnError::from)?;
+        let commit = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let pinned = hub.with_revision(commit);
+        pinned.get(name, "pytorch_model.bin").map_err(oxilab_nn::NnError::from)?;
     }
     Ok(folder)
 }

@@ -140,6 +140,7 @@ impl ModelConfig {
             .or_else(|| hidden.checked_div(heads))
             .unwrap_or_default();
         let rope_dims = number("rope.dimension_count").unwrap_or(head_dim);
+        refuse_long_scaling(gguf, name)?;
         let rope_factors = if gguf.tensors().contains_key("rope_freqs.weight") {
             let factors =
                 gguf::tensor(gguf, "rope_freqs.weight")?.dequantize(&candle_core::Device::Cpu)?;
@@ -187,7 +188,7 @@ impl ModelConfig {
         let architecture = Architecture::parse(kind)?;
         let (hidden, heads) = (need("hidden_size")?, need("num_attention_heads")?);
         let head_dim = number("head_dim").or_else(|| hidden.checked_div(heads)).unwrap_or_default();
-        // transformers 5 moved theta and scaling into `rope_parameters`.
+        // transformers 5 moved theta, scaling and the turned part of a head into `rope_parameters`.
         let rope = json.get("rope_parameters").or_else(|| json.get("rope_scaling"));
         let theta = json
             .get("rope_theta")
@@ -200,9 +201,10 @@ impl ModelConfig {
             clippy::cast_sign_loss,
             reason = "within a head"
         )]
-        let rope_dims = json
-            .get("partial_rotary_factor")
-            .and_then(Json::as_f64)
+        let rope_dims = [Some(&json), rope]
+            .into_iter()
+            .flatten()
+            .find_map(|place| place.get("partial_rotary_factor")?.as_f64())
             .map_or(head_dim, |part| (part * head_dim as f64) as usize);
         let windowed = json.get("use_sliding_window").and_then(Json::as_bool).unwrap_or(true);
         let tied = json.get("tie_word_embeddings").and_then(Json::as_bool);
@@ -320,18 +322,44 @@ impl ModelConfig {
     }
 }
 
+/// What Phi-3's files for long contexts have: llama.cpp's converter writes no kind of scaling there, but
+/// these tensors and a factor of the attention. Passed over, the model would compute other numbers.
+fn refuse_long_scaling(gguf: &Gguf, name: &str) -> Result<()> {
+    let tensors = ["rope_factors_long.weight", "rope_factors_short.weight"];
+    if let Some(tensor) = tensors.into_iter().find(|name| gguf.tensors().contains_key(*name)) {
+        return Err(scaling_refused(format!(
+            "rotary scaling for long contexts (longrope: the file has the tensor {tensor})"
+        )));
+    }
+    let key = format!("{name}.rope.scaling.attn_factor");
+    match gguf.float(&key).filter(|factor| (factor - 1.0).abs() > 1e-6) {
+        Some(factor) => {
+            Err(scaling_refused(format!("rotary scaling of the attention ({key} is {factor})")))
+        }
+        None => Ok(()),
+    }
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "factors are kept as f32")]
 fn gguf_scaling(gguf: &Gguf, name: &str, dims: usize) -> Result<Option<Vec<f32>>> {
     match gguf.text(&format!("{name}.rope.scaling.type")) {
-        None | Some("none") => Ok(None),
-        Some("linear") => {
-            let factor = gguf.float(&format!("{name}.rope.scaling.factor")).unwrap_or(1.0);
-            Ok(Some(vec![factor as f32; dims.min(1 << 16) / 2]))
+        Some("none") => Ok(None),
+        // llama.cpp takes a factor without a kind for a linear one, and 0 for none.
+        None | Some("linear") => {
+            let factor = gguf.float(&format!("{name}.rope.scaling.factor"));
+            let factor = factor.or_else(|| gguf.float(&format!("{name}.rope.scale_linear")));
+            let factor = factor.filter(|factor| *factor > 0.0);
+            Ok(factor.map(|factor| vec![factor as f32; dims.min(1 << 16) / 2]))
         }
-        Some(other) => Err(LlmError::Unsupported {
-            what: format!("rotary scaling {other:?}"),
-            supported: "none, linear and that of Llama 3",
-        }),
+        Some(other) => Err(scaling_refused(format!("rotary scaling {other:?}"))),
+    }
+}
+
+fn scaling_refused(what: String) -> LlmError {
+    LlmError::Unsupported {
+        what,
+        supported: "none, linear and that of Llama 3; a model for shorter contexts, as Phi-3-mini-4k is, \
+                    needs none of it",
     }
 }
 
@@ -372,6 +400,8 @@ fn rope_factors(rope: &Json, dims: usize, theta: f64) -> Result<Option<Vec<f32>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::Llm;
+    use crate::weights::gguf_writer::{Entry, Meta, write};
 
     const QWEN: &str = r#"{"model_type": "qwen2", "vocab_size": 10, "hidden_size": 8,
         "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -410,6 +440,65 @@ mod tests {
         let scaling = &config.to_json(None, &[])?["rope_scaling"];
         assert_eq!(scaling["original_max_position_embeddings"], 8192);
         assert_eq!((&scaling["factor"], &scaling["rope_type"]), (&32.0.into(), &"llama3".into()));
+        Ok(())
+    }
+
+    #[test]
+    fn the_turned_part_of_a_head_is_read_from_both_places() -> Result<()> {
+        let wide = QWEN.replace("\"hidden_size\": 8", "\"hidden_size\": 16");
+        for place in [
+            r#""partial_rotary_factor": 0.5, "model_type""#,
+            r#""rope_parameters": {"partial_rotary_factor": 0.5}, "model_type""#,
+        ] {
+            let text = wide.replace("\"model_type\"", place);
+            let config = ModelConfig::from_json(&text, Path::new("config.json"))?;
+            assert_eq!((config.head_dim, config.rope_dims), (4, 2), "{place}");
+        }
+        Ok(())
+    }
+
+    /// Saves the tiny Phi-3 as GGUF with more in it, as llama.cpp's converter would, and loads that.
+    fn phi3_with(more: &[(&str, Meta)], tensor: Option<&str>) -> Result<Llm> {
+        let folder =
+            tempfile::tempdir().map_err(|e| LlmError::file("create", Path::new("."), e))?;
+        let (plain, path) = (folder.path().join("plain.gguf"), folder.path().join("phi3.gguf"));
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tiny/phi3");
+        Llm::load(tiny)?.save_gguf(&plain)?;
+        let read = &Gguf::open(&plain)?;
+        let kept = read.metadata().iter();
+        let kept = kept.filter_map(|(key, value)| Some((key.clone(), gguf::meta(value)?)));
+        let more = more.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+        let metadata: Vec<(String, Meta)> = kept.chain(more).collect();
+        let entry = |name: &str, from: &str| -> Result<Entry<'static>> {
+            let (info, bytes) = read.bytes(from)?;
+            let (name, dtype) = (name.to_owned(), gguf::dtype(info.kind));
+            Ok(Entry { name, shape: info.shape, dtype, bytes: Box::new(move || Ok(bytes.clone())) })
+        };
+        let mut entries =
+            read.tensors().keys().map(|name| entry(name, name)).collect::<Result<Vec<_>>>()?;
+        // Any vector will do.
+        entries.extend(tensor.map(|name| entry(name, "output_norm.weight")).transpose()?);
+        write(&path, &metadata, &entries)?;
+        Llm::load(&path)
+    }
+
+    #[test]
+    fn scaling_for_long_contexts_is_refused_where_no_kind_of_it_is_named() -> Result<()> {
+        assert_eq!(phi3_with(&[], None)?.config().rope_factors, None);
+        let factor = |factor: f32| [("phi3.rope.scaling.attn_factor", Meta::F32(factor))];
+        assert_eq!(phi3_with(&factor(1.0), None)?.config().rope_factors, None);
+        let long = ["rope_factors_long.weight", "rope_factors_short.weight"];
+        let tensors = long.map(|name| (name, phi3_with(&[], Some(name))));
+        let attention = ("phi3.rope.scaling.attn_factor is 1.19", phi3_with(&factor(1.19), None));
+        for (expected, loaded) in tensors.into_iter().chain([attention]) {
+            let error = loaded.expect_err(expected).to_string();
+            assert!(error.contains(expected) && error.contains("Phi-3-mini-4k"), "{error}");
+        }
+        // A factor alone is linear scaling.
+        for key in ["phi3.rope.scaling.factor", "phi3.rope.scale_linear"] {
+            let llm = phi3_with(&[(key, Meta::F32(4.0))], None)?;
+            assert_eq!(llm.config().rope_factors, Some(vec![4.0; 4]), "{key}");
+        }
         Ok(())
     }
 }

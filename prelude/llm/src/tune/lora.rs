@@ -131,6 +131,17 @@ impl Lora {
         self.alpha / if self.rank_stabilized { r.sqrt() } else { r }
     }
 
+    /// Whether adapters of the one can be trained on as those of the other: all is the same but the seed of
+    /// the values that they began with, and the order in which layers are named.
+    pub(crate) fn goes_on_with(&self, other: &Self) -> bool {
+        let settings = |lora: &Self| {
+            let mut lora = lora.clone();
+            lora.targets.sort_unstable();
+            Self { seed: 0, ..lora }
+        };
+        settings(self) == settings(other)
+    }
+
     fn check(&self) -> Result<()> {
         let setting = |setting, value: String, expected: &str| {
             Err(LlmError::Setting { setting, value, expected: expected.to_owned() })

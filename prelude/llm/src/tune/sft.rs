@@ -1,13 +1,14 @@
 //! Supervised fine-tuning: the loop over conversations, for adapters and for all weights.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 use candle_core::Var;
 use oxilab_display::Render as _;
 use oxilab_nn::{
-    Consumer, EarlyStopping, Event, History, LiveChart, NnError, Observed, Optimizer, ProgressBar,
-    Schedule, ScheduleState, StopReason,
+    Consumer, EarlyStopping, Event, Flow, History, LiveChart, NnError, Observed, Optimizer,
+    ProgressBar, Schedule, ScheduleState, StopReason,
 };
 use oxilab_runtime::display;
 use oxilab_runtime::training::Outcome;
@@ -18,7 +19,8 @@ use crate::error::{LlmError, Result};
 use crate::llm::Llm;
 use crate::model::Sequence;
 use checkpoint::Checkpoint;
-use run::{Place, Run, tokens};
+use plan::Plan;
+use run::{Place, Run, is_interrupt};
 
 mod check;
 mod checkpoint;
@@ -66,6 +68,8 @@ pub struct SftTrainer {
     early: Option<EarlyStopping>,
     consumers: Vec<Box<dyn Consumer>>,
     show_memory: bool,
+    /// What listeners have asked for.
+    flow: Flow,
     observed: Observed,
 }
 
@@ -106,6 +110,7 @@ impl SftTrainer {
             early: None,
             consumers: vec![Box::new(ProgressBar::default()), Box::new(LiveChart::default())],
             show_memory: true,
+            flow: Flow::Continue,
             observed: Observed::default(),
         }
     }
@@ -221,7 +226,8 @@ impl SftTrainer {
         self
     }
 
-    /// Writes a checkpoint to `folder/epoch-N` after each epoch: the adapter as PEFT reads it, or the whole
+    /// Writes a checkpoint to `folder/epoch-N` after each epoch, and to `folder/step-N` where the run is
+    /// interrupted or a listener ends it in the middle of one: the adapter as PEFT reads it, or the whole
     /// model, and what [`SftTrainer::with_resume`] needs: the optimiser's state, twice the size of what is
     /// trained, and the best weights where a run is ended early.
     #[must_use]
@@ -299,7 +305,7 @@ impl SftTrainer {
         std::mem::take(&mut self.observed).ended(match &result {
             Ok(_) if matches!(self.method, Method::Adapter(_)) => Outcome::Fitted(&adapter),
             Ok(_) => Outcome::Finished,
-            Err(LlmError::Training(NnError::Interrupted { .. })) => Outcome::Interrupted,
+            Err(error) if is_interrupt(error) => Outcome::Interrupted,
             Err(error) => Outcome::Failed(error.to_string()),
         });
         result
@@ -324,13 +330,11 @@ impl SftTrainer {
         let resumed = resumed.transpose()?;
         let bare = llm.lora.is_none();
         let vars = self.prepare(llm)?;
-        let longest =
-            self.batches(&sequences, 0).iter().map(|batch| tokens(batch, &sequences)).max();
-        let memory = self.memory(llm, &vars, longest.unwrap_or(0));
+        let Plan { steps, longest } = self.plan(&sequences);
+        let memory = self.memory(llm, &vars, longest);
         if self.show_memory {
             display::show(memory.render());
         }
-        let steps = self.batches(&sequences, 0).len().div_ceil(self.accumulate) * self.epochs;
         let parameters = vars.iter().map(|(_, var)| var.elem_count()).sum();
         let mut run = Run {
             vars,
@@ -340,6 +344,7 @@ impl SftTrainer {
             schedule: ScheduleState::default(),
             history: History::default(),
             place: Place::default(),
+            saved: 0,
             steps,
             loss: 0.0,
             settings,
@@ -354,29 +359,44 @@ impl SftTrainer {
             return Err(error);
         }
         let started = Event::Started { epochs: self.epochs, steps, parameters, memory };
-        let result = self.emit(&started, &run.history);
-        let result = result.and_then(|_| self.epochs(llm, &sequences, &evaluation, &mut run));
-        match &result {
-            Err(LlmError::Training(NnError::NotFinite { .. })) => run.restore_good()?,
-            Ok(StopReason::Stopped) => run.restore_best()?,
-            _ => {}
-        }
+        let trained = catch_unwind(AssertUnwindSafe(|| {
+            let result = self.emit(&started, &run.history);
+            let result = result.and_then(|()| self.epochs(llm, &sequences, &evaluation, &mut run));
+            let left = match &result {
+                Ok(StopReason::Stopped) => run.restore_best(),
+                Err(error) if is_interrupt(error) => self.save_place(llm, &mut run),
+                Err(LlmError::Training(NnError::NotFinite { .. })) => run.restore_good(),
+                _ => Ok(()),
+            };
+            (result, left)
+        }));
         llm.freeze();
         // The cache holds keys and values of the old weights.
         llm.weights_changed();
+        let (result, left) = trained.unwrap_or_else(|panic| {
+            // Of a listener: the others are told before it goes on.
+            std::mem::take(&mut self.observed).ended(Outcome::Failed("it panicked".to_owned()));
+            let _ = self.emit(&Event::Ended { reason: StopReason::Failed }, &run.history);
+            resume_unwind(panic)
+        });
         let reason = match &result {
             Ok(reason) => *reason,
-            Err(LlmError::Training(NnError::Interrupted { .. })) => StopReason::Interrupted,
-            Err(_) => return result.map(|_| run.history),
+            Err(error) if is_interrupt(error) => StopReason::Interrupted,
+            Err(_) => StopReason::Failed,
         };
-        self.emit(&Event::Ended { reason }, &run.history)?;
-        result.map(|_| run.history)
+        let ended = self.emit(&Event::Ended { reason }, &run.history);
+        match (result, left) {
+            // A listener may have met the same press again.
+            (Err(first), Err(second)) if is_interrupt(&second) => Err(first),
+            (Err(error), Ok(())) | (_, Err(error)) => Err(error),
+            (Ok(_), Ok(())) => ended.map(|()| run.history),
+        }
     }
 
     fn prepare(&self, llm: &mut Llm) -> Result<Vec<(String, Var)>> {
         match &self.method {
             Method::Adapter(lora) => {
-                if llm.lora.as_ref() != Some(lora) {
+                if llm.lora.as_ref().is_none_or(|there| !there.goes_on_with(lora)) {
                     llm.add_adapter(lora)?;
                 }
                 Ok(llm.adapter_vars())

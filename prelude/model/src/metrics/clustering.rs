@@ -6,7 +6,7 @@ use polars::prelude::DataFrame;
 
 use super::input::{Labels, code_both};
 use crate::encode::{Encoder, Encoding};
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Result, check_interrupt};
 use crate::matrix::float;
 use crate::neighbors::squared_distance;
 
@@ -263,13 +263,14 @@ impl Shape {
 /// Distances are Euclidean over all columns of `df`, not scaled.
 ///
 /// # Errors
-/// If a column cannot be used, or there are not 2 to rows − 1 clusters.
+/// If a column cannot be used, there are not 2 to rows − 1 clusters, or the user interrupts.
 pub fn silhouette(df: &DataFrame, labels: &(impl Labels + ?Sized)) -> Result<f64> {
     let shape = Shape::new("silhouette", df, labels)?;
     let count = shape.labels.len();
     let values: Vec<f64> = (0..count)
         .into_par_iter()
-        .map(|row| {
+        .map(|row| -> Result<f64> {
+            check_interrupt()?;
             let mut sums = vec![0.0; shape.counts.len()];
             for other in 0..count {
                 sums[shape.labels[other] as usize] +=
@@ -277,15 +278,15 @@ pub fn silhouette(df: &DataFrame, labels: &(impl Labels + ?Sized)) -> Result<f64
             }
             let own = shape.labels[row] as usize;
             if shape.counts[own] <= 1.0 {
-                return 0.0;
+                return Ok(0.0);
             }
             let within = sums[own] / (shape.counts[own] - 1.0);
             let others = (0..sums.len()).filter(|cluster| *cluster != own);
             let next = others.map(|c| sums[c] / shape.counts[c]).fold(f64::INFINITY, f64::min);
             let larger = within.max(next);
-            if larger == 0.0 { 0.0 } else { (next - within) / larger }
+            Ok(if larger == 0.0 { 0.0 } else { (next - within) / larger })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     Ok(values.iter().sum::<f64>() / float(count))
 }
 

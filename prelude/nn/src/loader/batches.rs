@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use oxilab_runtime::cancel;
+use oxilab_runtime::{cancel, panics};
 
 use super::collate::{Collate, Sample};
 use super::dataset::{Batch, Dataset};
@@ -123,9 +123,7 @@ impl Plan {
             // A trainer has seen the press itself and knows the step.
             return NnError::Interrupted { epoch: self.epoch + 1, step: 0 };
         }
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        self.panicked(number, text.unwrap_or_else(|| "it does not say why".to_owned()))
+        self.panicked(number, panics::message(payload))
     }
 
     fn panicked(&self, number: usize, message: String) -> NnError {

@@ -58,7 +58,7 @@ impl<M: Trainable> Trainer<M> {
 
     fn take_up(&mut self, start: Start) -> Result<()> {
         restore(&self.state(), &start.state, "memory".as_ref())?;
-        self.optimizer.load_state(&HashMap::new())?;
+        self.optimizer.load_state(&[], &HashMap::new())?;
         self.average = start.average;
         self.position = start.position;
         Ok(())

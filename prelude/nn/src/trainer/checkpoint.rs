@@ -27,15 +27,14 @@ impl<M: Trainable> Trainer<M> {
                 ),
             });
         }
-        restore(&self.state(), &checkpoint.parameters, &folder)?;
-        self.optimizer.load_state(&checkpoint.optimizer)?;
         // What an early stop goes back to.
         let best = folder.with_file_name("best");
-        if best.is_dir() && checkpoint.position.best.is_some() {
-            let best = Checkpoint::load(&best)?;
-            self.best = best.parameters;
-            self.best.extend(best.average);
-        }
+        let is_kept = best.is_dir() && checkpoint.position.best.is_some();
+        let best = is_kept.then(|| Checkpoint::load(&best)).transpose()?;
+        let unfit =
+            |e: NnError| NnError::Checkpoint { path: folder.clone(), reason: e.to_string() };
+        self.optimizer.load_state(&self.model.vars(), &checkpoint.optimizer).map_err(unfit)?;
+        restore(&self.state(), &checkpoint.parameters, &folder)?;
         let device = self.model.device();
         // A checkpoint's lie on the CPU.
         let average = checkpoint.average.into_iter();
@@ -43,6 +42,13 @@ impl<M: Trainable> Trainer<M> {
             .map(|(name, tensor)| Ok((name, tensor.to_device(&device)?)))
             .collect::<Result<_>>()?;
         self.position = checkpoint.position;
+        if let Some(best) = best {
+            // The value that belongs to these parameters: a run that was broken off between the two folders
+            // may have found a better one that was never written.
+            self.position.best = best.position.best;
+            self.best = best.parameters;
+            self.best.extend(best.average);
+        }
         self.last = None;
         Ok(())
     }

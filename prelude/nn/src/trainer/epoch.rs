@@ -1,6 +1,7 @@
 //! One epoch: its batches, what is measured after them, and what is kept.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use candle_core::Var;
 use oxilab_runtime::cancel;
@@ -27,6 +28,9 @@ impl<M: Trainable> Trainer<M> {
         let mut grads = Gradients::new();
         let (mut losses, mut held) = (0.0, 0usize);
         for batch in loader.epoch(self.position.epoch, self.position.batch) {
+            if self.flow == Flow::Stop {
+                break;
+            }
             if held == 0 {
                 good = snapshot(&buffers)?;
             }
@@ -64,7 +68,7 @@ impl<M: Trainable> Trainer<M> {
     /// Measures the epoch and keeps what came of it. Where measuring fails, the epoch has not ended: its
     /// batches are done, and the next call of `fit` measures it again.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    pub(super) fn end_epoch(&mut self, vars: &[(String, Var)]) -> Result<Flow> {
+    pub(super) fn end_epoch(&mut self, vars: &[(String, Var)]) -> Result<()> {
         let validated = self.validate(vars)?;
         let (sum, count) = std::mem::take(&mut self.position.epoch_loss);
         let train_loss = sum / count.max(1) as f64;
@@ -91,19 +95,21 @@ impl<M: Trainable> Trainer<M> {
             self.best = snapshot(&self.state())?;
             self.best.extend(self.average.clone());
         }
-        let mut flow = Flow::Continue;
         if let Some(metrics) = validated {
-            flow = self.emit(&Event::Evaluated { epoch, step, metrics })?;
+            self.emit(&Event::Evaluated { epoch, step, metrics })?;
         }
-        if let Some(folder) = self.checkpoints.clone() {
-            let names: &[&str] = if improved { &["last", "best"] } else { &["last"] };
-            for name in names {
-                self.save(folder.join(name))?;
-                self.emit(&Event::Saved { path: folder.join(name) })?;
-            }
+        self.save_to(if improved { &["last", "best"] } else { &["last"] })?;
+        self.emit(&Event::EpochEnded { epoch, metrics })
+    }
+
+    /// Writes checkpoints of these names, where the run keeps any.
+    pub(super) fn save_to(&mut self, names: &[&str]) -> Result<()> {
+        let Some(folder) = self.checkpoints.clone() else { return Ok(()) };
+        for name in names {
+            self.save(folder.join(name))?;
+            self.emit(&Event::Saved { path: folder.join(name) })?;
         }
-        let ended = self.emit(&Event::EpochEnded { epoch, metrics })?;
-        Ok(if ended == Flow::Stop { ended } else { flow })
+        Ok(())
     }
 
     /// Loss and metric on the validation rows, with the averaged parameters where there are any.
@@ -113,11 +119,14 @@ impl<M: Trainable> Trainer<M> {
         if raw.is_some() {
             restore(vars, &self.average, "memory".as_ref())?;
         }
-        let evaluated = ask(self.position.interrupted(), || self.evaluate(loader));
+        let evaluate = || ask(self.position.interrupted(), || self.evaluate(loader));
+        // A panic of the user's model goes on behind the parameters that it shall be left with.
+        let evaluated = catch_unwind(AssertUnwindSafe(evaluate));
         if let Some(raw) = &raw {
             restore(vars, raw, "memory".as_ref())?;
         }
         let named = |(name, value)| (format!("valid_{name}"), value);
-        Ok(Some(evaluated?.into_iter().map(named).collect()))
+        let evaluated = evaluated.unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok(Some(evaluated.into_iter().map(named).collect()))
     }
 }

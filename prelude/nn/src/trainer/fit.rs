@@ -92,23 +92,25 @@ impl<M: Trainable> Trainer<M> {
                 ..Memory::default()
             },
         };
-        let result = self.emit(&started).and_then(|_| self.go_on());
+        self.flow = Flow::Continue;
+        let result = self.emit(&started).and_then(|()| self.go_on());
         let result = result.and_then(|()| self.epochs(loader, &vars, steps));
         let reason = match &result {
             Ok(reason) => *reason,
             Err(NnError::Interrupted { .. }) => StopReason::Interrupted,
             Err(_) => StopReason::Failed,
         };
-        match (reason, &self.checkpoints) {
-            (StopReason::Failed, _) | (StopReason::Interrupted, None) => {}
-            (StopReason::Interrupted, Some(folder)) => self.save(folder.join("last"))?,
-            _ => self.settle(reason)?,
-        }
+        let left = match reason {
+            StopReason::Failed => Ok(()),
+            StopReason::Interrupted => self.save_to(&["last"]),
+            _ => self.settle(reason),
+        };
         let ended = self.emit(&Event::Ended { reason });
-        if result.is_ok() {
-            ended?;
+        match (result, left) {
+            // A listener may have met the same press again.
+            (Err(error), Ok(()) | Err(NnError::Interrupted { .. })) | (_, Err(error)) => Err(error),
+            (Ok(_), Ok(())) => ended.map(|()| self.position.history.clone()),
         }
-        result.map(|_| self.position.history.clone())
     }
 
     fn epochs(
@@ -117,15 +119,20 @@ impl<M: Trainable> Trainer<M> {
         vars: &[(String, Var)],
         steps: usize,
     ) -> Result<StopReason> {
-        while self.position.epoch < self.epochs {
+        while self.position.epoch < self.epochs && self.flow == Flow::Continue {
             let start = self.start()?;
             if let Err(error) = self.epoch(loader, vars, steps) {
                 return Err(self.go_back(start, loader, error));
             }
-            if self.end_epoch(vars)? == Flow::Stop {
-                return Ok(StopReason::Stopped);
+            match self.flow {
+                Flow::Continue => self.end_epoch(vars)?,
+                // The next call of `fit` does the rest of the epoch, and measures it.
+                Flow::Stop => self.save_to(&["last"])?,
             }
         }
-        Ok(StopReason::Finished)
+        Ok(match self.flow {
+            Flow::Continue => StopReason::Finished,
+            Flow::Stop => StopReason::Stopped,
+        })
     }
 }

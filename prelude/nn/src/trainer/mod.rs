@@ -69,6 +69,8 @@ pub struct Trainer<M> {
     best: HashMap<String, Tensor>,
     /// Where the run goes on, while the model has the averaged or the best parameters.
     last: Option<Last>,
+    /// What listeners have asked for in the run at hand.
+    flow: Flow,
     observed: Observed,
 }
 
@@ -98,6 +100,7 @@ impl<M: Trainable> Trainer<M> {
             average: HashMap::new(),
             best: HashMap::new(),
             last: None,
+            flow: Flow::Continue,
             observed: Observed::default(),
         }
     }
@@ -130,19 +133,19 @@ impl<M: Trainable> Trainer<M> {
         chosen.unwrap_or(("valid_loss", false))
     }
 
-    fn emit(&mut self, event: &Event) -> Result<Flow> {
+    /// Tells the listeners, each of which may ask for the end.
+    fn emit(&mut self, event: &Event) -> Result<()> {
         self.observed.event(event);
-        let mut flow = Flow::Continue;
         let early = self.early.iter_mut().map(|early| early as &mut dyn Consumer);
         // The borrow of a boxed listener as that of one that lies in a field.
         let others = self.consumers.iter_mut().map(|consumer| &mut **consumer as &mut dyn Consumer);
         for consumer in early.chain(others) {
             let at = self.position.interrupted();
             if ask(at, || consumer.on_event(event, &self.position.history))? == Flow::Stop {
-                flow = Flow::Stop;
+                self.flow = Flow::Stop;
             }
         }
-        Ok(flow)
+        Ok(())
     }
 }
 

@@ -18,10 +18,12 @@ pub(super) struct Last {
 }
 
 impl<M: Trainable> Trainer<M> {
-    /// Leaves the averaged or, after an early stop, the best parameters in the model.
+    /// Leaves the averaged or, after a stop at an epoch's end, the best parameters in the model. Whoever
+    /// ends a run at a step wants that step's.
     pub(super) fn settle(&mut self, reason: StopReason) -> Result<()> {
-        let stopped = reason == StopReason::Stopped && !self.best.is_empty();
-        let (vars, left) = if stopped {
+        let between_epochs = self.position.batch == 0;
+        let stopped = reason == StopReason::Stopped && between_epochs;
+        let (vars, left) = if stopped && !self.best.is_empty() {
             (self.state(), self.best.clone())
         } else {
             (self.model.vars(), self.average.clone())

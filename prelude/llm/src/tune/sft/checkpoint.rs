@@ -154,20 +154,14 @@ impl Checkpoint {
             None => None,
         };
         let optimizer = self.part("optimizer.");
-        for (name, var) in &run.vars {
-            for part in ["first", "second"] {
-                let held = optimizer.get(&format!("{part}.{name}")).map(Tensor::elem_count);
-                if held.is_some_and(|held| held != var.elem_count()) {
-                    return Err(unfit(&self.folder, format!("the optimiser's state of {name}")));
-                }
-            }
-        }
         let history = self.history()?;
         let loss = self.numbers("run.loss")?.first().copied().unwrap_or_default();
-        run.optimizer.load_state(&optimizer)?;
+        let loaded = run.optimizer.load_state(&run.vars, &optimizer);
+        loaded.map_err(|error| unfit(&self.folder, error.to_string()))?;
         run.set(&values)?;
         (run.best, run.history, run.loss) = (best, history, loss);
         (run.place, run.schedule) = (self.state.place, self.state.schedule);
+        run.saved = run.place.step;
         Ok(())
     }
 

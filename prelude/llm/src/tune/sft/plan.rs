@@ -4,11 +4,32 @@ use candle_core::Var;
 use oxilab_nn::memory::Memory;
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
+use super::run::tokens;
 use super::{Method, SftTrainer};
 use crate::llm::Llm;
 use crate::model::Sequence;
 
+/// What all epochs come to.
+pub(super) struct Plan {
+    /// Optimiser steps.
+    pub(super) steps: usize,
+    /// Tokens of the largest batch.
+    pub(super) longest: usize,
+}
+
 impl SftTrainer {
+    /// Packed examples fill other batches in each epoch.
+    pub(super) fn plan(&self, sequences: &[Sequence]) -> Plan {
+        let mut plan = Plan { steps: 0, longest: 0 };
+        for epoch in 1..=self.epochs {
+            let batches = self.batches(sequences, epoch);
+            plan.steps += batches.len().div_ceil(self.accumulate);
+            let longest = batches.iter().map(|batch| tokens(batch, sequences)).max();
+            plan.longest = plan.longest.max(longest.unwrap_or(0));
+        }
+        plan
+    }
+
     /// An estimate for batches of at most `longest` tokens.
     pub(super) fn memory(&self, llm: &Llm, vars: &[(String, Var)], longest: usize) -> Memory {
         let config = llm.config();

@@ -16,7 +16,7 @@ use oxilab_runtime::display::Display;
 use serde::{Deserialize, Serialize};
 
 use super::SftTrainer;
-use crate::error::Result;
+use crate::error::{LlmError, Result};
 use crate::llm::Llm;
 use crate::model::Sequence;
 
@@ -30,7 +30,13 @@ impl SftTrainer {
     ) -> Result<StopReason> {
         let held = self.show_memory.then(|| Display::show(held_now(0).render()));
         for epoch in run.place.epoch + 1..=self.epochs {
+            if self.flow == Flow::Stop {
+                break;
+            }
             let train_loss = self.epoch(llm, sequences, run, epoch)?;
+            if self.flow == Flow::Stop {
+                break;
+            }
             let mut metrics = vec![("train_loss".to_owned(), train_loss)];
             if !evaluation.is_empty() {
                 let place = (epoch, run.place.step);
@@ -46,10 +52,9 @@ impl SftTrainer {
             let step = run.place.step;
             run.history.push_epoch(EpochRecord { epoch, step, metrics: record });
             (run.place, run.loss) = (Place { epoch, step, ..Place::default() }, 0.0);
-            let mut flow = Flow::Continue;
             if !evaluation.is_empty() {
                 let metrics = metrics[1..].to_vec();
-                flow = self.emit(&Event::Evaluated { epoch, step, metrics }, &run.history)?;
+                self.emit(&Event::Evaluated { epoch, step, metrics }, &run.history)?;
             }
             if self.save_steps.is_none() {
                 self.save(llm, &format!("epoch-{epoch}"), run)?;
@@ -57,14 +62,17 @@ impl SftTrainer {
             if let Some(held) = &held {
                 held.update(held_now(epoch).render());
             }
-            let ended = self.emit(&Event::EpochEnded { epoch, metrics }, &run.history)?;
-            if flow == Flow::Stop || ended == Flow::Stop {
-                return Ok(StopReason::Stopped);
-            }
+            self.emit(&Event::EpochEnded { epoch, metrics }, &run.history)?;
         }
-        Ok(StopReason::Finished)
+        // A run ends with a checkpoint, also where its steps were not a multiple of those between two.
+        self.save_place(llm, run)?;
+        Ok(match self.flow {
+            Flow::Continue => StopReason::Finished,
+            Flow::Stop => StopReason::Stopped,
+        })
     }
 
+    /// Trains on the rest of an epoch, or until a listener asks for the end. Returns its mean loss.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn epoch(
         &mut self,
@@ -108,23 +116,25 @@ impl SftTrainer {
             if norm > self.clip_norm {
                 optim::scale(&mut grads, self.clip_norm / norm);
             }
-            self.step(run, &grads, epoch, sum / count.max(1) as f64, norm)?;
-            run.place.steps_of_epoch += 1;
-            run.place.learned += count;
-            run.loss += sum;
+            self.step(run, &grads, epoch, (sum, count), norm)?;
             if self.save_steps.is_some_and(|n| run.place.step.is_multiple_of(n)) {
                 self.save(llm, &format!("step-{}", run.place.step), run)?;
+            }
+            if self.flow == Flow::Stop {
+                break;
             }
         }
         Ok(run.loss / run.place.learned.max(1) as f64)
     }
 
+    /// The losses of `count` tokens have that sum.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn step(
         &mut self,
         run: &mut Run,
         grads: &Gradients,
         epoch: usize,
-        loss: f64,
+        (sum, count): (f64, usize),
         grad_norm: f64,
     ) -> Result<()> {
         let schedule = self.schedule(run);
@@ -133,7 +143,10 @@ impl SftTrainer {
         run.keep()?;
         run.optimizer.step(&run.vars, grads, learning_rate)?;
         run.place.step += 1;
-        let step = run.place.step;
+        run.place.steps_of_epoch += 1;
+        run.place.learned += count;
+        run.loss += sum;
+        let (step, loss) = (run.place.step, sum / count.max(1) as f64);
         run.history.push_step(StepRecord { step, loss, learning_rate, grad_norm });
         let event = Event::Step { epoch, step, loss, learning_rate, grad_norm };
         if step.is_multiple_of(self.logging_steps) || step == run.steps {
@@ -149,27 +162,35 @@ impl SftTrainer {
         self.schedule.unwrap_or(Schedule::Cosine { warmup })
     }
 
-    fn save(&mut self, llm: &Llm, name: &str, run: &Run) -> Result<()> {
+    /// Writes `step-N` where the run is left, unless there is a checkpoint of this step.
+    pub(super) fn save_place(&mut self, llm: &Llm, run: &mut Run) -> Result<()> {
+        if run.place.step == run.saved {
+            return Ok(());
+        }
+        self.save(llm, &format!("step-{}", run.place.step), run)
+    }
+
+    fn save(&mut self, llm: &Llm, name: &str, run: &mut Run) -> Result<()> {
         let Some(folder) = &self.checkpoints else { return Ok(()) };
         let path = folder.join(name);
         self.write_checkpoint(llm, &path, run)?;
-        self.emit(&Event::Saved { path }, &run.history)?;
-        Ok(())
+        run.saved = run.place.step;
+        self.emit(&Event::Saved { path }, &run.history)
     }
 
-    pub(super) fn emit(&mut self, event: &Event, history: &History) -> Result<Flow> {
+    /// Tells the listeners, each of which may ask for the end.
+    pub(super) fn emit(&mut self, event: &Event, history: &History) -> Result<()> {
         self.observed.event(event);
-        let mut flow = Flow::Continue;
         let early = self.early.iter_mut().map(|early| early as &mut dyn Consumer);
         let others = self.consumers.iter_mut().map(|consumer| &mut **consumer as &mut dyn Consumer);
         for consumer in early.chain(others) {
             // A listener that was written in a cell has polls, and the run ends in good order.
             let told = cancel::catch(|| consumer.on_event(event, history));
             if told.map_err(|_| interrupted(event, history))?? == Flow::Stop {
-                flow = Flow::Stop;
+                self.flow = Flow::Stop;
             }
         }
-        Ok(flow)
+        Ok(())
     }
 }
 
@@ -220,6 +241,8 @@ pub(super) struct Run {
     pub(super) schedule: ScheduleState,
     pub(super) history: History,
     pub(super) place: Place,
+    /// The step of the newest checkpoint.
+    pub(super) saved: usize,
     /// Steps in all epochs.
     pub(super) steps: usize,
     /// The sum of the losses of the tokens that were learned in the epoch at hand.
@@ -267,6 +290,11 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Whether the user has ended a run.
+pub(super) fn is_interrupt(error: &LlmError) -> bool {
+    matches!(error, LlmError::Training(NnError::Interrupted { .. }))
 }
 
 pub(super) fn tokens(batch: &[usize], sequences: &[Sequence]) -> usize {
