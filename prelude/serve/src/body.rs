@@ -2,14 +2,13 @@
 //!
 //! Every reader takes the model's [`Schema`] and a limit of rows, and says which field is wrong.
 
-use std::io::Cursor;
-
-use oxilab_model::schema::{ColumnKind, Schema};
-use polars::prelude::{CsvReadOptions, DataFrame, SerReader};
+use oxilab_model::schema::Schema;
+use polars::prelude::DataFrame;
 use serde_json::{Map, Value};
 
 use crate::cells::Table;
-use crate::error::{Result, ServeError, While};
+use crate::error::{Result, ServeError};
+use crate::{csv, records};
 
 /// Reads JSON, from bytes that may be anything.
 ///
@@ -37,8 +36,8 @@ pub fn invocations(value: Value, schema: &Schema, limit: usize) -> Result<DataFr
     };
     let value = object.remove(key).unwrap_or_default();
     let table = match key {
-        "dataframe_split" => split(value, schema)?,
-        _ => table(value, key, schema)?,
+        "dataframe_split" => split(value, schema, limit)?,
+        _ => table(value, key, schema, limit)?,
     };
     frame(table, schema, limit)
 }
@@ -48,34 +47,7 @@ pub fn invocations(value: Value, schema: &Schema, limit: usize) -> Result<DataFr
 /// # Errors
 /// As [`invocations`].
 pub fn csv(bytes: &[u8], schema: &Schema, limit: usize) -> Result<DataFrame> {
-    std::str::from_utf8(bytes)
-        .map_err(|error| ServeError::body(format!("it is not UTF-8: {error}")))?;
-    let options = CsvReadOptions::default().with_has_header(true).with_infer_schema_length(Some(0));
-    let text = options
-        .into_reader_with_file_handle(Cursor::new(bytes))
-        .finish()
-        .map_err(|error| ServeError::body(format!("not CSV: {error}")))?;
-    let mut columns = Vec::new();
-    for column in text.columns() {
-        let name = column.name().to_string();
-        let kind = schema.column(&name).map_or(ColumnKind::Categorical, |field| field.kind);
-        let cells = column.str().doing("reading CSV")?;
-        columns.push((name, cells.iter().map(|cell| typed(cell, kind)).collect()));
-    }
-    frame(Table::Named(columns), schema, limit)
-}
-
-fn typed(cell: Option<&str>, kind: ColumnKind) -> Value {
-    let Some(text) = cell.filter(|text| !text.is_empty()) else { return Value::Null };
-    let read = match kind {
-        ColumnKind::Numeric if text.eq_ignore_ascii_case("nan") => Some(Value::Null),
-        ColumnKind::Numeric => text.trim().parse::<f64>().ok().map(Value::from),
-        ColumnKind::Boolean => {
-            text.trim().to_ascii_lowercase().parse::<bool>().ok().map(Value::from)
-        }
-        ColumnKind::Categorical => None,
-    };
-    read.unwrap_or_else(|| Value::String(text.to_owned()))
+    frame(csv::table(bytes, schema, limit)?, schema, limit)
 }
 
 /// Plain JSON of `/predict`: `{"features": …}` with a list or named values, or these themselves; a list
@@ -106,7 +78,8 @@ pub fn predict(value: Value, schema: &Schema, limit: usize) -> Result<(DataFrame
         _ => return Err(ServeError::field("features", "it must be a list or an object")),
     };
     let value = if single { Value::Array(vec![value]) } else { value };
-    Ok((frame(table(value, "features", schema)?, schema, limit)?, single))
+    let table = table(value, "features", schema, limit)?;
+    Ok((frame(table, schema, limit)?, single))
 }
 
 /// `TensorFlow` Serving's `{"instances": …}` or `{"inputs": …}`, and `TorchServe`'s bare rows.
@@ -120,31 +93,38 @@ pub fn rows(value: Value, schema: &Schema, limit: usize) -> Result<DataFrame> {
         {
             invocations(value, schema, limit)
         }
-        Value::Object(_) => frame(table(Value::Array(vec![value]), "body", schema)?, schema, limit),
-        Value::Array(_) => frame(table(value, "body", schema)?, schema, limit),
+        Value::Object(_) => {
+            let one = Value::Array(vec![value]);
+            frame(table(one, "body", schema, limit)?, schema, limit)
+        }
+        Value::Array(_) => frame(table(value, "body", schema, limit)?, schema, limit),
         _ => Err(ServeError::body("it must be an object or a list of rows")),
     }
 }
 
 pub(crate) fn frame(table: Table, schema: &Schema, limit: usize) -> Result<DataFrame> {
-    let rows = table.rows();
-    if rows > limit {
-        return Err(ServeError::TooManyRows { rows, limit });
-    }
+    few(table.rows(), limit)?;
     table.into_frame(schema)
 }
 
+fn few(rows: usize, limit: usize) -> Result<()> {
+    if rows > limit { Err(ServeError::TooManyRows { rows, limit }) } else { Ok(()) }
+}
+
 /// `{"columns": [...], "data": [[...], ...]}`.
-fn split(value: Value, schema: &Schema) -> Result<Table> {
+fn split(value: Value, schema: &Schema, limit: usize) -> Result<Table> {
+    const DATA: &str = "dataframe_split.data";
     let Value::Object(mut object) = value else {
         return Err(ServeError::field("dataframe_split", "it must be an object with `data`"));
     };
     let Some(data) = object.remove("data") else {
-        return Err(ServeError::field("dataframe_split.data", "it is missing"));
+        return Err(ServeError::field(DATA, "it is missing"));
     };
-    let Table::Positional(columns) = table(data, "dataframe_split.data", schema)? else {
-        return Err(ServeError::field("dataframe_split.data", "it must be a list of lists"));
-    };
+    let no_lists = || Err(ServeError::field(DATA, "it must be a list of lists"));
+    if data.get(0).is_some_and(Value::is_object) {
+        return no_lists();
+    }
+    let Table::Positional(columns) = table(data, DATA, schema, limit)? else { return no_lists() };
     let names = match object.remove("columns") {
         None | Some(Value::Null) => return Ok(Table::Positional(columns)),
         Some(Value::Array(names)) => names,
@@ -163,80 +143,47 @@ fn split(value: Value, schema: &Schema) -> Result<Table> {
     Ok(Table::Named(names.into_iter().map(name).zip(columns).collect()))
 }
 
-/// A list of rows (objects, lists or single values), or an object of columns.
-fn table(value: Value, key: &str, schema: &Schema) -> Result<Table> {
+/// A list of rows (objects, lists or single values), or an object of columns. Rows are counted before there
+/// is anything made of them.
+fn table(value: Value, key: &str, schema: &Schema, limit: usize) -> Result<Table> {
     let items = match value {
         Value::Object(columns) => return columns_of(columns),
         Value::Array(items) => items,
         _ => return Err(ServeError::field(key, "it must be a list of rows")),
     };
+    few(items.len(), limit)?;
     match items.first() {
-        Some(Value::Object(_)) => records(items, key, schema),
+        Some(Value::Object(_)) => records::table(items, key, schema),
         Some(Value::Array(first)) => {
-            let mut columns = vec![Vec::with_capacity(items.len()); first.len()];
-            for (row, item) in items.into_iter().enumerate() {
-                let Value::Array(values) = item else {
-                    return Err(ServeError::field(
-                        key,
-                        format!("row {row} is not a list as row 0 is"),
-                    ));
-                };
-                if values.len() != columns.len() {
-                    let problem = format!(
-                        "row {row} has {} values, row 0 has {}",
-                        values.len(),
-                        columns.len()
-                    );
-                    return Err(ServeError::field(key, problem));
-                }
-                for (column, value) in columns.iter_mut().zip(values) {
-                    column.push(value);
-                }
-            }
-            Ok(Table::Positional(columns))
+            let width = first.len();
+            lists(items, width, key)
         }
         Some(_) => Ok(Table::Positional(vec![items])),
         None => Err(ServeError::field(key, "it has no rows")),
     }
 }
 
-/// Rows with names. What the model reads must be in every row; what it does not know may be anywhere.
-fn records(items: Vec<Value>, key: &str, schema: &Schema) -> Result<Table> {
-    let mut columns: Vec<(String, Vec<Value>)> = Vec::new();
-    let missing = |name: &str, row: usize| match schema.column(name) {
-        Some(_) => Err(ServeError::field(name, format!("row {row}: it is missing"))),
-        None => Ok(()),
-    };
-    for (row, item) in items.into_iter().enumerate() {
-        let Value::Object(record) = item else {
-            return Err(ServeError::field(key, format!("row {row} is not an object as row 0 is")));
-        };
-        for (at, (name, value)) in record.into_iter().enumerate() {
-            // Rows have their keys in the same order, nearly always.
-            let place = match columns.get(at) {
-                Some((known, _)) if *known == name => Some(at),
-                _ => columns.iter().position(|(known, _)| *known == name),
-            };
-            let place = match place {
-                Some(place) => place,
-                None => {
-                    if row > 0 {
-                        missing(&name, 0)?;
-                    }
-                    columns.push((name, vec![Value::Null; row]));
-                    columns.len() - 1
-                }
-            };
-            columns[place].1.push(value);
-        }
-        for (name, values) in &mut columns {
-            if values.len() == row {
-                missing(name, row)?;
-                values.push(Value::Null);
+/// Rows without names, all as wide as the first. That is known before there is room made for columns.
+fn lists(items: Vec<Value>, width: usize, key: &str) -> Result<Table> {
+    for (row, item) in items.iter().enumerate() {
+        let problem = match item {
+            Value::Array(values) if values.len() == width => continue,
+            Value::Array(values) => {
+                format!("row {row} has {} values, row 0 has {width}", values.len())
             }
+            _ => format!("row {row} is not a list as row 0 is"),
+        };
+        return Err(ServeError::field(key, problem));
+    }
+    let mut columns: Vec<Vec<Value>> = Vec::new();
+    columns.resize_with(width, || Vec::with_capacity(items.len()));
+    for item in items {
+        let Value::Array(values) = item else { continue };
+        for (column, value) in columns.iter_mut().zip(values) {
+            column.push(value);
         }
     }
-    Ok(Table::Named(columns))
+    Ok(Table::Positional(columns))
 }
 
 fn columns_of(columns: Map<String, Value>) -> Result<Table> {

@@ -32,11 +32,8 @@ impl Table {
                 let mut out = Vec::with_capacity(schema.columns.len());
                 for field in &schema.columns {
                     let Some(at) = columns.iter().position(|(name, _)| *name == field.name) else {
-                        let known = names(columns.iter().map(|(name, _)| name.as_str()));
-                        return Err(ServeError::field(
-                            &field.name,
-                            format!("it is missing; the request has {known}"),
-                        ));
+                        let known = columns.iter().map(|(name, _)| name.as_str());
+                        return Err(missing(&field.name, known));
                     };
                     out.push(column(field, &columns[at].1, rows)?);
                 }
@@ -65,6 +62,11 @@ impl Table {
         };
         DataFrame::new(rows, columns).doing("making a frame of the request")
     }
+}
+
+/// A column that the model reads and the request lacks, which has those of `known`.
+pub(crate) fn missing<'a>(field: &str, known: impl Iterator<Item = &'a str>) -> ServeError {
+    ServeError::field(field, format!("it is missing; the request has {}", names(known)))
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {

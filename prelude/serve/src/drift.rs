@@ -1,7 +1,8 @@
 //! Whether data still look as they did: [`drift`], [`DriftReport`].
 //!
 //! Of numbers two things may drift, and are tested apart: the values that are there, and how many are not.
-//! Among categories a missing value is one of them. References need not hold more for it than their rows.
+//! Among categories a missing value is one of them, and a time is the same however it is spelt. References
+//! need not hold more for it than their rows.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use oxilab_runtime::MimeBundle;
 use polars::prelude::{Column, DataFrame, DataType, df};
 use serde::{Deserialize, Serialize};
 
+use crate::category::{Category, categories};
 use crate::error::{Result, ServeError, While};
 use crate::stats::{chi_squared, holm, kolmogorov_smirnov, psi, psi_of_counts, wasserstein};
 
@@ -314,11 +316,10 @@ fn numbers(column: &Column) -> Result<Vec<f64>> {
 
 /// Counts per category, missing among them, in the same order for both.
 fn counts(reference: &Column, current: &Column) -> Result<(Vec<u64>, Vec<u64>)> {
-    let mut both: BTreeMap<Option<String>, (u64, u64)> = BTreeMap::new();
+    let mut both: BTreeMap<Category, (u64, u64)> = BTreeMap::new();
     for (column, first) in [(reference, true), (current, false)] {
-        let text = column.cast(&DataType::String).doing("reading categories")?;
-        for value in text.str().doing("reading categories")?.iter() {
-            let pair = both.entry(value.map(str::to_owned)).or_default();
+        for category in categories(column, reference.dtype())? {
+            let pair = both.entry(category).or_default();
             *(if first { &mut pair.0 } else { &mut pair.1 }) += 1;
         }
     }

@@ -100,6 +100,14 @@ pub enum ServeError {
         /// What went wrong and what to do.
         problem: String,
     },
+    /// Whether a retraining is due is not known.
+    #[error("retraining {name}: a trigger cannot ask its server: {source}")]
+    Unasked {
+        /// The model.
+        name: String,
+        /// Why the server could not be asked.
+        source: Box<ServeError>,
+    },
     /// The tracker or registry refused.
     #[error(transparent)]
     Track(#[from] oxilab_track::TrackError),
@@ -131,6 +139,16 @@ impl ServeError {
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { doing, path, source }
+    }
+
+    /// Whether a server could not be asked now, and may be later without anybody doing anything.
+    pub(crate) fn may_pass(&self) -> bool {
+        let Self::Unasked { source, .. } = self else { return false };
+        match source.as_ref() {
+            Self::Http { .. } | Self::Server { .. } => true,
+            Self::Status { status, .. } => matches!(*status, 408 | 429 | 500..),
+            _ => false,
+        }
     }
 
     /// The HTTP status that says the same to a client.

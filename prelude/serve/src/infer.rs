@@ -29,7 +29,8 @@ pub fn infer_request(value: &Value, schema: &Schema, limit: usize) -> Result<Dat
     {
         let columns = *columns;
         let rows = data.len() / columns;
-        let mut table = vec![Vec::with_capacity(rows); columns];
+        let mut table: Vec<Vec<Value>> = Vec::new();
+        table.resize_with(columns, || Vec::with_capacity(rows));
         for (at, value) in data.drain(..).enumerate() {
             table[at % columns].push(value);
         }

@@ -23,7 +23,9 @@
 mod aside;
 mod binary;
 pub mod body;
+mod category;
 mod cells;
+mod csv;
 mod dashboard;
 mod datatype;
 mod drift;
@@ -38,6 +40,7 @@ mod performance;
 mod predictor;
 mod program;
 mod push;
+mod records;
 mod reference;
 mod registry;
 mod replace;
@@ -55,7 +58,7 @@ pub use http::{get_json, get_text, notify, post_json, post_json_as, post_json_wi
 pub use infer::{infer_request, infer_response};
 pub use launch::Server;
 pub use locate::{Located, address, default_name, locate, resolve};
-pub use monitor::{ModelStatus, Monitor, monitor};
+pub use monitor::{ModelStatus, Monitor, monitor, monitor_with_key};
 pub use performance::Performance;
 pub use predictor::{Predictions, Predictor};
 pub use push::{Push, Pushed, kserve, push};

@@ -1,4 +1,4 @@
-//! A look at a running server: [`monitor`].
+//! A look at a running server: [`monitor`], [`monitor_with_key`].
 
 use oxilab_display::Render;
 use oxilab_display::table::{Heading, Table};
@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::dashboard;
 use crate::drift::DriftReport;
 use crate::error::{Result, ServeError};
-use crate::http::get_text;
+use crate::http::{PATIENCE, send};
 use crate::performance::Performance;
+use crate::secret::api_key;
 use crate::state;
 
 /// One model of a [`Monitor`].
@@ -86,11 +87,24 @@ impl Monitor {
     }
 }
 
-/// Asks a server of this user, by name, or any by its address (`http://…`).
+/// Asks a server of this user, by name, or any by its address (`http://…`). The API key, if it wants one, is
+/// `OXILAB_API_KEY` of the environment.
 ///
 /// # Errors
-/// If no such server runs or answers.
+/// If no such server runs or answers, or it wants another key.
 pub fn monitor(name: &str) -> Result<Monitor> {
+    ask(name, api_key().as_deref())
+}
+
+/// As [`monitor`] with an API key.
+///
+/// # Errors
+/// As [`monitor`].
+pub fn monitor_with_key(name: &str, key: &str) -> Result<Monitor> {
+    ask(name, Some(key))
+}
+
+fn ask(name: &str, key: Option<&str>) -> Result<Monitor> {
     let url = if name.starts_with("http://") || name.starts_with("https://") {
         name.trim_end_matches('/').to_owned()
     } else {
@@ -103,7 +117,16 @@ pub fn monitor(name: &str) -> Result<Monitor> {
         state.url
     };
     let url = format!("{url}/monitor.json");
-    let text = get_text(&url)?;
+    let text = send(&url, None, key, PATIENCE).map_err(|error| match error {
+        ServeError::Status { url, status: 401, message } => {
+            let message = format!(
+                "{message}; set OXILAB_API_KEY (in a notebook `%env OXILAB_API_KEY=KEY`), or say it: \
+                 `serve::monitor_with_key(name, key)`"
+            );
+            ServeError::Status { url, status: 401, message }
+        }
+        other => other,
+    })?;
     serde_json::from_str(&text).map_err(|error| ServeError::Http {
         url,
         problem: format!("the answer is not that of oxilab-server ({error})"),

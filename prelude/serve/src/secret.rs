@@ -1,5 +1,6 @@
-//! What nobody can guess: [`secret`].
+//! What nobody can guess: [`secret`]; what only some know: [`api_key`], [`Key`].
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -23,4 +24,19 @@ pub fn secret() -> Result<String> {
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(ServeError::io("reading", path))?;
     Ok(hex::encode(bytes))
+}
+
+/// The key for servers that ask for one: `OXILAB_API_KEY` of the environment, as their own.
+pub(crate) fn api_key() -> Option<String> {
+    std::env::var("OXILAB_API_KEY").ok().filter(|key| !key.is_empty())
+}
+
+/// An API key, which does not show itself where what holds it is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Key(pub(crate) String);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(hidden)")
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use oxilab_display::Render;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::{Result, ServeError};
-use crate::http::{exchange, send};
+use crate::http::{look, send};
 
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -83,10 +84,11 @@ pub(crate) fn find(folder: &Path, name: &str) -> Result<Option<State>> {
     Ok(alive(&state).then_some(state))
 }
 
-/// Whether the server answers, and is this one and not another on its port.
+/// Whether the server answers, and is this one and not another on its port. It is known by its process, so
+/// its certificate may be for the name that others reach it under.
 pub(crate) fn alive(state: &State) -> bool {
     // A server whose models are being loaded again says so with 503, and lives.
-    let said = exchange(&format!("{}/health", state.url), None, None, &[], SHORT);
+    let said = look(&format!("{}/health", state.url), SHORT);
     let health: serde_json::Value =
         said.ok().and_then(|(_, text)| serde_json::from_str(&text).ok()).unwrap_or_default();
     health.get("pid").and_then(serde_json::Value::as_u64) == Some(u64::from(state.pid))
@@ -180,7 +182,14 @@ pub(crate) fn stop_in(folder: &Path, name: &str) -> Result<()> {
     let Some(state) = find(folder, name)? else {
         return Err(ServeError::server(name, "it does not run; `serve::list()` shows what does"));
     };
-    send(&format!("{}/admin/stop", state.url), Some(&json!({})), Some(&state.token), SHORT)?;
+    let told =
+        send(&format!("{}/admin/stop", state.url), Some(&json!({})), Some(&state.token), SHORT);
+    match told {
+        Ok(_) => {}
+        // Its certificate may be for another name, and its token is for nobody whose is not verified.
+        Err(ServeError::Http { .. }) if state.url.starts_with("https:") => terminate(&state)?,
+        Err(error) => return Err(error),
+    }
     let begun = Instant::now();
     let path = state_file(folder, name)?;
     while begun.elapsed() < DRAIN {
@@ -193,4 +202,17 @@ pub(crate) fn stop_in(folder: &Path, name: &str) -> Result<()> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Err(ServeError::server(name, format!("process {} has not ended after 20 s", state.pid)))
+}
+
+/// Has the system tell a server to end; it finishes what it has begun, as when it is told over HTTP.
+fn terminate(state: &State) -> Result<()> {
+    let pid = state.pid.to_string();
+    let told = Command::new("kill").args(["-TERM", &pid]).stdin(Stdio::null()).output();
+    let output = told.map_err(ServeError::io("starting", "kill"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let problem = format!("process {pid} cannot be told to end: {}", said.trim());
+    Err(ServeError::server(&state.name, problem))
 }

@@ -104,6 +104,64 @@ fn bodies_that_are_no_requests_are_refused() {
 }
 
 #[test]
+fn columns_that_the_model_does_not_know_are_named_where_one_is_missing() {
+    let part = json!({"more": 1, "age": 1, "plan": "pro", "member": true});
+    let error = frame(json!({"dataframe_records": [part, {"other": 2}]})).unwrap_err();
+    assert_eq!(error.to_string(), "field `age`: row 1: it is missing");
+    let other = json!({"member": true, "other": 2, "age": 1, "plan": "pro"});
+    let error = frame(json!({"dataframe_records": [part, other]})).unwrap_err();
+    let told = "field `income`: it is missing; the request has more, age, plan, member, other";
+    assert_eq!(error.to_string(), told);
+    let csv = |text: &str| body::csv(text.as_bytes(), model().schema(), LIMIT).unwrap_err();
+    let error = csv("more,age,plan,member,other\n1,2,pro,true,3\n");
+    assert_eq!(error.to_string(), told);
+    let many = frame(json!({"dataframe_records": vec![part; LIMIT + 1]})).unwrap_err();
+    assert_eq!(many.status(), 413, "{many}");
+}
+
+#[test]
+fn csv_is_read_as_it_is_meant() {
+    let read = |text: &str| body::csv(text.as_bytes(), model().schema(), LIMIT);
+    let expected = df!("age" => [30.0, 60.0], "income" => [None, Some(10.0)],
+        "plan" => ["pro, \"plus\"\nor so", "basic"], "member" => [true, false])
+    .unwrap();
+    let quoted = "\u{feff}\r\n\"more\",age,income,\"plan\",member\r\n\
+        \"a, b\",\"30\",,\"pro, \"\"plus\"\"\nor so\",true\r\n\r\n,60,10,basic,False";
+    assert!(read(quoted).unwrap().equals_missing(&expected));
+    let short = "age,plan,member,income,more\n30,pro,true\n60,basic,false,10,x\n";
+    let short = read(short).unwrap();
+    assert_eq!((short.height(), short.column("income").unwrap().null_count()), (2, 1));
+    let rows =
+        |count: usize| "age,plan,member,income\n".to_owned() + &"1,pro,true,\n".repeat(count);
+    assert_eq!(read(&rows(LIMIT)).unwrap().height(), LIMIT);
+    let told = read(&rows(LIMIT + 2)).unwrap_err().to_string();
+    assert!(told.contains("1002 rows, the limit is 1000"), "{told}");
+    for wrong in
+        ["", "\n", "age,plan,member,income\n1,\"pro", "age,plan,member,income\n1,p,true,,9\n"]
+    {
+        let error = read(wrong).unwrap_err();
+        assert_eq!(error.status(), 400, "{wrong}: {error}");
+        assert!(error.to_string().contains("not CSV: "), "{error}");
+    }
+}
+
+#[test]
+fn infinite_numbers_are_refused_in_csv_as_in_json() {
+    let read = |number: &str| {
+        let text = format!("age,income,plan,member\n30,{number},pro,true\n");
+        body::csv(text.as_bytes(), model().schema(), LIMIT)
+    };
+    for number in ["inf", "-inf", "Infinity", "1e999", " -1e999"] {
+        let error = read(number).unwrap_err();
+        blamed(&error, "income");
+        assert!(error.to_string().contains("row 0: expected a number"), "{error}");
+    }
+    for missing in ["", "nan", "NaN"] {
+        assert_eq!(read(missing).unwrap().column("income").unwrap().null_count(), 1, "{missing}");
+    }
+}
+
+#[test]
 fn predict_takes_one_row_or_many() {
     let model = model();
     let read = |value| body::predict(value, model.schema(), LIMIT).unwrap();
@@ -199,6 +257,54 @@ fn drift_is_found_where_it_is_and_only_there() {
     assert!(!few.drifted() && few.columns[0].p_value.is_some());
     assert_eq!(report.to_frame().unwrap().height(), 5);
     assert!(drift(&same, &df!("other" => [1]).unwrap()).is_err());
+}
+
+#[test]
+fn times_are_the_same_however_they_are_spelt() {
+    let months: Vec<i64> = (0..12).map(|month| 1_704_067_200_000 + month * 2_678_400_000).collect();
+    let millis = |from: usize| {
+        let values: Vec<i64> = (0..240).map(|row| months[from + row % 6]).collect();
+        Column::new("month".into(), values)
+    };
+    let clock = |column: &Column, unit: TimeUnit, zone: Option<&str>| {
+        let zone = TimeZone::opt_try_new(zone).unwrap();
+        let millis = column.cast(&DataType::Datetime(TimeUnit::Milliseconds, zone.clone()));
+        millis.unwrap().cast(&DataType::Datetime(unit, zone)).unwrap()
+    };
+    let frame = |column: Column| DataFrame::new(240, vec![column]).unwrap();
+    let spelt = |column: &Column, ending: &str| {
+        let time = column.cast(&DataType::Datetime(TimeUnit::Milliseconds, None)).unwrap();
+        let text = time.cast(&DataType::String).unwrap();
+        let text = text.str().unwrap().iter().map(|text| {
+            // 2024-01-01 00:00:00.000
+            format!("{}{ending}", text.unwrap()[..19].replace(' ', "T"))
+        });
+        frame(Column::new("month".into(), text.collect::<Vec<_>>()))
+    };
+    for (unit, zone) in [
+        (TimeUnit::Milliseconds, None),
+        (TimeUnit::Microseconds, None),
+        (TimeUnit::Nanoseconds, None),
+        (TimeUnit::Microseconds, Some("UTC")),
+    ] {
+        let reference = frame(clock(&millis(0), unit, zone));
+        for ending in ["Z", "", ".000", "+00:00"] {
+            let report = drift(&reference, &spelt(&millis(0), ending)).unwrap();
+            assert!(!report.drifted(), "{unit:?} {zone:?} {ending}: {report:?}");
+            assert_eq!(report.columns[0].psi, Some(0.0), "{unit:?} {zone:?} {ending}");
+            assert!(drift(&reference, &spelt(&millis(6), ending)).unwrap().drifted(), "{ending}");
+        }
+    }
+    let days =
+        frame(clock(&millis(0), TimeUnit::Milliseconds, None).cast(&DataType::Date).unwrap());
+    let dates = days.column("month").unwrap().cast(&DataType::String).unwrap();
+    assert!(!drift(&days, &frame(dates)).unwrap().drifted());
+    assert!(!drift(&days, &spelt(&millis(0), "Z")).unwrap().drifted());
+    let words = Column::new("month".into(), vec!["soon"; 240]);
+    assert!(
+        drift(&days, &frame(words)).unwrap().drifted(),
+        "what is no time is a value of its own"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -14,7 +14,7 @@ use crate::batch::Batcher;
 use crate::last::Last;
 use crate::limits::Rates;
 use crate::llm::{Engine, LlmSlot, Model};
-use crate::monitoring::metrics::Samples;
+use crate::monitoring::metrics::{Refused, Samples};
 use crate::reload::Source;
 use crate::slot::Slot;
 use crate::{pushed, slot};
@@ -35,6 +35,9 @@ pub(crate) struct App {
     pub(crate) rates: Rates,
     pub(crate) batcher: Arc<Batcher>,
     pub(crate) stop: Notify,
+    /// Held while a pushed model is taken.
+    pub(crate) pushes: Mutex<()>,
+    pub(crate) refused: Refused,
     ids: AtomicU64,
     /// Makes ids of this process unlike those of others.
     epoch: u64,
@@ -75,6 +78,8 @@ impl App {
             rates: Rates::new(args.rate_limit),
             batcher: Batcher::start(&args),
             stop: Notify::new(),
+            pushes: Mutex::default(),
+            refused: Refused::default(),
             ids: AtomicU64::new(0),
             epoch: now.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0)),
             args,
@@ -102,11 +107,16 @@ impl App {
         slots.iter().find(fits).cloned()
     }
 
+    /// All versions of a name.
+    pub(crate) fn of_name(&self, name: &str) -> Vec<Arc<Slot>> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().filter(|slot| slot.name == name).cloned().collect()
+    }
+
     /// The versions of a name that answer now.
     pub(crate) fn versions(&self, name: &str) -> Vec<String> {
-        let slots = self.slots();
-        let of_name = slots.iter().filter(|slot| slot.name == name);
-        of_name.map(|slot| slot.current().version().to_owned()).collect()
+        let of_name = self.of_name(name);
+        of_name.iter().map(|slot| slot.current().version().to_owned()).collect()
     }
 
     /// The language model of that name.
@@ -152,6 +162,7 @@ impl App {
         for slot in &self.llms {
             slot.write_metrics(&mut out);
         }
+        self.refused.write(&mut out);
         let busy = self.args.queue.max(1) - self.room.available_permits();
         out.add("oxilab_requests_in_flight", "", busy);
         out.add("oxilab_queue_length", "", self.batcher.waiting());

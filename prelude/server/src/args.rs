@@ -64,7 +64,7 @@ pub(crate) struct Args {
     /// Most tokens of an answer of a language model.
     #[arg(long, default_value_t = 2_048)]
     pub(crate) token_limit: usize,
-    /// Seconds that a request may take, its body included.
+    /// Seconds that a request may take, its body included; a pushed model has at least 600.
     #[arg(long, default_value_t = 30)]
     pub(crate) timeout: u64,
     /// Requests that may be under way; more are answered with 503.
@@ -103,13 +103,13 @@ pub(crate) struct Args {
     /// Milliseconds between two looks at where models come from.
     #[arg(long, default_value_t = 500)]
     pub(crate) watch: u64,
-    /// An address that alerts are posted to, as JSON.
+    /// An address that alerts are posted to, as JSON; what it does not take is sent again with the next look.
     #[arg(long, value_name = "URL")]
     pub(crate) alert_webhook: Option<String>,
     /// A file that alerts are appended to, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     pub(crate) alert_file: Option<PathBuf>,
-    /// A shell command that gets each alert as JSON on its standard input.
+    /// A shell command that gets each alert as JSON on its standard input. It is ended after 30 seconds.
     #[arg(long, value_name = "COMMAND")]
     pub(crate) alert_command: Option<String>,
     /// Seconds between two looks for alerts.
@@ -118,7 +118,8 @@ pub(crate) struct Args {
     /// An alert when performance on labelled rows is worse: a floor of accuracy, a ceiling of RMSE.
     #[arg(long, value_name = "BOUND")]
     pub(crate) alert_performance: Option<f64>,
-    /// An alert when more than this share of the requests since the last look failed on our side.
+    /// An alert when more than this share of the requests since the last look failed on our side, or took
+    /// longer than --timeout once they were read.
     #[arg(long, default_value_t = 0.05, value_parser = share)]
     pub(crate) alert_errors: f64,
     /// A folder for models that `%push` sends; without it none are taken. Needs an API key.

@@ -287,8 +287,10 @@ fn caught(
 mod tests {
     use clap::Parser as _;
     use polars::df;
+    use serde_json::Value;
 
     use super::*;
+    use crate::monitoring::labels::Fit;
     use crate::testing::MODEL;
 
     const BUDGET: Duration = Duration::from_millis(250);
@@ -330,12 +332,60 @@ mod tests {
             self.batcher.push(Job { slot, predictor, frame, id: id.to_owned(), reply });
         }
 
+        /// What each gets of whoever asks with these in one batch; their ids are 0, 1, ….
+        fn answer(&self, frames: &[DataFrame]) -> Vec<Result<Vec<Value>, ServeError>> {
+            let mut said = Vec::new();
+            let ask = |(id, frame): (usize, &DataFrame)| {
+                let (reply, answer) = oneshot::channel();
+                said.push(answer);
+                let (slot, predictor) = (Arc::clone(&self.slot), self.slot.current());
+                Job { slot, predictor, frame: frame.clone(), id: id.to_string(), reply }
+            };
+            let jobs = frames.iter().enumerate().map(ask).collect();
+            answer(jobs);
+            let answers = said.into_iter().map(|mut said| said.try_recv().expect("an answer"));
+            answers.map(|said| said.map(|said| said.json_values())).collect()
+        }
+
         /// The next batch, and how long it was waited for.
         fn gather(&self) -> (Vec<String>, Duration) {
             let begun = Instant::now();
             let jobs = self.batcher.gather();
             (jobs.into_iter().map(|job| job.id).collect(), begun.elapsed())
         }
+    }
+
+    /// Irises by the length of their petals, which tells their kind.
+    fn irises(petals: &[f64]) -> DataFrame {
+        let mut frame = Given::frame(petals.len());
+        let column = polars::prelude::Column::new("petal_length".into(), petals);
+        frame.with_column(column).expect("as many rows");
+        frame
+    }
+
+    #[test]
+    fn each_request_of_a_batch_gets_the_answers_to_its_own_rows() {
+        let given = Given::new(100, Duration::ZERO);
+        let mut frames =
+            vec![irises(&[1.4]), irises(&[6.0, 1.5, 5.9]), irises(&[5.8]), irises(&[1.3])];
+        let predictor = given.slot.current();
+        let alone = |frame: &DataFrame| predictor.predict(frame).expect("an answer").json_values();
+        let expected: Vec<Vec<Value>> = frames.iter().map(alone).collect();
+        assert_ne!(expected[0], expected[2], "the rows are told apart");
+        let said = given.answer(&frames).into_iter().map(|said| said.expect("an answer"));
+        assert_eq!(said.collect::<Vec<_>>(), expected);
+        let task = predictor.model().task();
+        let fit = |id: &str, rows: usize| given.slot.ledger.fit(task, id, &vec![Value::Null; rows]);
+        assert_eq!((fit("1", 3), fit("2", 1)), (Fit::Fits, Fit::Fits));
+
+        // One that cannot be answered: all are asked alone, and it alone is told.
+        frames.insert(1, irises(&[5.7]).drop("petal_length").expect("a column"));
+        let mut said = given.answer(&frames);
+        let error = said.remove(1).expect_err("a column is missing");
+        assert_eq!((error.status(), error.blamed()), (422, Some("petal_length")), "{error}");
+        let said = said.into_iter().map(|said| said.expect("the others are answered"));
+        assert_eq!(said.collect::<Vec<_>>(), expected);
+        assert_eq!((fit("1", 3), fit("2", 3)), (Fit::Fits, Fit::Fits), "each is noted as its own");
     }
 
     #[tokio::test]

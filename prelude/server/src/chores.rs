@@ -1,6 +1,7 @@
 //! What the command does besides serving: `list`, `logs`, `stop`, `push`, `kserve`, `retrain`,
 //! `promote`, `rollback`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -129,7 +130,10 @@ fn retrain(declared: &Retrain, now: bool, every: Option<f64>) -> Result<()> {
             Some(reason) => {
                 let done = declared.run(reason);
                 match done {
-                    Ok(done) => println!("{}", done.to_json()),
+                    Ok(done) => {
+                        // A service goes on where nobody reads it, or the disk is full.
+                        let _ = writeln!(std::io::stdout(), "{}", done.to_json());
+                    }
                     // A service goes on; a single run says so with its status.
                     Err(error) if every.is_some() => tracing::error!(%error, "retraining failed"),
                     Err(error) => return Err(error.into()),

@@ -184,11 +184,11 @@ impl Front {
                 pause = SHORTEST;
             }
             let over = Arc::new(Notify::new());
-            let excuse = self.excuse(Arc::clone(&over))?;
+            let excuse = tokio::spawn(self.excuse(Arc::clone(&over)));
             let restarted = self.restart(&mut pause, part.loaded()).await;
             over.notify_one();
-            excuse.await.context("the front failed")??;
-            match restarted? {
+            excuse.await.context("the front failed")?;
+            match restarted {
                 Some((new, owner)) => {
                     part = new;
                     if let Some(owner) = owner {
@@ -217,27 +217,32 @@ impl Front {
         &mut self,
         pause: &mut Duration,
         last: &Last,
-    ) -> Result<Option<(Part, Option<Owner>)>> {
+    ) -> Option<(Part, Option<Owner>)> {
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep(*pause) => None,
-                () = self.stop.notified() => return Ok(None),
+                () = self.stop.notified() => return None,
                 request = next(&mut self.requests) => Some(request),
             };
             if let Some(request) = asked {
                 if let Some((new, owner)) = self.succeed(request).await {
-                    return Ok(Some((new, Some(owner))));
+                    return Some((new, Some(owner)));
                 }
                 continue;
             }
             *pause = (*pause * 2).min(LONGEST);
-            let mut part = self.start(&self.recipe, &self.listener, last)?;
-            match part.until_ready(&self.stop).await {
-                Ok(true) => return Ok(Some((part, None))),
-                Ok(false) => return Ok(None),
+            match self.start_ready(last).await {
+                Ok(Some(part)) => return Some((part, None)),
+                Ok(None) => return None,
                 Err(reason) => tracing::error!("{reason:#}; another try follows"),
             }
         }
+    }
+
+    /// One try of [`Front::restart`]. It fails as well where the system gives no process now.
+    async fn start_ready(&self, last: &Last) -> Result<Option<Part>> {
+        let mut part = self.start(&self.recipe, &self.listener, last)?;
+        Ok(part.until_ready(&self.stop).await?.then_some(part))
     }
 
     /// Starts the models that are asked for. Where they are ready they are this server's from now on; where
@@ -288,19 +293,26 @@ impl Front {
         Ok(ready.then_some(Successor { part, recipe, listener, tls, url }))
     }
 
-    /// Answers 503 until `over`.
-    fn excuse(&self, over: Arc<Notify>) -> Result<tokio::task::JoinHandle<Result<()>>> {
-        let listener = self.listener.try_clone().context("cannot share the socket")?;
-        let listener = TcpListener::from_std(listener).context("cannot listen")?;
+    /// Answers 503 until `over`. Where the system has no room for that, clients wait for the models.
+    fn excuse(&self, over: Arc<Notify>) -> impl Future<Output = ()> + use<> {
+        let listener = self.listener.try_clone();
         let admin = (!self.token.is_empty()).then(|| sha256(self.token.as_bytes()));
         let name = self.recipe.args.server_name();
         let state = Arc::new((admin, Arc::clone(&self.stop), name));
         let router = Router::new().fallback(restarting).with_state(state);
         let tls = self.tls.clone();
-        Ok(tokio::spawn(async move {
+        async move {
             let over = async move { over.notified().await };
-            listen::serve(listener, router, tls, over, Duration::from_secs(1)).await
-        }))
+            let answered = match listener.and_then(TcpListener::from_std) {
+                Ok(listener) => {
+                    listen::serve(listener, router, tls, over, Duration::from_secs(1)).await
+                }
+                Err(error) => Err(anyhow::Error::new(error).context("cannot share the socket")),
+            };
+            if let Err(error) = answered {
+                tracing::error!("nobody is told that the models are being loaded: {error:#}");
+            }
+        }
     }
 
     /// Aside, readable by its owner only, then renamed.

@@ -43,6 +43,7 @@ mod slot;
 mod testing;
 mod tls;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -79,8 +80,9 @@ fn run() -> Result<()> {
         return front::run(args);
     }
     if let Err(error) = serving::run(args) {
-        // The front logs it.
-        println!("{}{}", front::FAILED, format!("{error:#}").replace('\n', " "));
+        let said = format!("{}{error:#}", front::FAILED).replace('\n', " ");
+        // The front logs it. It may be gone.
+        let _ = writeln!(std::io::stdout(), "{said}");
         std::process::exit(1);
     }
     Ok(())

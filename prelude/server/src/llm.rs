@@ -92,6 +92,11 @@ impl LlmSlot {
         locked(&self.metrics)
     }
 
+    /// For who counts later.
+    pub(crate) fn metered(&self) -> &Mutex<Metrics> {
+        &self.metrics
+    }
+
     pub(crate) fn write_metrics(&self, out: &mut Samples) {
         self.metrics().write(out, &self.name);
         self.source.write_metrics(out);

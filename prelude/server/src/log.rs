@@ -16,7 +16,10 @@ pub(crate) fn start(json: bool) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(false);
+        .with_ansi(false)
+        // A line that cannot be written, on a full disk mostly, would be told of on standard error again, by
+        // a macro that panics where that fails.
+        .log_internal_errors(false);
     if json { log.event_format(Json).init() } else { log.init() }
 }
 

@@ -1,7 +1,8 @@
 //! Models that others send: [`take`].
 //!
-//! A pushed model is `NAME/VERSION.oxm` in the folder of `--accept`, with its reference beside it;
-//! `NAME.alias` says which version answers, so a restarted server has what it had.
+//! A pushed model is `NAME/VERSION.oxm` in the folder of `--accept`; with a reference, which lies beside it,
+//! `NAME/VERSION-REFERENCE.oxm`. Both are digests: a file that answers is never written over by other
+//! bytes. `NAME.alias` says which version answers, so a restarted server has what it had.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use oxilab_serve::{Predictor, check_name, reference_path};
+use oxilab_serve::{Predictor, ServeError, check_name, reference_path};
 
 use crate::app::App;
 use crate::args::Args;
 use crate::limits::sha256;
+use crate::locks::locked;
 use crate::reload::Follow as _;
 use crate::slot::Slot;
 
@@ -73,6 +75,51 @@ impl Parcel {
         let version = hex::encode(sha256(&model))[..12].to_owned();
         Ok(Self { name: name.to_owned(), version, model, reference })
     }
+
+    /// The name of the model's file, which tells it from the same model with another reference.
+    fn file(&self) -> String {
+        if self.reference.is_empty() {
+            return format!("{}.oxm", self.version);
+        }
+        let reference = hex::encode(sha256(&self.reference));
+        format!("{}-{}.oxm", self.version, &reference[..12])
+    }
+
+    /// Writes model and reference, and puts them into place if they load: what was there before, which may
+    /// answer, is as it was if they do not.
+    fn keep(&self, folder: &Path) -> Result<(), Refusal> {
+        let folder = folder.join(&self.name);
+        let path = folder.join(self.file());
+        let keep = |path: &Path, bytes: &[u8]| write(path, bytes).map_err(|e| broken(path, &e));
+        let aside = std::fs::create_dir_all(&folder)
+            .and_then(|()| tempfile::tempdir_in(&folder))
+            .map_err(|error| broken(&folder, &error))?;
+        let tried = aside.path().join("model.oxm");
+        keep(&tried, &self.model)?;
+        if !self.reference.is_empty() {
+            keep(&reference_path(&tried), &self.reference)?;
+        }
+        // Loading lets the model predict its reference, if there is one.
+        Predictor::open(&tried).map_err(|error| self.unfit(&error))?;
+        // The model last: it is looked for.
+        if !self.reference.is_empty() {
+            put(&reference_path(&tried), &reference_path(&path))?;
+        }
+        put(&tried, &path)
+    }
+
+    fn unfit(&self, error: &ServeError) -> Refusal {
+        if let ServeError::Io { path, source, .. } = error {
+            return broken(path, source);
+        }
+        tracing::error!(model = %self.name, %error, "a pushed model cannot be loaded");
+        let message = "this is no model that can be loaded here; the old one keeps answering";
+        refuse(StatusCode::UNPROCESSABLE_ENTITY, message)
+    }
+}
+
+fn put(from: &Path, to: &Path) -> Result<(), Refusal> {
+    std::fs::rename(from, to).map_err(|error| broken(to, &error))
 }
 
 /// Names and addresses of the models that were pushed earlier.
@@ -106,6 +153,8 @@ pub(crate) fn take(
     folder: &Path,
     parcel: &Parcel,
 ) -> Result<(Arc<Slot>, bool), Refusal> {
+    // Two that come first at the same time would both be new here.
+    let _alone = locked(&app.pushes);
     let alias = alias(folder, &parcel.name);
     let uri = alias.display().to_string();
     let old = app.slot(Some(&parcel.name));
@@ -115,28 +164,22 @@ pub(crate) fn take(
         let message = "a model of this name is served from elsewhere; push it under another name";
         return Err(refuse(StatusCode::CONFLICT, message));
     }
-    let path = folder.join(&parcel.name).join(format!("{}.oxm", parcel.version));
-    let keep = |path: &Path, bytes: &[u8]| write(path, bytes).map_err(|e| broken(path, &e));
-    if !parcel.reference.is_empty() {
-        keep(&reference_path(&path), &parcel.reference)?;
-    }
-    keep(&path, &parcel.model)?;
-    // Loading lets the model predict a row, and its reference if there is one.
-    if let Err(error) = Predictor::open(&path) {
-        tracing::error!(model = %parcel.name, %error, "a pushed model cannot be loaded");
-        let _ = std::fs::remove_file(&path);
-        let _ = std::fs::remove_file(reference_path(&path));
-        let message = "this is no model that can be loaded here; the old one keeps answering";
-        return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, message));
-    }
-    let target = format!("{}/{}.oxm\n", parcel.name, parcel.version);
-    keep(&alias, target.as_bytes())?;
+    parcel.keep(folder)?;
+    let target = format!("{}/{}\n", parcel.name, parcel.file());
+    write(&alias, target.as_bytes()).map_err(|error| broken(&alias, &error))?;
     if let Some(slot) = old {
         slot.look();
+        if slot.current().version() != parcel.version {
+            let message = "the model is kept, but cannot be loaded just now; its log says why. The old one \
+                           answers until then";
+            return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, message));
+        }
         return Ok((slot, false));
     }
     let slot = Slot::load(&parcel.name, &parcel.name, &uri, &app.args).map_err(|error| {
         tracing::error!(model = %parcel.name, "{error:#}");
+        // A server that is started again would not start with it.
+        let _ = std::fs::remove_file(&alias);
         refuse(StatusCode::UNPROCESSABLE_ENTITY, "the model cannot be loaded")
     })?;
     let slot = Arc::new(slot);

@@ -1,5 +1,6 @@
 //! Where a model comes from, and taking new versions from there while requests run: [`Source`], [`follow`].
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -60,6 +61,7 @@ enum Behind {
     Unresolved,
     Gone,
     Broken,
+    Unread,
 }
 
 impl Behind {
@@ -72,6 +74,10 @@ impl Behind {
             Self::Gone => "its address means a file that is not there; the last version answers",
             Self::Broken => {
                 "the version that its address means cannot be loaded; the last one answers"
+            }
+            Self::Unread => {
+                "the version that its address means cannot be loaded just now and is tried again; the \
+                 last one answers"
             }
         }
     }
@@ -95,6 +101,8 @@ struct Seen {
     tried: Mark,
     /// What was found by the last look.
     found: Mark,
+    /// What could not be read when it was last tried; it is tried again by every look.
+    unread: Option<Mark>,
 }
 
 /// When a new version is taken.
@@ -142,7 +150,12 @@ impl Source {
             name: name.to_owned(),
             label: label.to_owned(),
             uri: uri.to_owned(),
-            seen: Mutex::new(Seen { tried: loaded.clone(), found: loaded.clone(), loaded }),
+            seen: Mutex::new(Seen {
+                tried: loaded.clone(),
+                found: loaded.clone(),
+                unread: None,
+                loaded,
+            }),
             behind: Mutex::new(behind),
             swaps: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -193,16 +206,27 @@ impl Source {
                 seen.loaded = now.clone();
                 self.catch_up();
             }
+            Err(error) if is_passing(&error) => {
+                *locked(&self.behind) = Some(Behind::Unread);
+                if seen.unread.as_ref() != Some(&now) {
+                    self.fail(&error, "cannot load the new version just now; the old one answers");
+                    seen.unread = Some(now);
+                }
+                return;
+            }
             Err(error) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
                 *locked(&self.behind) = Some(Behind::Broken);
-                tracing::error!(
-                    model = %self.name, error = format!("{error:#}"),
-                    "cannot load the new version; the old one answers"
-                );
+                self.fail(&error, "cannot load the new version; the old one answers");
             }
         }
+        seen.unread = None;
         seen.tried = now;
+    }
+
+    /// Counts a version that was not loaded.
+    fn fail(&self, error: &anyhow::Error, what: &str) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(model = %self.name, error = format!("{error:#}"), "{what}");
     }
 
     fn fall_behind(&self, why: Behind, error: Option<&oxilab_serve::ServeError>) {
@@ -245,6 +269,16 @@ impl Source {
     }
 }
 
+/// Whether the system did not give a file, which says nothing of what is in it: memory, open files or a disk
+/// may be back in a moment.
+fn is_passing(error: &anyhow::Error) -> bool {
+    let of_content = |error: &io::Error| {
+        matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+    };
+    let mut systems = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    systems.next().is_some_and(|error| !of_content(error))
+}
+
 /// A model that takes new versions.
 pub(crate) trait Follow: Send + Sync + 'static {
     fn source(&self) -> &Source;
@@ -261,7 +295,7 @@ pub(crate) fn follow(slot: &Arc<impl Follow>, app: &App) {
 }
 
 /// Looks at where a model comes from, again and again; loads what changed, and swaps it in when it is
-/// whole. What cannot be loaded is tried again when it changes once more.
+/// whole. What cannot be loaded is tried again when it changes once more, what cannot be read at the next look.
 async fn watch(slot: Arc<impl Follow>, every: Duration) {
     // Of a process that was started again nobody knows what the address means by now.
     let mut pause = if slot.source().behind().is_some() { Duration::ZERO } else { every };
@@ -328,6 +362,32 @@ mod tests {
         fail();
         assert!(source.behind().is_some_and(|why| why.contains("is not there")));
         assert_eq!((source.failures(), source.swaps()), (1, 2));
+    }
+
+    #[test]
+    fn what_the_system_did_not_give_is_tried_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("model");
+        let uri = path.to_str().expect("text");
+        fs::write(&path, "1").expect("written");
+        let (source, ()) = Source::open("m", "m", uri, None, |_| Ok(())).expect("loaded");
+        fs::write(&path, "22").expect("written");
+        let tried = Cell::new(0);
+        let fail = |kind: ErrorKind| {
+            source.look(When::AtOnce, |_| {
+                tried.set(tried.get() + 1);
+                Err(anyhow::Error::new(io::Error::from(kind)).context("loading"))
+            });
+        };
+        (0..3).for_each(|_| fail(ErrorKind::OutOfMemory));
+        assert_eq!((tried.get(), source.failures()), (3, 1), "it is told of once");
+        assert!(source.behind().is_some_and(|why| why.contains("tried again")));
+        source.look(When::AtOnce, |_| Ok(()));
+        assert_eq!((source.swaps(), source.behind()), (1, None));
+
+        fs::write(&path, "333").expect("written");
+        (0..3).for_each(|_| fail(ErrorKind::UnexpectedEof));
+        assert_eq!((tried.get(), source.failures()), (4, 2), "its content is at fault");
     }
 
     #[test]

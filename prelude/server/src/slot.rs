@@ -98,6 +98,11 @@ impl Slot {
         locked(&self.metrics)
     }
 
+    /// For who counts later.
+    pub(crate) fn metered(&self) -> &Mutex<Metrics> {
+        &self.metrics
+    }
+
     /// Says how long a prediction of a few rows took.
     pub(crate) fn took(&self, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(UNKNOWN);

@@ -131,6 +131,8 @@ mod tests {
         assert!(text.contains("Server::new(\"churn\", \"models:/churn@prod\")"), "{text}");
         assert!(text.contains(".with(\"--alert-file\", \"a.jsonl\")"), "{text}");
         assert!(text.contains(".with_flag(\"--log-json\")"), "{text}");
+        let text = composed("%serve churn@prod --log-requests --port 8082").await;
+        assert!(text.contains(".with_port(8082).with_flag(\"--log-requests\")"), "{text}");
         let text = composed("%serve models:/churn@prod --name \"my-model\"").await;
         assert!(text.contains("Server::new(\"my-model\", \"models:/churn@prod\")"), "{text}");
     }

@@ -11,9 +11,9 @@ pub(in super::super) static RETRAIN: Verb = Verb {
             Ok(show(&format!("::oxilab::serve::Retrain::load({file:?})?.run(\"asked for\")?")))
         }
         [file] if !file.starts_with("--") => Ok(format!(
-            "{{ let declared = ::oxilab::serve::Retrain::load({file:?})?; match declared.due()? {{ \
-             Some(reason) => {} None => ::std::println!(\"no trigger holds\"), }} }}",
-            show("declared.run(&reason)?").replace(';', ",")
+            "match ::oxilab::serve::Retrain::load({file:?})?.run_if_due()? {{ \
+             Some(done) => {} None => ::std::println!(\"no trigger holds\"), }}",
+            show("done").replace(';', ",")
         )),
         _ => Err("the file that declares the retraining is needed".to_owned()),
     },

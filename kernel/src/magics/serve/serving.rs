@@ -31,13 +31,16 @@ pub(in super::super) static SERVE: Verb = Verb {
     },
 };
 
+/// Options that have no value; `--replace` is this side's own, the others are those of `oxilab serve --help`.
+const FLAGS: [&str; 3] = ["--log-json", "--log-requests", "--replace"];
+
 fn start(model: &str, rest: &[&str], known: &Known) -> Result<String, String> {
     let is_variable = known.model(model)? == Meant::Variable;
     if is_variable {
         known.fitted(model)?;
     }
     let (mut port, mut name, mut reference, mut more) = (0_u16, None, None, String::new());
-    for option in options(rest, &["--log-json", "--replace"])? {
+    for option in options(rest, &FLAGS)? {
         match option {
             ("--port", Some(value)) => {
                 port = value.parse().map_err(|_| format!("`{value}` is not a port"))?;

@@ -15,6 +15,7 @@ use crate::http::exchange;
 use crate::locate::{address, default_name, locate};
 use crate::predictor::Predictor;
 use crate::reference::reference_path;
+use crate::secret::api_key;
 
 pub use kserve::kserve;
 
@@ -44,8 +45,7 @@ impl Push {
     /// `model` is a file, `NAME@alias` or `models:/NAME/VERSION`; `url` the address of a server that was
     /// started with `--accept FOLDER`. The API key is `OXILAB_API_KEY` of the environment.
     pub fn new(model: impl Into<String>, url: impl Into<String>) -> Self {
-        let key = std::env::var("OXILAB_API_KEY").ok().filter(|key| !key.is_empty());
-        Self { model: model.into(), url: url.into(), name: None, key }
+        Self { model: model.into(), url: url.into(), name: None, key: api_key() }
     }
 
     /// Another name at the other side.

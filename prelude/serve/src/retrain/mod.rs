@@ -1,12 +1,14 @@
 //! Retraining: what sets it off, what it runs, and when its model takes over: [`Retrain`].
 //!
-//! * Here: the declaration, a JSON file or a value. [`due`](Retrain::due) says whether a trigger holds.
+//! * Here: the declaration, a JSON file or a value. [`due`](Retrain::due) says whether a trigger holds,
+//!   [`run_if_due`](Retrain::run_if_due) is for whoever then runs.
 //! * [`run`]: the notebook, the comparison of candidate and champion, the promotion.
 
 mod run;
 mod trigger;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Result, ServeError};
+use crate::secret::Key;
 
 pub use run::Retrained;
 pub use trigger::Trigger;
@@ -31,8 +34,7 @@ pub use trigger::Trigger;
 ///     .with_trigger(Trigger::drift("churn"))
 ///     .with_trigger(Trigger::every(std::time::Duration::from_secs(7 * 24 * 3600)))
 ///     .with_metric("roc_auc");
-/// if let Some(reason) = retrain.due()? {
-///     let done = retrain.run(&reason)?;
+/// if let Some(done) = retrain.run_if_due()? {
 ///     println!("version {} promoted: {}", done.version, done.promoted);
 /// }
 /// # Ok::<(), oxilab_serve::ServeError>(())
@@ -60,6 +62,9 @@ pub struct Retrain {
     cooldown: f64,
     #[serde(skip)]
     program: Option<PathBuf>,
+    /// Not a part of a declaration, for those are shared.
+    #[serde(skip)]
+    api_key: Option<Key>,
 }
 
 fn champion() -> String {
@@ -91,6 +96,7 @@ impl Retrain {
             folder: None,
             cooldown: hour(),
             program: None,
+            api_key: None,
         }
     }
 
@@ -181,6 +187,14 @@ impl Retrain {
         self
     }
 
+    /// The API key that triggers show to their servers; by default `OXILAB_API_KEY` of the environment. It
+    /// is not saved.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(Key(key.into()));
+        self
+    }
+
     /// The model's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -190,21 +204,48 @@ impl Retrain {
     /// Why it should run now; `None` if no trigger holds.
     ///
     /// # Errors
-    /// If the name cannot be used. A server that does not run holds no trigger.
+    /// If the name cannot be used; or no trigger holds, and one could not ask its server, which does not
+    /// run, wants another API key, or has no such model.
     pub fn due(&self) -> Result<Option<String>> {
         let memory = self.memory()?;
-        Ok(self.triggers.iter().find_map(|trigger| trigger.holds(&memory, self.cooldown)))
+        let mut unasked = None;
+        for trigger in &self.triggers {
+            match trigger.holds(&memory, self.cooldown, self.api_key.as_ref()) {
+                Ok(Some(reason)) => return Ok(Some(reason)),
+                Ok(None) => {}
+                Err(error) => unasked = unasked.or(Some(error)),
+            }
+        }
+        match unasked {
+            Some(source) => {
+                Err(ServeError::Unasked { name: self.name.clone(), source: Box::new(source) })
+            }
+            None => Ok(None),
+        }
     }
 
-    /// Looks every so often and runs when due, until the cell is interrupted or `most` runs are done.
+    /// Looks every so often and runs when due, until the cell is interrupted or `most` runs are done. A
+    /// server that does not answer is asked again the next time, and said so on standard error.
     ///
     /// # Errors
-    /// As [`Retrain::run`].
+    /// As [`Retrain::run`], and if a trigger's server refuses to be asked.
     pub fn watch(&self, every: Duration, most: usize) -> Result<Vec<Retrained>> {
-        let mut done = Vec::new();
+        let (mut done, mut told) = (Vec::new(), String::new());
         while done.len() < most {
-            if let Some(reason) = self.due()? {
-                done.push(self.run(&reason)?);
+            match self.run_if_due() {
+                Ok(ran) => {
+                    done.extend(ran);
+                    told.clear();
+                }
+                Err(error) if error.may_pass() => {
+                    let problem = error.to_string();
+                    if problem != told {
+                        // Where nobody reads it, or the disk is full, it goes on.
+                        let _ = writeln!(std::io::stderr(), "oxilab: {problem}");
+                        told = problem;
+                    }
+                }
+                Err(error) => return Err(error),
             }
             let begun = std::time::Instant::now();
             while begun.elapsed() < every && done.len() < most {

@@ -11,7 +11,7 @@ use oxilab_display::table::{Heading, Table};
 use oxilab_model::{Evaluation, FittedModel};
 use oxilab_runtime::MimeBundle;
 use oxilab_runtime::progress::Progress;
-use oxilab_track::{Best, Status};
+use oxilab_track::{Best, Status, TrackError};
 use serde_json::{Value, json};
 
 use super::Retrain;
@@ -57,11 +57,37 @@ impl Retrain {
     /// If another one runs, the notebook fails or saves no model, the holdout rows cannot be read, or the
     /// registry fails. The champion serves on in every case.
     pub fn run(&self, reason: &str) -> Result<Retrained> {
+        // Kept to the end.
+        let _lock = self.lock()?;
+        self.run_alone(reason)
+    }
+
+    /// Runs if a trigger holds; `None` if none does. Nobody else's run comes between the look and the run,
+    /// so of several services that see one reason only the first runs for it.
+    ///
+    /// # Errors
+    /// As [`Retrain::due`] and [`Retrain::run`].
+    pub fn run_if_due(&self) -> Result<Option<Retrained>> {
+        // Asking servers may take a while, in which others may run: only the look under the lock counts.
+        if self.due()?.is_none() {
+            return Ok(None);
+        }
+        let _lock = self.lock()?;
+        let Some(reason) = self.due()? else { return Ok(None) };
+        self.run_alone(&reason).map(Some)
+    }
+
+    /// What only one retraining of a name holds.
+    fn lock(&self) -> Result<File> {
         let path = self.file("retraining")?;
         let lock = File::create(&path).map_err(ServeError::io("making the lock", &path))?;
-        if lock.try_lock().is_err() {
-            return Err(self.failed("another one runs already; wait for its end"));
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(_) => Err(self.failed("another one runs already; wait for its end")),
         }
+    }
+
+    fn run_alone(&self, reason: &str) -> Result<Retrained> {
         let memory = self.remember();
         let run = oxilab_track::start_run(&format!("retrain {}", self.name))?;
         let done = self.run_locked(reason, &run);
@@ -135,9 +161,7 @@ impl Retrain {
             Err(why) => (false, why),
             Ok(why) => match promote(&self.name, version, &self.alias) {
                 Ok(()) => (true, why),
-                Err(ServeError::Track(gate @ oxilab_track::TrackError::Gate { .. })) => {
-                    (false, gate.to_string())
-                }
+                Err(ServeError::Track(gate @ TrackError::Gate { .. })) => (false, gate.to_string()),
                 Err(error) => return Err(error),
             },
         };
@@ -203,11 +227,15 @@ impl Retrain {
         Err(self.failed(format!("the notebook {} failed:\n{last}", self.notebook.display())))
     }
 
-    /// The version that the alias points at, and its model.
+    /// The version that the alias points at, and its model; `None` only where the registry says that there
+    /// is none.
     fn champion(&self) -> Result<Option<(String, FittedModel)>> {
         let uri = format!("models:/{}@{}", self.name, self.alias);
-        if oxilab_track::resolve(&uri).is_err() {
-            return Ok(None);
+        match oxilab_track::resolve(&uri) {
+            Ok(_) => {}
+            Err(error) if is_absent(&error) => return Ok(None),
+            // Whether there is a champion is not known, and nothing may take its place unmeasured.
+            Err(error) => return Err(error.into()),
         }
         let place = locate(&uri)?;
         let model = FittedModel::load(&place.path)?;
@@ -248,6 +276,16 @@ impl Retrain {
 
     fn failed(&self, problem: impl Into<String>) -> ServeError {
         ServeError::retrain(&self.name, problem)
+    }
+}
+
+/// Whether the registry answered that it has no such model, version or alias.
+fn is_absent(error: &TrackError) -> bool {
+    match error {
+        TrackError::NotFound { .. } => true,
+        // MLflow's word for a model that was never registered.
+        TrackError::Server { code, .. } => code == "RESOURCE_DOES_NOT_EXIST",
+        _ => false,
     }
 }
 
@@ -325,6 +363,73 @@ mod tests {
         let said = format!("{}\n[3/7] 0.1 s ok\n[4/7] 12.0 s ok\n[a list]\n", "x".repeat(9999));
         std::fs::write(&log, said).expect("writes");
         assert_eq!(cells_run(&log), Some((4, 7)));
+    }
+
+    #[test]
+    fn a_look_counts_only_while_nobody_else_runs() {
+        let folder = tempfile::tempdir().expect("folder");
+        let retrain = Retrain::new("late", "no.ipynb", "no.csv")
+            .with_state_folder(folder.path())
+            .with_trigger(crate::Trigger::every(Duration::from_hours(1)));
+        let path = retrain.file("retraining").expect("a path");
+        let other = File::create(&path).expect("a file");
+        other.lock().expect("another process holds it");
+        let error = retrain.run_if_due().expect_err("due, and another one runs").to_string();
+        assert!(error.contains("another one runs already"), "{error}");
+        // It ran for the same reason.
+        retrain.keep(&retrain.remember()).expect("kept");
+        drop(other);
+        assert_eq!(retrain.run_if_due().expect("looked"), None);
+    }
+
+    /// A registry that knows no model `new`, and fails for every other one.
+    fn registry() -> String {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let uri = format!("http://{}", listener.local_addr().expect("an address"));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let lines = BufReader::new(&stream).lines().map_while(std::result::Result::ok);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let is_new = head.first().is_some_and(|line| line.contains("name=new "));
+                let (status, code) = if is_new {
+                    ("404 Not Found", "RESOURCE_DOES_NOT_EXIST")
+                } else {
+                    ("500 Internal Server Error", "INTERNAL_ERROR")
+                };
+                let body = json!({"error_code": code, "message": "as told"}).to_string();
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\
+                     content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+            }
+        });
+        uri
+    }
+
+    #[test]
+    fn a_registry_that_fails_is_not_one_without_a_champion() {
+        let folder = tempfile::tempdir().expect("folder");
+        let child = Command::new(std::env::current_exe().expect("itself"))
+            .args(["--exact", "retrain::run::tests::asks_a_failing_registry", "--ignored"])
+            .env("MLFLOW_TRACKING_URI", registry())
+            .env("OXILAB_JOURNAL", folder.path().join("journal.sqlite"))
+            .output()
+            .expect("it starts");
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+        assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
+    }
+
+    #[test]
+    #[ignore = "has a tracker of its own, in a process that the test above starts"]
+    fn asks_a_failing_registry() {
+        let champion = |name: &str| Retrain::new(name, "no.ipynb", "no.csv").champion();
+        assert!(champion("new").expect("it answers").is_none());
+        let error = champion("old").map(|found| found.is_some()).expect_err("it fails").to_string();
+        assert!(error.contains("as told"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Retrain;
 use crate::error::{Result, ServeError};
-use crate::monitor::{ModelStatus, monitor};
+use crate::monitor::{ModelStatus, monitor, monitor_with_key};
+use crate::secret::Key;
 use crate::state;
 
 /// What sets a retraining off.
@@ -84,28 +85,28 @@ impl Trigger {
         }
     }
 
-    /// Why it holds. What servers say holds no sooner than `cooldown` seconds after the last run.
-    pub(super) fn holds(&self, memory: &Memory, cooldown: f64) -> Option<String> {
-        match self {
+    /// Why it holds. What servers say holds no sooner than `cooldown` seconds after the last run; until then
+    /// they are not asked.
+    ///
+    /// # Errors
+    /// If its server cannot be asked, or has no such model.
+    pub(super) fn holds(
+        &self,
+        memory: &Memory,
+        cooldown: f64,
+        api_key: Option<&Key>,
+    ) -> Result<Option<String>> {
+        Ok(match self {
+            Self::Drift { .. } | Self::Performance { .. } if !memory.rested(cooldown) => None,
             Self::Drift { server, model, columns } => {
                 let model = model.as_deref();
-                let seen = memory.rested(cooldown).then(|| status(server, model))??;
-                let drift = seen.drift.as_ref()?;
-                let names = drift.drifted_columns();
-                let enough = !names.is_empty() && names.len() >= *columns;
-                let new =
-                    memory.is_new(server, model, &seen, |before| before.rows.passed(seen.rows));
-                (enough && new).then(|| format!("drift of {}", names.join(", ")))
+                status(server, model, api_key)?
+                    .and_then(|seen| drifts(memory, server, model, &seen, *columns))
             }
             Self::Performance { server, model, bound } => {
                 let model = model.as_deref();
-                let status = memory.rested(cooldown).then(|| status(server, model))??;
-                let seen = status.performance.as_ref()?;
-                let worse = seen.worse_than(*bound);
-                let new = memory
-                    .is_new(server, model, &status, |before| before.labels.passed(status.labels));
-                (worse && new)
-                    .then(|| format!("{} is {:.4}, the bound is {bound}", seen.metric, seen.value))
+                status(server, model, api_key)?
+                    .and_then(|seen| fails(memory, server, model, &seen, *bound))
             }
             Self::Every { seconds } => {
                 let since = memory.last.map(|last| now() - last);
@@ -122,14 +123,53 @@ impl Trigger {
                     files.iter().find(|(file, stamp)| memory.files.get(*file) != Some(*stamp));
                 new.map(|(file, _)| format!("{file} is new"))
             }
-        }
+        })
     }
 }
 
-/// What a server says of a model; `None` if it does not run or has none of that name.
-fn status(server: &str, model: Option<&str>) -> Option<ModelStatus> {
-    let seen = monitor(server).ok()?;
-    seen.models.into_iter().find(|status| model.is_none_or(|name| status.model == name))
+/// Why drift is a reason.
+fn drifts(
+    memory: &Memory,
+    server: &str,
+    model: Option<&str>,
+    seen: &ModelStatus,
+    columns: usize,
+) -> Option<String> {
+    let names = seen.drift.as_ref()?.drifted_columns();
+    let enough = !names.is_empty() && names.len() >= columns;
+    let new = memory.is_new(server, model, seen, |before| before.rows.passed(seen.rows));
+    (enough && new).then(|| format!("drift of {}", names.join(", ")))
+}
+
+/// Why performance is a reason.
+fn fails(
+    memory: &Memory,
+    server: &str,
+    model: Option<&str>,
+    status: &ModelStatus,
+    bound: f64,
+) -> Option<String> {
+    let seen = status.performance.as_ref()?;
+    let new = memory.is_new(server, model, status, |before| before.labels.passed(status.labels));
+    (seen.worse_than(bound) && new)
+        .then(|| format!("{} is {:.4}, the bound is {bound}", seen.metric, seen.value))
+}
+
+/// What a server says of a model, by default of its first; `None` if it has none yet.
+fn status(server: &str, model: Option<&str>, api_key: Option<&Key>) -> Result<Option<ModelStatus>> {
+    let seen = match api_key {
+        Some(Key(api_key)) => monitor_with_key(server, api_key)?,
+        None => monitor(server)?,
+    };
+    let Some(name) = model else { return Ok(seen.models.into_iter().next()) };
+    let known: Vec<String> = seen.models.iter().map(|status| status.model.clone()).collect();
+    match seen.models.into_iter().find(|status| status.model == name) {
+        Some(status) => Ok(Some(status)),
+        None => {
+            let problem = format!("it has no model `{name}`; it has {}", known.join(", "));
+            Err(ServeError::server(server, problem))
+        }
+    }
 }
 
 fn key(server: &str, model: Option<&str>) -> String {
@@ -230,7 +270,9 @@ impl Retrain {
                 Trigger::Drift { server, model, .. }
                 | Trigger::Performance { server, model, .. } => {
                     let model = model.as_deref();
-                    if let Some(status) = status(server, model) {
+                    // A server that cannot be asked is new when it can.
+                    let seen = status(server, model, self.api_key.as_ref());
+                    if let Ok(Some(status)) = seen {
                         served.insert(key(server, model), status.into());
                     }
                 }
@@ -300,7 +342,17 @@ mod tests {
         assert_eq!(timed.due().expect("asked"), None);
         let soon = timed.with_trigger(Trigger::every(Duration::ZERO));
         assert!(soon.due().expect("asked").is_some());
-        let nobody = Retrain::new("m", "n", "h").with_trigger(Trigger::drift("no-such-server"));
-        assert_eq!(nobody.with_state_folder(folder.path()).due().expect("asked"), None);
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_asked_is_no_reason_and_no_silence() {
+        let folder = tempfile::tempdir().expect("folder");
+        let nobody = Retrain::new("m", "n", "h").with_state_folder(folder.path());
+        let nobody = nobody.with_trigger(Trigger::drift("no-such-server"));
+        let error = nobody.due().expect_err("nobody is there");
+        assert!(error.to_string().contains("`no-such-server`: it does not run"), "{error}");
+        assert!(error.may_pass(), "it may be started");
+        let any = nobody.with_trigger(Trigger::every(Duration::from_secs(3600)));
+        assert_eq!(any.due().expect("asked").as_deref(), Some("it never ran"));
     }
 }

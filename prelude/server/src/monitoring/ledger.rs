@@ -13,7 +13,7 @@ use oxilab_serve::{Performance, Predictions};
 use polars::prelude::DataFrame;
 use serde_json::Value;
 
-use super::labels::Labels;
+use super::labels::{Fit, Labels};
 use super::metrics::Metrics;
 use super::watch::{Capture, Captured, Watch};
 use super::writer::Writer;
@@ -148,7 +148,13 @@ impl Ledger {
         (watch.rows(), watch.window.frames())
     }
 
-    /// Labels that came for earlier requests; how many were of known ones.
+    /// Whether labels are those of an earlier request.
+    pub(crate) fn fit(&self, task: Task, id: &str, labels: &[Value]) -> Fit {
+        self.keep();
+        locked(&self.labels).fit(task, id, labels)
+    }
+
+    /// Takes labels that [fit](Ledger::fit); how many were new.
     pub(crate) fn label(&self, id: &str, labels: &[Value]) -> usize {
         self.keep();
         locked(&self.labels).label(id, labels)
@@ -190,7 +196,11 @@ mod tests {
         let ledger = Ledger::new("m", "m", &Arc::default(), &args).expect("a ledger");
         let predictor = Predictor::open(MODEL).expect("a model");
         ledger.note(answered(&predictor, "one", 1));
+        assert_eq!(ledger.fit(Task::Binary, "one", &[json!("1")]), Fit::Fits);
+        let unfit = ledger.fit(Task::Regression, "one", &[json!("many")]);
+        assert!(matches!(unfit, Fit::Unfit(_)), "numbers are predicted: {unfit:?}");
         assert_eq!(ledger.label("one", &[json!(1)]), 1);
+        assert_eq!(ledger.fit(Task::Binary, "one", &[json!(1)]), Fit::Unknown, "it is taken once");
         ledger.note(answered(&predictor, "two", 2));
         let (rows, frames) = ledger.window();
         assert_eq!((rows, frames.iter().map(|frame| frame.height()).sum()), (3, 3));

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
 
 /// Upper bounds of the latency histogram, in seconds.
 const BOUNDS: [f64; 12] =
@@ -95,9 +98,10 @@ impl Metrics {
         out
     }
 
-    /// Requests so far that failed on our side.
+    /// Requests so far that failed on our side. One whose time was over had its body read by then.
     pub(crate) fn failures(&self) -> u64 {
-        self.requests.iter().filter(|((_, status), _)| *status >= 500).map(|(_, count)| count).sum()
+        let ours = |status: u16| status >= 500 || status == 408;
+        self.requests.iter().filter(|((_, status), _)| ours(*status)).map(|(_, count)| count).sum()
     }
 
     /// All requests so far.
@@ -158,6 +162,40 @@ impl Metrics {
             out.add("oxilab_tokens_per_second", &model, speed);
         }
         out.add("oxilab_capture_failures_total", &model, self.capture_failures);
+    }
+}
+
+/// Requests that were refused before a model was asked: by whoever has no key or comes too often, or whose
+/// body did not come in time. They say nothing of a model, so they are none of its requests.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    keyless: AtomicU64,
+    frequent: AtomicU64,
+    late: AtomicU64,
+}
+
+impl Refused {
+    /// Counts an answer with this status, if it is one of those.
+    pub(crate) fn count(&self, status: StatusCode) {
+        let counter = match status {
+            StatusCode::UNAUTHORIZED => &self.keyless,
+            StatusCode::REQUEST_TIMEOUT => &self.late,
+            StatusCode::TOO_MANY_REQUESTS => &self.frequent,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Writes what was counted into the families of the models' requests, without a model.
+    pub(crate) fn write(&self, out: &mut Samples) {
+        for (status, counter) in [(401, &self.keyless), (408, &self.late), (429, &self.frequent)] {
+            let count = counter.load(Ordering::Relaxed);
+            if count > 0 {
+                let labels = format!("status=\"{status}\"");
+                out.add("oxilab_requests_total", &labels, count);
+                out.add("oxilab_errors_total", &labels, count);
+            }
+        }
     }
 }
 

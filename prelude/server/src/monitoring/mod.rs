@@ -2,7 +2,7 @@
 //! alerts.
 
 pub(crate) mod alerts;
-mod labels;
+pub(crate) mod labels;
 pub(crate) mod ledger;
 pub(crate) mod metrics;
 pub(crate) mod redact;

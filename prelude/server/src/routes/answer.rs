@@ -1,7 +1,6 @@
 //! From the body of a request to its answer: [`answer`].
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -11,6 +10,7 @@ use polars::prelude::DataFrame;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::patience::Answering;
 use super::{Body, aside, id_of, note, problem, unread};
 use crate::app::App;
 use crate::batch::Job;
@@ -52,12 +52,12 @@ pub(super) async fn answer(
         Ok(slot) => slot,
         Err(response) => return response,
     };
-    let begun = Instant::now();
+    let answering = Answering::new(slot.metered(), asked.route);
     let (mut response, rows) = match body {
         Ok(bytes) => respond(app, &slot, headers, bytes, read).await,
         Err(rejection) => (unread(&rejection, app.args.body_limit), 0),
     };
-    slot.metrics().record(asked.route, response.status().as_u16(), rows, begun.elapsed());
+    answering.done(&response, rows);
     note(app, &mut response, &slot.name, rows);
     response
 }

@@ -129,7 +129,8 @@ impl Document {
                     "taken": {"type": "integer"}, "unknown": {"type": "array"}
                 }),
             );
-            let what = "Labels of earlier requests, by their x-request-id.";
+            let what =
+                "Labels of earlier requests, by their x-request-id, of whichever version answered.";
             post(&format!("/feedback/{name}"), what, &feedback, &taken);
         }
         let what = "A row or a list of rows, by this version.";
@@ -333,7 +334,9 @@ fn tensors(schema: &oxilab_model::schema::Schema, row: &Value) -> Vec<Value> {
 fn feedback() -> Value {
     let (id, label) =
         (json!({"type": "string"}), json!({"type": ["string", "number", "boolean", "null"]}));
-    let labels = json!({"type": "array", "items": label});
+    let what = "One a row. A label that is null is waited for; others are taken once. If labels do not fit \
+                their request, none of the body are taken.";
+    let labels = json!({"type": "array", "items": label, "description": what});
     let one = object(&["id", "label"], &json!({"id": id, "label": label}));
     let many = object(&["id", "labels"], &json!({"id": id, "labels": labels}));
     let item = json!({"anyOf": [one, many]});

@@ -14,7 +14,7 @@ mod predict;
 mod v2;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -27,7 +27,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use self::patience::within;
+use self::patience::{Unbegun, within};
 use crate::app::App;
 use crate::limits;
 
@@ -40,11 +40,13 @@ pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id
 /// Most bytes of a pushed model.
 const PUSH_LIMIT: usize = 4 << 30;
 
+/// How long a push may take: it is gigabytes, loaded before it is answered, and its client waits as long.
+const PUSH_TIME: Duration = Duration::from_mins(10);
+
 /// All routes with their limits.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let limit = app.args.timeout();
     let timeout = middleware::from_fn(move |request, next| within(limit, late, request, next));
-    let push = post(admin::push).layer(DefaultBodyLimit::max(PUSH_LIMIT));
     let routes = Router::new()
         .route("/", get(|| async { Redirect::temporary("/docs") }))
         .route("/ping", get(|| async { "\n" }).post(|| async { "\n" }))
@@ -62,26 +64,41 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(v2::routes())
         .route("/feedback", post(admin::feedback))
         .route("/feedback/{model}", post(admin::feedback))
-        .route("/admin/models/{model}", get(admin::pushed).merge(push))
         .route("/admin/stop", post(admin::stop))
         .route("/metrics", get(pages::metrics))
         .route("/monitor", get(pages::monitor_page))
         .route("/monitor.json", get(pages::monitor))
         .route("/openapi.json", get(pages::openapi))
         .route("/docs", get(pages::docs))
+        .layer(timeout)
+        .merge(pushes(limit))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is no such page", None) })
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "this page takes another method", None)
         })
-        .layer(timeout)
         .merge(openai::routes(&app));
     guarded(routes, app)
+}
+
+/// Models that others send have a limit of bytes and one of time of their own.
+fn pushes(limit: Duration) -> Router<Arc<App>> {
+    let longest = limit.max(PUSH_TIME);
+    let push = post(admin::push).layer(DefaultBodyLimit::max(PUSH_LIMIT));
+    Router::new()
+        .route("/admin/models/{model}", get(admin::pushed).merge(push))
+        .layer(middleware::from_fn(move |request, next| within(longest, late_push, request, next)))
 }
 
 fn late(seconds: u64) -> Response {
     let message = format!(
         "the request took too long, its body included; the server's --timeout is {seconds} s"
     );
+    problem(StatusCode::REQUEST_TIMEOUT, &message, None)
+}
+
+fn late_push(seconds: u64) -> Response {
+    let message =
+        format!("the model did not come, or was not loaded, within {seconds} s; send it again");
     problem(StatusCode::REQUEST_TIMEOUT, &message, None)
 }
 
@@ -161,9 +178,16 @@ async fn admit(State(app): Shared, mut request: Request, next: Next) -> Response
     let line = (logged || tracing::enabled!(tracing::Level::DEBUG))
         .then(|| (request.method().clone(), request.uri().path().to_owned()));
     let mut response = match refusal(&app, &request) {
-        Some(response) => response,
+        Some(response) => {
+            app.refused.count(response.status());
+            response
+        }
         None => next.run(request).await,
     };
+    let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
+    if is_late && response.extensions_mut().remove::<Unbegun>().is_some() {
+        app.refused.count(StatusCode::REQUEST_TIMEOUT);
+    }
     if let Some((method, path)) = line {
         let ms = begun.elapsed().as_secs_f64() * 1e3;
         let (id, status) = (id.to_str().unwrap_or_default(), response.status().as_u16());
@@ -188,7 +212,7 @@ fn refusal(app: &App, request: &Request) -> Option<Response> {
     }
     let keys = &app.args.api_key_hash;
     let key = limits::key(request.headers(), keys);
-    if !keys.is_empty() && key.is_none() {
+    if !keys.is_empty() && key.is_none() && !is_open_page(request) {
         let message = "an API key is needed, as `Authorization: Bearer KEY`";
         let mut response = problem(StatusCode::UNAUTHORIZED, message, None);
         let scheme = HeaderValue::from_static("Bearer");
@@ -200,6 +224,13 @@ fn refusal(app: &App, request: &Request) -> Option<Response> {
         return Some(problem(StatusCode::TOO_MANY_REQUESTS, &message, None));
     }
     None
+}
+
+/// What a browser opens before anybody can give it the key: pages that hold nothing of what was asked and
+/// answered. A key that is wrong is told of on them as well.
+fn is_open_page(request: &Request) -> bool {
+    matches!(request.uri().path(), "/" | "/docs" | "/openapi.json" | "/monitor")
+        && limits::presented(request.headers()).is_none()
 }
 
 /// Runs what may take a while away from the threads that listen.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Json, Response};
 use oxilab_serve::{Monitor, Signature};
 use serde_json::json;
@@ -11,6 +11,7 @@ use serde_json::json;
 use super::document::document;
 use super::{Shared, aside};
 use crate::app::App;
+use crate::limits::presented;
 use crate::llm::Model;
 
 pub(super) async fn health(State(app): Shared) -> Response {
@@ -30,7 +31,14 @@ pub(super) async fn monitor(State(app): Shared) -> Result<Response, Response> {
     Ok(Json(aside(move || app.monitor()).await?).into_response())
 }
 
-pub(super) async fn monitor_page(State(app): Shared) -> Result<Response, Response> {
+/// With a key; a browser without one gets a page that asks for it.
+pub(super) async fn monitor_page(
+    State(app): Shared,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    if !app.args.api_key_hash.is_empty() && presented(&headers).is_none() {
+        return Ok(Html(key_wanted(&app.name)).into_response());
+    }
     Ok(Html(aside(move || monitor_html(&app.monitor())).await?).into_response())
 }
 
@@ -91,6 +99,27 @@ fn try_it(app: &App) -> String {
 /// The monitor as a page that renews itself.
 fn monitor_html(monitor: &Monitor) -> String {
     page(&monitor.name, &monitor.to_html(), "<meta http-equiv=\"refresh\" content=\"5\">")
+}
+
+/// A page that shows the monitor to who types the key. What it shows runs no scripts.
+fn key_wanted(name: &str) -> String {
+    let script = "const at = (id) => document.getElementById(id); let timer; \
+        const show = async () => { const headers = {authorization: 'Bearer ' + at('key').value}; \
+        const answer = await fetch('/monitor', {headers}); \
+        at('said').textContent = answer.ok ? '' : answer.status + ' ' + await answer.text(); \
+        if (answer.ok) at('seen').srcdoc = await answer.text(); }; \
+        at('ask').onsubmit = (event) => { event.preventDefault(); clearInterval(timer); \
+        timer = setInterval(show, 5000); show(); };";
+    page(
+        name,
+        &format!(
+            "<h1>{}</h1><form id=\"ask\">API key <input id=\"key\" type=\"password\"> \
+             <button>show</button></form><p id=\"said\"></p><iframe id=\"seen\" title=\"monitor\" sandbox \
+             style=\"border: 0; width: 100%; height: 85vh\"></iframe><script>{script}</script>",
+            escape(name)
+        ),
+        "",
+    )
 }
 
 fn page(title: &str, body: &str, head: &str) -> String {

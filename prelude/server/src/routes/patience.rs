@@ -1,10 +1,60 @@
-//! How long a request may take, its body included: [`within`].
+//! How long a request may take, its body included: [`within`]. Whoever answers counts what it took:
+//! [`Answering`].
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::pin::pin;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use crate::locks::locked;
+use crate::monitoring::metrics::Metrics;
+
+thread_local! {
+    /// Set while a request is let go of because its time is over, until its [`Answering`] has counted that.
+    static LATE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks the answer to a request that was over before a model was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unbegun;
+
+/// A request that a model answers. It is counted when it is answered, or its time is over.
+pub(super) struct Answering<'a> {
+    metrics: &'a Mutex<Metrics>,
+    route: &'static str,
+    begun: Instant,
+    answered: bool,
+}
+
+impl<'a> Answering<'a> {
+    pub(super) fn new(metrics: &'a Mutex<Metrics>, route: &'static str) -> Self {
+        Self { metrics, route, begun: Instant::now(), answered: false }
+    }
+
+    pub(super) fn done(mut self, response: &Response, rows: usize) {
+        self.answered = true;
+        self.record(response.status(), rows);
+    }
+
+    fn record(&self, status: StatusCode, rows: usize) {
+        let took = self.begun.elapsed();
+        locked(self.metrics).record(self.route, status.as_u16(), rows, took);
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        // A client that is gone before its answer waits no more.
+        if !self.answered && LATE.take() {
+            self.record(StatusCode::REQUEST_TIMEOUT, 0);
+        }
+    }
+}
 
 /// The answer, or after the limit what `late` says of its seconds.
 pub(super) async fn within<R: IntoResponse>(
@@ -13,17 +63,25 @@ pub(super) async fn within<R: IntoResponse>(
     request: Request,
     next: Next,
 ) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => late(limit.as_secs()).into_response(),
+    let mut answer = pin!(Some(next.run(request)));
+    if let Some(answer) = answer.as_mut().as_pin_mut()
+        && let Ok(response) = tokio::time::timeout(limit, answer).await
+    {
+        return response;
     }
+    LATE.set(true);
+    answer.set(None);
+    let mut response = late(limit.as_secs()).into_response();
+    if LATE.take() {
+        response.extensions_mut().insert(Unbegun);
+    }
+    response
 }
 
 #[cfg(test)]
 mod tests {
     use axum::Router;
     use axum::body::Body;
-    use axum::http::StatusCode;
     use axum::middleware;
     use axum::routing::get;
     use tower::ServiceExt as _;

@@ -63,6 +63,8 @@ fn slow_clients_and_idle_connections_do_not_keep_others_out() {
     slow.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
     assert!(begun.elapsed() < Duration::from_secs(8));
+    let late = "oxilab_errors_total{status=\"408\"} ";
+    assert_eq!(sample(&url, late), 1, "no model was asked");
     drop(idle);
 }
 

@@ -1,5 +1,6 @@
 //! Keys, rates and back-pressure.
 
+use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use polars::prelude::{Column, DataFrame};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::setting::{Direct, PROGRAM, Setting, old, raw, until};
+use crate::setting::{Direct, PROGRAM, Setting, old, raw, sample, until};
 
 fn hash(key: &str) -> String {
     hex::encode(Sha256::digest(key))
@@ -28,6 +29,27 @@ fn a_key_is_asked_for() {
     assert_eq!(raw(&url, "POST /predict HTTP/1.1\r\nx-api-key: secret", b"{}").0, 422);
     assert_eq!(get_text(format!("{url}/metrics")).unwrap_err().status(), 401);
     get_json(format!("{url}/health")).unwrap();
+    let (_, _, metrics) = raw(&url, "GET /metrics HTTP/1.1\r\nx-api-key: secret", b"");
+    assert!(metrics.contains("oxilab_errors_total{status=\"401\"} 3\n"), "{metrics}");
+}
+
+#[test]
+fn a_browser_opens_pages_that_ask_for_the_key() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server().with_api_key_hash(hash("secret")));
+    let docs = get_text(format!("{url}/docs")).unwrap();
+    assert!(docs.contains("POST /predict/m") && docs.contains("id=\"key\""), "{docs}");
+    assert!(get_json(format!("{url}/openapi.json")).unwrap()["paths"]["/predict/m"].is_object());
+    let figures = "max-width:60em";
+    let page = get_text(format!("{url}/monitor")).unwrap();
+    assert!(page.contains("id=\"key\"") && !page.contains(figures), "{page}");
+    let (status, _, page) = raw(&url, "GET /monitor HTTP/1.1\r\nx-api-key: secret", b"");
+    assert!(status == 200 && page.contains(figures), "{page}");
+    for path in ["/docs", "/monitor"] {
+        let wrong = format!("GET {path} HTTP/1.1\r\nx-api-key: wrong");
+        assert_eq!(raw(&url, &wrong, b"").0, 401, "{path}");
+    }
+    assert_eq!(get_json(format!("{url}/monitor.json")).unwrap_err().status(), 401);
 }
 
 #[test]
@@ -89,7 +111,9 @@ fn slow(setting: &Setting) -> Value {
 fn a_prediction_that_takes_too_long_is_given_up() {
     let mut setting = Setting::new();
     let rows = slow(&setting).to_string();
+    let alerts = setting.path("alerts.jsonl");
     let server = setting.server_of("slow", "slow.oxi").with("--timeout", 1);
+    let server = server.with("--alert-file", alerts.display()).with("--alert-every", 0.1);
     let url = setting.start(server.with_model("m", setting.path("m.oxi").to_str().unwrap()));
     let begun = Instant::now();
     let (status, _, text) = raw(&url, "POST /invocations/slow HTTP/1.1", rows.as_bytes());
@@ -97,6 +121,12 @@ fn a_prediction_that_takes_too_long_is_given_up() {
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     assert!(text.contains("--timeout is 1 s"), "{text}");
     until("it answers on", || post_json(format!("{url}/predict/m"), &old()).is_ok());
+    let late = "oxilab_errors_total{model=\"slow\",route=\"/invocations\",status=\"408\"} ";
+    assert_eq!(sample(&url, late), 1);
+    until("there is an alert", || {
+        let text = fs::read_to_string(&alerts).unwrap_or_default();
+        text.contains("\"alert\":\"errors\",\"model\":\"slow\"")
+    });
 }
 
 #[test]
@@ -108,8 +138,10 @@ fn more_than_the_rate_is_refused_for_a_second() {
     let refused: Vec<_> = answers.iter().filter(|(status, ..)| *status == 429).collect();
     assert!(!refused.is_empty() && refused.len() < 10);
     assert!(refused[0].1.contains("retry-after: 1"), "{}", refused[0].1);
+    let count = u64::try_from(refused.len()).unwrap();
     std::thread::sleep(Duration::from_millis(1_100));
     assert_eq!(ask().0, 200);
+    assert_eq!(sample(&url, "oxilab_errors_total{status=\"429\"} "), count);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use polars::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::setting::{Direct, PROGRAM, Setting, crash, old, raw, until};
+use crate::setting::{Direct, PROGRAM, Setting, crash, old, raw, train, until};
 
 fn send(url: &str, age: fn(i32) -> i32) {
     let rows: Vec<Value> =
@@ -235,6 +235,65 @@ fn labels_that_arrive_later_tell_how_well_the_model_does() {
 }
 
 #[test]
+fn labels_are_taken_when_all_of_them_fit() {
+    let mut setting = Setting::new();
+    let url = setting.start(setting.server());
+    for (id, rows) in [("a", 1), ("b", 2)] {
+        let head = format!("POST /invocations HTTP/1.1\r\nx-request-id: {id}");
+        let body = json!({"instances": vec![json!([90, "Oslo"]); rows]}).to_string();
+        assert_eq!(raw(&url, &head, body.as_bytes()).0, 200);
+    }
+    let feedback = |body: &Value| post_json(format!("{url}/feedback/m"), body);
+    let good = json!({"id": "a", "label": "old"});
+    for wrong in [
+        json!({"id": "a", "labels": []}),
+        json!({"id": "a", "labels": ["old", "old"]}),
+        json!({"id": "b", "label": "old"}),
+        json!({"feedback": [good, {"id": 2}]}),
+        json!({"feedback": [good, {"id": "b", "labels": ["old"]}]}),
+        json!({"feedback": [good, {"id": "b", "labels": [[], 1]}]}),
+    ] {
+        assert_eq!(feedback(&wrong).unwrap_err().status(), 422, "{wrong}");
+    }
+    let nothing = json!({"taken": 0, "unknown": []});
+    assert_eq!(feedback(&json!({"id": "a", "label": null})).unwrap(), nothing);
+    // Nothing of that was taken, so that all of it can be sent again.
+    let all =
+        json!({"feedback": [good, {"id": "b", "labels": ["old", null]}, {"id": "c", "label": 1}]});
+    assert_eq!(feedback(&all).unwrap(), json!({"taken": 2, "unknown": ["c"]}));
+    assert_eq!(feedback(&json!({"id": "b", "labels": [null, "young"]})).unwrap()["taken"], 1);
+    let again = json!({"id": "b", "labels": ["old", "young"]});
+    assert_eq!(feedback(&again).unwrap()["unknown"], json!(["b"]));
+    let seen = monitor(&url).unwrap();
+    assert_eq!((seen.models[0].labels, seen.models[0].performance.as_ref().unwrap().rows), (3, 3));
+}
+
+#[test]
+fn labels_find_the_version_that_answered() {
+    let mut setting = Setting::new();
+    train("kid", "adult", setting.path("two.oxi"));
+    let two = setting.path("two.oxi");
+    let url = setting.start(setting.server().with_model("m", two.to_str().unwrap()));
+    let versions = get_json(format!("{url}/v2/models/m")).unwrap()["versions"].clone();
+    for (id, version) in [("one", 0), ("two", 1), ("both", 0), ("both", 1)] {
+        let version = versions[version].as_str().unwrap();
+        let path = format!("/predict/m/versions/{version}");
+        let head = format!("POST {path} HTTP/1.1\r\nx-request-id: {id}");
+        assert_eq!(raw(&url, &head, old().to_string().as_bytes()).0, 200);
+    }
+    let labels = ["two", "both", "none"].map(|id| json!({"id": id, "label": "adult"}));
+    let said = post_json(format!("{url}/feedback/m"), &json!({"feedback": labels})).unwrap();
+    assert_eq!(said, json!({"taken": 2, "unknown": ["none"]}));
+    let seen = monitor(&url).unwrap();
+    let figure = |model: &str| {
+        let status = seen.models.iter().find(|status| status.model == model).unwrap();
+        status.performance.as_ref().map(|seen| (seen.value, seen.rows))
+    };
+    assert_eq!(figure("m#2"), Some((1.0, 2)));
+    assert_eq!(figure("m"), Some((0.0, 1)), "it was asked under the same id");
+}
+
+#[test]
 fn drift_alerts_a_webhook_and_a_command() {
     use std::io::{Read, Write};
     let mut setting = Setting::new();
@@ -245,20 +304,24 @@ fn drift_alerts_a_webhook_and_a_command() {
     let command = format!("cat >> '{}'", told.display());
     let url = setting.start(server.with("--alert-command", command));
     let receiver = std::thread::spawn(move || {
-        let (mut stream, _) = hook.accept().unwrap();
-        let mut text = String::new();
-        let mut part = [0; 4096];
-        while !text.contains("\"server\"") {
-            let read = stream.read(&mut part).unwrap();
-            text.push_str(&String::from_utf8_lossy(&part[..read]));
-        }
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            .unwrap();
-        text
+        // What it does not take at first is sent again.
+        ["503 Busy", "200 OK"].map(|status| {
+            let (mut stream, _) = hook.accept().unwrap();
+            let mut text = String::new();
+            let mut part = [0; 4096];
+            while !text.ends_with('}') {
+                let read = stream.read(&mut part).unwrap();
+                text.push_str(&String::from_utf8_lossy(&part[..read]));
+            }
+            let head = "content-length: 0\r\nconnection: close";
+            write!(stream, "HTTP/1.1 {status}\r\n{head}\r\n\r\n").unwrap();
+            text
+        })
     });
     send(&url, |i| 60 + i % 40);
-    let text = receiver.join().unwrap();
+    let [refused, text] = receiver.join().unwrap();
+    let body = |text: &str| text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    assert_eq!(body(&refused), body(&text));
     assert!(text.contains("\"alert\":\"drift\"") && text.contains("\"column\":\"age\""), "{text}");
     until("the command ran", || fs::read_to_string(&told).is_ok_and(|text| text.contains("age")));
 }

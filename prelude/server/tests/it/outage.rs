@@ -89,3 +89,24 @@ fn a_crash_after_the_alias_moved_to_what_is_no_model_leaves_the_version_that_ans
     until("the alias is followed", || served.says() == Some(json!("adult")));
     assert_eq!(served.behind(), None);
 }
+
+#[test]
+fn a_version_that_cannot_be_read_just_now_is_tried_until_it_can() {
+    let served = Served::start();
+    // A link to itself: the system gives no file, and nothing of the model changes when it is gone.
+    let reference = served.setting.path("two.oxi.reference.parquet");
+    std::os::unix::fs::symlink(&reference, &reference).unwrap();
+    served.setting.point("two.oxi");
+    until("it cannot be read", || {
+        served.behind().is_some_and(|said| said.contains("is tried again"))
+    });
+    // Several looks.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(served.says(), Some(json!("old")));
+    assert_eq!(monitor(&served.url).unwrap().models[0].reload_failures, 1);
+    let logs = served.logs();
+    assert_eq!(logs.matches("cannot load the new version just now").count(), 1, "{logs}");
+    fs::remove_file(&reference).unwrap();
+    until("it answers", || served.says() == Some(json!("adult")));
+    assert_eq!(served.behind(), None);
+}

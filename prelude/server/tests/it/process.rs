@@ -1,13 +1,15 @@
 //! Start, stop, crash and restart.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
 use oxilab_serve::{Server, get_json, post_json};
+use serde_json::json;
 
-use crate::setting::{PROGRAM, Setting, fit, old, raw, rows, until};
+use crate::setting::{Direct, PROGRAM, Setting, crash, fit, old, raw, rows, until};
 
 #[test]
 fn starting_and_stopping() {
@@ -125,4 +127,49 @@ fn the_model_process_ends_with_its_front() {
     );
     let worker = format!("/proc/{}", health["worker"]);
     until("nothing is left", || !std::path::Path::new(&worker).exists());
+}
+
+#[test]
+fn a_log_that_takes_nothing_ends_nothing() {
+    let setting = Setting::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let (state, captured) = (setting.path("full.json"), setting.path("captured"));
+    let mut command = Command::new(PROGRAM);
+    command.args(["--port", "0", "--log-requests", "--capture"]).arg(&captured);
+    command.args(["--capture-every", "0.1"]).arg(setting.path("m.oxi"));
+    let server = Direct::start_logging_to(full, &state, &mut command);
+    let predict = format!("{}/predict", server.url);
+    let ask = || post_json(&predict, &old()).unwrap()["prediction"].clone();
+    assert_eq!((ask(), ask()), (json!("old"), json!("old")));
+    // What cannot be written is told of on a thread that writes the next one all the same.
+    until("the folder is gone", || fs::remove_dir_all(&captured).is_ok());
+    ask();
+    std::thread::sleep(Duration::from_millis(300));
+    fs::create_dir(&captured).unwrap();
+    ask();
+    until("it is captured", || fs::read_dir(&captured).unwrap().next().is_some());
+    // The front tells of a crash, and starts the next one.
+    crash(&server.url);
+    assert_eq!(ask(), "old");
+    server.stop();
+}
+
+#[test]
+fn a_model_process_that_cannot_be_started_is_tried_again() {
+    let mut setting = Setting::new();
+    // Beside the program, where a link to it can be.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (program, away) = (folder.path().join("oxilab-server"), folder.path().join("away"));
+    fs::hard_link(PROGRAM, &program).unwrap();
+    let url = setting.start(setting.server().with_program(&program));
+    fs::rename(&program, &away).unwrap();
+    let worker = get_json(format!("{url}/health")).unwrap()["worker"].to_string();
+    assert!(Command::new("kill").args(["-9", &worker]).status().unwrap().success());
+    until("it was tried twice", || {
+        setting.started[0].logs().unwrap().matches("cannot start").count() >= 2
+    });
+    assert!(setting.started[0].is_alive());
+    assert_eq!(raw(&url, "POST /predict HTTP/1.1", old().to_string().as_bytes()).0, 503);
+    fs::rename(&away, &program).unwrap();
+    until("the models are back", || post_json(format!("{url}/predict"), &old()).is_ok());
 }

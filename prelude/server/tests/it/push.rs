@@ -1,12 +1,15 @@
 //! Models from one server to another.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use oxilab_serve::{Push, Server, kserve, post_json_with_key};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::setting::{PROGRAM, Setting, old, raw, train};
+use crate::setting::{PROGRAM, Setting, crash, old, raw, train};
 
 #[test]
 fn a_pushed_model_answers_and_is_kept() {
@@ -93,4 +96,112 @@ fn a_folder_for_kserve() {
     assert_eq!(first["level"], "INFO");
     started.stop().unwrap();
     assert!(fs::metadata(PROGRAM).is_ok());
+}
+
+/// A server that takes models, with the key `k`.
+fn receiver(setting: &mut Setting, timeout: u64) -> String {
+    let server = setting.server_of("first", "m.oxi").with("--timeout", timeout);
+    let server = server.with_api_key_hash(hex::encode(Sha256::digest("k")));
+    setting.start(server.with_accept(setting.path("pushed")))
+}
+
+/// The head of a push of these bytes.
+fn head(name: &str, body: &[u8]) -> String {
+    let sum = hex::encode(Sha256::digest(body));
+    format!("POST /admin/models/{name} HTTP/1.1\r\nx-api-key: k\r\nx-oxilab-sha256: {sum}")
+}
+
+#[test]
+fn a_push_that_is_refused_leaves_what_answers() {
+    let mut setting = Setting::new();
+    let url = receiver(&mut setting, 30);
+    let (model, kept) = (setting.path("m.oxi"), setting.path("pushed/churn"));
+    let push = || Push::new(model.to_str().unwrap(), &url).with_key("k").with_name("churn").send();
+    push().unwrap();
+    let files = || {
+        let entries = fs::read_dir(&kept).unwrap().flatten().map(|entry| entry.path());
+        let mut files: Vec<_> =
+            entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    assert_eq!(before.len(), 2, "the model and its reference");
+
+    let model = fs::read(&model).unwrap();
+    let body = [&model[..], b"no reference"].concat();
+    let head = format!("{}\r\nx-oxilab-model-bytes: {}", head("churn", &body), model.len());
+    let (status, _, text) = raw(&url, &head, &body);
+    assert_eq!(status, 422, "{text}");
+    assert_eq!(files(), before);
+    crash(&url);
+    let answer = post_json_with_key(format!("{url}/predict/churn"), &old(), "k").unwrap();
+    assert_eq!(answer["prediction"], "old");
+
+    // Without a reference it is another file, which answers from now on.
+    let (status, _, text) = raw(&url, &self::head("churn", &model), &model);
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(files().len(), 3);
+    push().unwrap();
+    assert_eq!(files(), {
+        let mut both = before;
+        both.push((
+            kept.join(format!("{}.oxm", &hex::encode(Sha256::digest(&model))[..12])),
+            model,
+        ));
+        both.sort();
+        both
+    });
+}
+
+#[test]
+fn the_first_of_a_name_is_one_model_however_many_come_at_once() {
+    let mut setting = Setting::new();
+    let url = receiver(&mut setting, 30);
+    let model = setting.path("m.oxi");
+    let push = || {
+        let push = Push::new(model.to_str().unwrap(), &url).with_key("k").with_name("churn");
+        push.send().unwrap().there
+    };
+    let there: Vec<String> = std::thread::scope(|scope| {
+        let pushes: Vec<_> = (0..6).map(|_| scope.spawn(push)).collect();
+        pushes.into_iter().map(|push| push.join().unwrap()).collect()
+    });
+    assert_eq!(there.iter().filter(|there| *there == "new there").count(), 1, "{there:?}");
+    let (_, _, metrics) = raw(&url, "GET /metrics HTTP/1.1\r\nx-api-key: k", b"");
+    assert_eq!(metrics.matches("oxilab_model_info{model=\"churn\"").count(), 1, "{metrics}");
+}
+
+#[test]
+fn a_push_has_longer_than_a_request() {
+    let mut setting = Setting::new();
+    let url = receiver(&mut setting, 1);
+    let body = fs::read(setting.path("m.oxi")).unwrap();
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (head, length) = (head("slow", &body), body.len());
+    write!(stream, "{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n")
+        .unwrap();
+    let (first, rest) = body.split_at(100);
+    stream.write_all(first).unwrap();
+    std::thread::sleep(Duration::from_millis(1_500));
+    stream.write_all(rest).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_push_that_is_not_wanted_is_refused_before_it_is_sent() {
+    let mut setting = Setting::new();
+    let (open, taking) = (setting.start(setting.server()), receiver(&mut setting, 30));
+    for (url, bytes, status) in [(&open, 4_u64 << 30, "403"), (&taking, (4 << 30) + 1, "413")] {
+        let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let line = "POST /admin/models/x HTTP/1.1\r\nhost: x\r\nx-api-key: k";
+        write!(stream, "{line}\r\ncontent-length: {bytes}\r\n\r\n").unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer before the body");
+        assert_eq!(&answer, format!("HTTP/1.1 {status}").as_bytes());
+    }
 }

@@ -93,6 +93,21 @@ impl Direct {
         server
     }
 
+    /// As [`Direct::start`] where the log goes to a file that may take nothing: the state file says where it
+    /// listens.
+    pub(crate) fn start_logging_to(log: fs::File, state: &Path, command: &mut Command) -> Self {
+        let child = command.arg("--state").arg(state).stderr(log).stdout(Stdio::null()).spawn();
+        let mut server = Self { child: child.unwrap(), url: String::new(), log: Arc::default() };
+        until("it listens", || {
+            let state: Option<Value> =
+                fs::read(state).ok().and_then(|text| serde_json::from_slice(&text).ok());
+            let url = state.and_then(|state| state["url"].as_str().map(str::to_owned));
+            server.url = url.unwrap_or_default();
+            !server.url.is_empty()
+        });
+        server
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }

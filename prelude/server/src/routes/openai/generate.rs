@@ -23,6 +23,7 @@ use super::request::{Ask, Prompt};
 use super::{Fault, find, object};
 use crate::app::App;
 use crate::llm::{LlmSlot, Model};
+use crate::routes::patience::Answering;
 use crate::routes::{Body, Shared, note};
 
 /// Pieces that may wait for a slow client.
@@ -45,13 +46,13 @@ async fn respond(app: &Arc<App>, body: Body, chat: bool) -> Response {
         Ok(found) => found,
         Err(fault) => return fault.into_response(),
     };
-    let begun = Instant::now();
     let route = if chat { "/v1/chat/completions" } else { "/v1/completions" };
+    let answering = Answering::new(slot.metered(), route);
     let mut response = match generate(app, &slot, &value, chat).await {
         Ok(response) => response,
         Err(fault) => fault.into_response(),
     };
-    slot.metrics().record(route, response.status().as_u16(), 1, begun.elapsed());
+    answering.done(&response, 1);
     note(app, &mut response, &slot.name, 1);
     response
 }

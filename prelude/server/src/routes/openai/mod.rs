@@ -7,7 +7,7 @@ mod reply;
 mod request;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -19,7 +19,7 @@ use base64::Engine as _;
 use oxilab_llm::LlmError;
 use serde_json::{Value, json};
 
-use super::patience::within;
+use super::patience::{Answering, within};
 use super::{Body, Shared, aside, note};
 use crate::app::App;
 use crate::llm::{LlmSlot, Model};
@@ -190,15 +190,14 @@ async fn embeddings(State(app): Shared, body: Body) -> Response {
         Ok(slot) => slot,
         Err(fault) => return fault.into_response(),
     };
-    let begun = Instant::now();
+    let answering = Answering::new(slot.metered(), "/v1/embeddings");
     let answer = embed(&app, &slot, value).await;
     let rows = answer.as_ref().map_or(0, |(rows, _)| *rows);
     let mut response = match answer {
         Ok((_, answer)) => Json(answer).into_response(),
         Err(response) => response,
     };
-    let status = response.status().as_u16();
-    slot.metrics().record("/v1/embeddings", status, rows, begun.elapsed());
+    answering.done(&response, rows);
     note(&app, &mut response, &slot.name, rows);
     response
 }
