@@ -18,6 +18,7 @@ const METHODS: &[&str] = &[
     "cbrt",
     "ceil",
     "clamp",
+    "cmp",
     "copysign",
     "cos",
     "cosh",
@@ -51,11 +52,13 @@ const METHODS: &[&str] = &[
     "log10",
     "log2",
     "max",
+    "midpoint",
     "min",
     "mul_add",
     "overflowing_add",
     "overflowing_mul",
     "overflowing_sub",
+    "partial_cmp",
     "pow",
     "powf",
     "powi",
@@ -101,7 +104,7 @@ const NUMBERS: &[&str] = &[
 ];
 
 /// Whether a loop's body is arithmetic on numbers and their places alone: no loop, macro, `.await` or `?`
-/// in it, and no call but of a number's method.
+/// in it, and no call but of a number's method or of a constructor.
 pub(super) fn is_arithmetic(body: &syn::Block) -> bool {
     let mut search = Search { only: true };
     search.visit_block(body);
@@ -118,7 +121,7 @@ impl<'ast> Visit<'ast> for Search {
         let small = match node {
             Await(_) | ForLoop(_) | Loop(_) | Macro(_) | Try(_) | While(_) => false,
             MethodCall(call) => is_method(&call.method.to_string()),
-            Call(call) => is_of_a_number(&call.func),
+            Call(call) => is_of_a_number(&call.func) || is_constructor(&call.func),
             _ => true,
         };
         if small {
@@ -149,6 +152,13 @@ pub(super) fn is_of_a_number(function: &syn::Expr) -> bool {
     }
 }
 
+/// `Some`, `Point`.
+pub(super) fn is_constructor(function: &syn::Expr) -> bool {
+    let syn::Expr::Path(path) = function else { return false };
+    let name = path.path.segments.last().map(|last| last.ident.to_string());
+    name.is_some_and(|name| name.starts_with(char::is_uppercase))
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_arithmetic;
@@ -161,6 +171,7 @@ mod tests {
             "{ s = s.wrapping_add(i.rotate_left(3)); }",
             "{ y[i] = f64::from(x[i]).mul_add(a, b); if y[i].is_nan() { break; } }",
             "{ s += u64::pow(i, 2) as f64; }",
+            "{ if x[i].cmp(&y) == Equal { found = Some(i); } }",
         ] {
             assert!(is_arithmetic(&syn::parse_str(body).expect("a block")), "{body}");
         }

@@ -7,7 +7,7 @@
 //! them: LLVM makes more of such loops than of others. So does a `while` that counts.
 //!
 //! Loops of arithmetic that come to an end have none: a `for`, a `while` that counts within a loop, which
-//! asks, and what else can be seen to count.
+//! asks, what else can be seen to count, and a search that halves.
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -15,6 +15,7 @@ use syn::visit::{self, Visit};
 use super::arithmetic::{self, is_arithmetic};
 use super::counted::{self, Count, Counted};
 use super::edits::expressions;
+use super::halving;
 
 /// The polls of a loop.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,6 +87,7 @@ pub(super) fn of_while(node: &syn::ExprWhile, in_loop: bool) -> Polls {
     match counted::of_while(node) {
         Some(Counted::To(count)) if !as_it_is => Polls::Count(count, body.places.breaks),
         Some(_) => Polls::None,
+        None if halving::halves(node) => Polls::None,
         None => Polls::Each(body.each(start(&node.body))),
     }
 }
@@ -352,7 +354,7 @@ impl<'ast> Visit<'ast> for Body {
 /// Constructors (`Some`, `Point`), `black_box`, `Vec::new`, functions of numbers.
 fn is_quick(function: &syn::Expr) -> bool {
     const OF_STD: &[&str] = &["BTreeMap", "Box", "HashMap", "HashSet", "String", "Vec", "VecDeque"];
-    if arithmetic::is_of_a_number(function) {
+    if arithmetic::is_of_a_number(function) || arithmetic::is_constructor(function) {
         return true;
     }
     let syn::Expr::Path(path) = function else { return false };
@@ -360,8 +362,7 @@ fn is_quick(function: &syn::Expr) -> bool {
     match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [.., owner, "new"] => OF_STD.contains(&owner),
         [.., "black_box"] => true,
-        [.., name] => name.starts_with(char::is_uppercase),
-        [] => false,
+        _ => false,
     }
 }
 
@@ -430,6 +431,7 @@ mod tests {
             "'a: while i < n { s += x[i]; i += 1; }",
             "while i < n { 'a: { if s > 9 { break; } } i += 1; }",
             "loop { if i == n { break; } s += x[i]; i += 1; }",
+            "while a < b { let m = (a + b) / 2; if x[m] < y { a = m + 1 } else { b = m } }",
         ] {
             assert_eq!(of(code), Polls::None, "{code}");
         }
