@@ -29,7 +29,11 @@ pub(crate) fn inspector(value: &dyn Any) -> Option<Inspection<'_>> {
         return Some(of_series(column.as_materialized_series()).with_bundle(|| column.render()));
     }
     if let Some(lazy) = value.downcast_ref::<LazyFrame>() {
-        return Some(Inspection::new("lazy query").with_bundle(|| lazy.render()));
+        return Some(
+            Inspection::new("lazy query")
+                .with_bundle(|| lazy.render())
+                .with_columns(|| columns_of_query(lazy)),
+        );
     }
     if let Some(frames) = value.downcast_ref::<Vec<DataFrame>>() {
         let bytes = frames.iter().map(DataFrame::estimated_size).sum::<usize>();
@@ -60,6 +64,15 @@ fn columns_line(frame: &DataFrame) -> String {
         .map(|column| format!("{}: {}", column.name(), column.dtype()))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// The columns of a query's result; none where the query is wrong or its files cannot be read.
+fn columns_of_query(lazy: &LazyFrame) -> Vec<String> {
+    let schema = lazy.clone().collect_schema();
+    schema.map_or_else(
+        |_| Vec::new(),
+        |schema| schema.iter_names().map(ToString::to_string).collect(),
+    )
 }
 
 fn of_series(series: &Series) -> Inspection<'_> {
@@ -179,6 +192,15 @@ mod tests {
         assert!(
             page(&frame(), &request(0, 1, Some("nope"))).expect_err("refused").contains("nope")
         );
+    }
+
+    #[test]
+    fn a_query_has_the_columns_of_its_result() {
+        let lazy = frame().lazy();
+        assert_eq!(columns_of_query(&lazy), ["n", "x", "s", "t"]);
+        let query = lazy.clone().select([col("s"), (col("x") * lit(2)).alias("double")]);
+        assert_eq!(columns_of_query(&query), ["s", "double"]);
+        assert!(columns_of_query(&lazy.select([col("nowhere")])).is_empty());
     }
 
     #[test]

@@ -44,6 +44,48 @@ async fn lines_and_passwords_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cell_whose_output_is_captured_may_ask_and_update() {
+    let mut frontend = engine::start().await;
+    let mut content = execute_content(
+        "%%capture said\nlet name = input(\"name? \")?;\nprintln!(\"hello {name}\");",
+    );
+    content["allow_stdin"] = json!(true);
+    let id = frontend.send(Channel::Shell, "execute_request", content).await;
+    let request = frontend.reply(Channel::Stdin, &id).await;
+    assert_eq!(request.content, json!({"prompt": "name? ", "password": false}));
+    frontend.answer(&request, "Ada").await;
+    let done = frontend.finish(&id).await;
+    assert_eq!(done.reply["status"], "ok", "{}", done.reply);
+    assert!(done.outputs.is_empty(), "{:?}", done.outputs);
+    assert_eq!(frontend.execute("said").await.result(), "\"hello Ada\\n\"");
+    // What is shown elsewhere is no part of it; of what is shown here the last state counts.
+    run(&mut frontend, "let shown = Display::show(html(\"1\").render());").await;
+    let code = "%%capture said\nshown.update(html(\"2\").render());\nfor _ in progress(0..3) {}";
+    let done = run(&mut frontend, code).await;
+    let [update] = done.outputs.as_slice() else { panic!("{:?}", done.outputs) };
+    assert_eq!(update.msg_type, "update_display_data");
+    let lines = frontend.execute("(said.lines().count(), said.contains(\"3/3\"))").await;
+    assert_eq!(lines.result(), "(1, true)", "{}", lines.reply);
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_of_the_front_end_asks_nobody() {
+    let mut frontend = engine::start().await;
+    let mut content = execute_content("let n = 20;");
+    content["allow_stdin"] = json!(true);
+    content["user_expressions"] = json!({"asks": "input(\"n? \")?", "sum": "n + 1"});
+    let id = frontend.send(Channel::Shell, "execute_request", content).await;
+    let done = frontend.finish(&id).await;
+    let answers = &done.reply["user_expressions"];
+    assert_eq!(answers["sum"]["data"]["text/plain"], "21", "{answers}");
+    assert_eq!(answers["asks"]["status"], "error", "{answers}");
+    let said = answers["asks"]["evalue"].as_str().expect("a text");
+    assert!(said.contains("does not allow input"), "{said}");
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_front_end_that_leaves_during_input_leaves_the_session() {
     let mut frontend = engine::start().await;
     run(&mut frontend, "let kept = 42;").await;

@@ -20,6 +20,8 @@ impl Point {
 macro_rules! halve { ($number:expr) => { $number / 2 }; }
 let prices = df!("price" => [1.5, 2.5], "größe" => ["a", "b"])?;
 let points = vec![Point { x: 3.0, y: 4.0 }];
+let point = Point { x: 3.0, y: 4.0 };
+let query = df!("priority" => [1, 2], "late" => [true, false])?.lazy();
 let tensor = Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?;
 let table: Map<String, Vec<i64>> = Map::new();
 "#;
@@ -130,6 +132,7 @@ async fn everything_is_completed(front: &mut Frontend) {
         // Fields of a literal, columns and files in strings.
         ("Point { x: 1.0, |", &["y"]),
         ("prices.clone().lazy().filter(col(\"gr|", &["größe"]),
+        ("query.clone().filter(col(\"pr|", &["priority"]),
         ("prices.column(\"pr|", &["price"]),
         ("prices[\"|", &["price", "größe"]),
         ("let sizes = &prices[\"grö|", &["größe"]),
@@ -200,6 +203,8 @@ async fn help_goes_to_the_pager(front: &mut Frontend) {
     for (cell, expected) in [
         ("prices.column?", "fn column"),
         ("Point??", "struct Point { x: f64, y: f64 }"),
+        ("Point::norm??", "(self.x * self.x + self.y * self.y).sqrt()"),
+        ("point.norm??", "(self.x * self.x + self.y * self.y).sqrt()"),
         ("?points", "points: Vec<Point>"),
         ("let more = 5;\nprices?", "DataFrame"),
     ] {

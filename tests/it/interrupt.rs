@@ -1,8 +1,10 @@
 //! One press of the button against everything a cell can be busy with, through the protocol: the cell
 //! ends with `KeyboardInterrupt`, variables survive, the next cell is taken soon.
 //!
-//! Here cells' own code and input; [`calls`] has the prelude's long calls, [`programs`] rustc and cargo.
+//! Here cells' own code and input; [`calls`] has the prelude's long calls, [`programs`] rustc and cargo,
+//! [`background`] what is not to end.
 
+mod background;
 mod calls;
 mod programs;
 
@@ -258,6 +260,7 @@ async fn one_press_ends_every_kind_of_fit() {
              let learner = model::LogisticRegression::new().with_c(trial.float(\"c\")?);\n\
              Ok(model::cross_validate(&learner, &many, \"y\", 3)?.score())\n\
          })?",
+        "model::silhouette(&inputs, many.column(\"y\")?)?",
     ];
     for fit in fits {
         let code = format!("println!(\"go\");\nlet _ = {fit};");
@@ -301,9 +304,49 @@ async fn one_press_ends_what_is_not_a_cells_code() {
     frontend.shut_down().await;
 }
 
+/// The interrupt ends a sleep as if its time were over, and a question without an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_behind_an_interrupted_sleep_or_question_runs() {
+    let mut frontend = session().await;
+    let setup = "static RAN: AtomicU64 = AtomicU64::new(0);\n\
+                 fn post() { RAN.fetch_add(1, Relaxed); }\n\
+                 fn nap() { std::thread::sleep(Duration::from_secs(60)) }";
+    assert_eq!(frontend.execute(setup).await.reply["status"], "ok");
+    let cells = [
+        (
+            "a statement",
+            "println!(\"go\");\nstd::thread::sleep(Duration::from_secs(60));\npost();",
+            Ready::Printed,
+        ),
+        (
+            "a loop",
+            "println!(\"go\");\n\
+             for _ in 0..9 { std::thread::sleep(Duration::from_secs(60)); post(); }",
+            Ready::Printed,
+        ),
+        ("a function of an earlier cell", "println!(\"go\");\nnap();\npost();", Ready::Printed),
+        (
+            "a block",
+            "println!(\"go\");\nif kept.len() == 3 { std::thread::sleep(Duration::from_secs(60)) }\n\
+             post();",
+            Ready::Printed,
+        ),
+        ("input", "drop(input(\"x? \").unwrap_or_default());\npost();", Ready::Asked),
+        ("password", "drop(password(\"x? \").unwrap_or_default());\npost();", Ready::Asked),
+    ];
+    for (what, code, ready) in cells {
+        let ended = interrupt(&mut frontend, code, ready).await;
+        assert!(ended.took < SOON, "{what}: {:?}", ended.took);
+        assert_eq!(frontend.execute("RAN.load(Relaxed)").await.result(), "0", "{what}");
+        survives(&mut frontend, what).await;
+    }
+    frontend.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_answers_nothing_is_parked_and_only_its_variables_are_lost() {
     let mut frontend = session().await;
+    let result = frontend.execute("6 * 7").await.reply["execution_count"].clone();
     let cells = [
         (
             "a channel",
@@ -327,6 +370,8 @@ async fn what_answers_nothing_is_parked_and_only_its_variables_are_lost() {
     let ended = interrupt(&mut frontend, code, Ready::Printed).await;
     assert!(ended.reply["traceback"].to_string().contains("mine"), "{}", ended.reply);
     survives(&mut frontend, "a variable that was taken").await;
+    let done = frontend.execute(&format!("out!({result}) + 1")).await;
+    assert_eq!(done.result(), "43", "a result of before: {}", done.reply);
     frontend.shut_down().await;
 }
 

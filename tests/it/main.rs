@@ -24,4 +24,5 @@ mod robustness;
 mod serve;
 mod shutdown;
 mod stdin;
+mod variables;
 mod widgets;

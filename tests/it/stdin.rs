@@ -140,6 +140,38 @@ async fn stdin_where_no_input_is_allowed_says_so() {
     frontend.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_outlives_its_cell_waits_for_no_line() {
+    let mut frontend = engine::start().await;
+    // The thread has the lock of `stdin` while it waits.
+    let cell = send(
+        &mut frontend,
+        "let reads = std::thread::spawn(|| std::io::stdin().read_line(&mut String::new()).is_err());\n\
+         std::thread::sleep(std::time::Duration::from_millis(500));",
+    )
+    .await;
+    let request = frontend.reply(Channel::Stdin, &cell).await;
+    // It is told after the cell's end, whose idle its words may follow.
+    let (mut idle, mut said) = (false, String::new());
+    while !(idle && said.ends_with("in the notebook instead\n")) {
+        let message = frontend.iopub().await;
+        idle |= message.content["execution_state"] == "idle";
+        said += message.content["text"].as_str().unwrap_or_default();
+    }
+    assert!(said.contains("the cell that asked ended before there was an answer"), "{said}");
+    assert_eq!(frontend.reply(Channel::Shell, &cell).await.content["status"], "ok");
+    frontend.answer(&request, "too late").await;
+    let cell = send(
+        &mut frontend,
+        "let mut line = String::new();\nstd::io::stdin().read_line(&mut line)?;\n\
+         (line, reads.join().unwrap())",
+    )
+    .await;
+    answer(&mut frontend, &cell, "mine").await;
+    assert_eq!(frontend.finish(&cell).await.result(), "(\"mine\\n\", true)");
+    frontend.shut_down().await;
+}
+
 /// A front end whose connection for input is closed while it is asked; `back` opens it again. Returns
 /// the cell's reply.
 async fn leave(observer: &mut Frontend, back: bool) -> Value {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use oxilab_tests::engine::{self, run};
-use oxilab_tests::frontend::{Channel, Executed, Frontend, Message};
+use oxilab_tests::frontend::{Channel, Executed, Frontend, Message, execute_content};
 use serde_json::{Value, json};
 
 const VIEW: &str = "application/vnd.jupyter.widget-view+json";
@@ -156,6 +156,28 @@ async fn a_change_during_a_cell_waits_for_its_end() {
     at(&cell, "end\n");
     assert!(at(&opener, "callback 7 true\n") < at(&comm, "idle"));
     assert_eq!(frontend.execute("slider.value()").await.result(), "7");
+    frontend.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_widget_of_a_captured_cell_or_of_an_expression_is_alive() {
+    let mut frontend = engine::start().await;
+    let code = "%%capture said\nlet slider = IntSlider::new(0..=10);\n\
+                slider.on_change(|n| println!(\"moved to {n}\"));\nslider";
+    let done = run(&mut frontend, code).await;
+    let (slider, opener) = (model(&done, "IntSliderModel"), done.outputs[0].parent.clone());
+    assert!(done.outputs.iter().all(|m| m.msg_type.starts_with("comm_")), "{:?}", done.outputs);
+    let shown = send(&mut frontend, &slider, moved(7)).await;
+    let [said] = shown.as_slice() else { panic!("{shown:?}") };
+    assert_eq!((&said.content["text"], &said.parent), (&json!("moved to 7\n"), &opener));
+    assert_eq!(frontend.execute("slider.value()").await.result(), "7");
+
+    let mut content = execute_content("1 + 1");
+    content["user_expressions"] = json!({"widget": "IntSlider::new(0..=1)"});
+    let id = frontend.send(Channel::Shell, "execute_request", content).await;
+    let done = frontend.finish(&id).await;
+    assert_eq!(done.reply["user_expressions"]["widget"]["status"], "ok", "{}", done.reply);
+    model(&done, "IntSliderModel");
     frontend.shut_down().await;
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn inspect(
         Context::Member { whole } => {
             let owner = receiver(desk, &world, &whole).await?;
             let reached = members::named(&world, &owner, &begun)?;
-            Some(of_member(&world, &reached))
+            Some(of_member(&world, &reached, detail))
         }
         Context::Path { segments, .. } => {
             let path = format!("{}::{begun}", segments.join("::"));
@@ -46,13 +46,13 @@ pub(crate) async fn inspect(
                 let owner = Ty::Path { path: segments.join("::"), arguments: Vec::new() };
                 let found = members::of_path(&world, &owner);
                 let found = found.into_iter().find(|one| one.member.name == begun)?;
-                Some(of_member(&world, &found))
+                Some(of_member(&world, &found, detail))
             })
         }
         Context::Field { path, .. } => {
             let owner = Ty::Path { path: path.join("::"), arguments: Vec::new() };
             match members::named(&world, &owner, &begun) {
-                Some(found) => Some(of_member(&world, &found)),
+                Some(found) => Some(of_member(&world, &found, detail)),
                 None => of_name(desk, &world, rust, &begun, detail).await,
             }
         }
@@ -217,13 +217,16 @@ fn overview(item: &Item) -> String {
     format!("<h5>Members</h5><pre><code>{}</code></pre>", lines.join("\n"))
 }
 
-fn of_member(world: &World, reached: &Reached) -> MimeBundle {
-    let Member { signature, docs: own, .. } = &reached.member;
+fn of_member(world: &World, reached: &Reached, detail: u8) -> MimeBundle {
+    let Member { signature, docs: own, source, .. } = &reached.member;
     let owner = reached.owner.to_string();
     let place = match reached.of_trait.as_str() {
         "" => owner,
         of_trait => format!("{} for {owner}", super::index::last(of_trait)),
     };
+    if detail > 0 && !source.is_empty() {
+        return page(source, "", &place);
+    }
     let mut text = own.clone();
     // An `impl` in the notebook has seldom documentation of its own: the trait's serves.
     if text.is_empty()

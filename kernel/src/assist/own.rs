@@ -184,6 +184,7 @@ impl Own {
                     yields: returned(&function.sig.output, slice),
                     docs: doc_comments(&function.attrs),
                     unstable: false,
+                    source: dedented(slice(function.span())),
                 }),
                 syn::ImplItem::Const(constant) => made.members.push(Member {
                     name: constant.ident.to_string(),
@@ -192,6 +193,7 @@ impl Own {
                     yields: slice(constant.ty.span()).to_owned(),
                     docs: doc_comments(&constant.attrs),
                     unstable: false,
+                    source: dedented(slice(constant.span())),
                 }),
                 syn::ImplItem::Type(alias) => {
                     made.types.push((alias.ident.to_string(), slice(alias.ty.span()).to_owned()));
@@ -260,7 +262,7 @@ fn field<'a>(
         kind: "field".to_owned(),
         yields: found.to_owned(),
         docs: doc_comments(&field.attrs),
-        unstable: false,
+        ..Member::default()
     }
 }
 
@@ -276,6 +278,7 @@ fn trait_member<'a>(
             yields: returned(&function.sig.output, slice),
             docs: doc_comments(&function.attrs),
             unstable: false,
+            source: dedented(slice(function.span())),
         }),
         syn::TraitItem::Const(constant) => Some(Member {
             name: constant.ident.to_string(),
@@ -284,6 +287,7 @@ fn trait_member<'a>(
             yields: slice(constant.ty.span()).to_owned(),
             docs: doc_comments(&constant.attrs),
             unstable: false,
+            source: dedented(slice(constant.span())),
         }),
         _ => None,
     }
@@ -368,6 +372,16 @@ fn with_code(text: &str) -> String {
 fn shown(source: &str) -> String {
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("///"));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The source of a member of a block: its further lines stand as its first.
+fn dedented(source: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let further = source.lines().skip(1).filter(|line| !line.trim().is_empty());
+    let common = further.map(indent).min().unwrap_or_default();
+    let mut lines = source.lines();
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |text, line| text + "\n" + line.get(common..).unwrap_or_default())
 }
 
 /// On one line, without doc comments.

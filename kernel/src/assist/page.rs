@@ -50,6 +50,9 @@ pub(crate) struct Member {
     /// Not usable in stable Rust.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) unstable: bool,
+    /// Its source as the user wrote it; empty for those of crates.
+    #[serde(skip)]
+    pub(crate) source: String,
 }
 
 /// An `impl` block.
@@ -224,6 +227,7 @@ fn member(name: &str, kind: &str, code: &str, body: &str) -> Member {
         },
         docs: docblock(body).map(docs::clean).unwrap_or_default(),
         unstable: head.contains("class=\"stab unstable\""),
+        source: String::new(),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn method(name: &str, parameters: &str, yields: &str) -> Member {
         signature: format!("pub fn {name}({parameters}){arrow}"),
         yields: yields.to_owned(),
         docs: format!("<p>Does {name}.</p>"),
-        unstable: false,
+        ..Member::default()
     }
 }
 

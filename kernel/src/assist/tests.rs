@@ -166,6 +166,11 @@ async fn inspection_tells_of_every_kind_of_name() {
     assert!(plain("double|", 1).await.expect("source").contains("x * 2"));
     assert!(plain("Color::Re|d", 0).await.expect("variant").contains("Red"));
     assert!(plain("points[0].norm|", 0).await.expect("own method").contains("Its length."));
+    let text = plain("points[0].norm|", 1).await.expect("source of an own method");
+    assert!(text.starts_with("/// Its length.\nfn norm(&self) -> f64 { 0.0 }"), "{text}");
+    let text = plain("Point::new|", 1).await.expect("source of an own function");
+    assert!(text.starts_with("fn new() -> Self { todo!() }"), "{text}");
+    assert!(plain("df.height|", 1).await.expect("of a crate").contains("Does height."));
     assert!(plain("%who|", 0).await.expect("magic").contains("%who"));
     assert!(
         plain("let here = df.height();\nhere|", 0).await.expect("local").contains("here: usize")

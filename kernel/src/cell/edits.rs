@@ -7,6 +7,7 @@ use syn::visit::{self, Visit};
 
 use super::counted::Count;
 use super::polls::{self, Each, Over, Places, Poll, Polls};
+use super::sleeps::{self, Around};
 
 /// Replaces a range of the cell's text; an empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl Edit {
     }
 }
 
-const POLL: &str = "::oxilab::__rt::poll();";
+pub(super) const POLL: &str = "::oxilab::__rt::poll();";
 const SAFEPOINT: &str = "::oxilab::__rt::safepoint();";
 const PART: &str = "__part";
 /// The traits are for what turns out to be no slice, and no whole number.
@@ -60,14 +61,18 @@ const EXPRESSION_MACROS: &[&str] = &[
     "writeln",
 ];
 
-/// Edits of code at the top level of a cell: `?`, `.await`, `return` and loops.
-pub(super) fn of_statement(statement: &syn::Stmt) -> Vec<Edit> {
+/// Edits of code at the top level of a cell: `?`, `.await`, `return`, loops and sleeps. Behind the `last`
+/// statement the cell ends, and sees by itself that it was interrupted.
+pub(super) fn of_statement(statement: &syn::Stmt, last: bool) -> Vec<Edit> {
     let mut finder = Finder { top_level: true, ..Finder::default() };
     finder.visit_stmt(statement);
+    if !last {
+        finder.edits.extend(sleeps::behind(statement));
+    }
     finder.sorted()
 }
 
-/// Edits inside an item: polls in the loops of its functions.
+/// Edits inside an item: polls in the loops of its functions and behind their sleeps.
 pub(super) fn of_item(item: &syn::Item) -> Vec<Edit> {
     let mut finder = Finder::default();
     finder.visit_item(item);
@@ -208,6 +213,18 @@ impl Finder {
 }
 
 impl<'ast> Visit<'ast> for Finder {
+    fn visit_block(&mut self, node: &'ast syn::Block) {
+        let last = node.stmts.len().saturating_sub(1);
+        for (at, statement) in node.stmts.iter().enumerate() {
+            let poll = if self.constant { None } else { sleeps::around(statement, at == last) };
+            let Around { before, behind } = poll.unwrap_or_default();
+            // Edits at one byte stay in the order in which they were found.
+            self.edits.extend(before);
+            self.visit_stmt(statement);
+            self.edits.extend(behind);
+        }
+    }
+
     fn visit_expr_loop(&mut self, node: &'ast syn::ExprLoop) {
         if let Polls::Each(each) = polls::of_loop(node) {
             self.each(each);

@@ -2,16 +2,19 @@
 //!
 //! [`parse`] is pure: no file, no process, no state of the session. Every part keeps the byte range
 //! it came from, so that composed code can be traced back and no error is matched by text search.
-//! [`Edit`]s are the only changes made to the user's text: a poll in a loop, a question asked before
-//! a `?`, `pub` before an item.
+//! [`Edit`]s are the only changes made to the user's text: a poll in a loop or behind a sleep, a question
+//! asked before a `?`, `pub` before an item.
 
 mod arithmetic;
+mod changes;
 mod counted;
 mod edits;
+mod halving;
 mod hints;
 mod items;
 mod mentions;
 mod polls;
+mod sleeps;
 mod statements;
 
 use std::collections::BTreeSet;

@@ -111,7 +111,7 @@ pub(super) fn read(statement: &syn::Stmt, last: bool) -> Option<Statement> {
         assigns: uses.assigns,
         consumes: uses.consumes,
         calls: uses.calls,
-        edits: edits::of_statement(statement),
+        edits: edits::of_statement(statement, last),
         loops: uses.loops,
     })
 }

@@ -7,8 +7,10 @@ use crate::doctor;
 use crate::install::{self, InstallOptions, Place};
 
 pub(super) fn install(args: InstallArgs) -> anyhow::Result<ExitCode> {
-    let options =
-        InstallOptions::new(place(args.place)).with_source(args.source).with_lab(args.lab);
+    let options = InstallOptions::new(place(args.place))
+        .with_source(args.source)
+        .with_lab(args.lab)
+        .with_features(args.features);
     install::install(&options, &mut |step| eprintln!("{step}"))?;
     eprintln!("Done. Open JupyterLab and choose \"{}\".", install::DISPLAY_NAME);
     Ok(ExitCode::SUCCESS)

@@ -84,6 +84,9 @@ struct InstallArgs {
     /// Install the JupyterLab extension as well: variables, frames, formatting.
     #[arg(long)]
     lab: bool,
+    /// Build the prelude with these of its cargo features: `cuda`, `metal`, `llama-cpp`.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    features: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -69,7 +69,7 @@ pub fn compose(
     let mut writer = Writer::default();
     let origin = writer.origin(origin);
     writer.generated("#![allow(unused, nonstandard_style, clippy::all)]#![warn(unused_must_use)]");
-    writer.generated("use ::oxilab::prelude::*;use ::oxilab::__rt::{FrameJoins as _,KeepKnown as _,KeepUnknown as _,Question as _,QuestionSend as _};");
+    writer.generated("use ::oxilab::prelude::*;use ::oxilab::__rt::{FrameJoins as _,KeepKnown as _,KeepUnknown as _,LookAtAny as _,LookAtCount as _,LookAtText as _,Question as _,QuestionSend as _};");
     writer.generated(&around.imports);
     writer.generated(&around.macros);
     writer.generated(
@@ -315,9 +315,14 @@ impl Composer<'_> {
             .marked(Mark::Type(name.to_owned()), &format!("::core::mem::forget(&{});", raw(name)));
     }
 
+    /// Moves the variable before its type is asked how to look at it: borrowed by name it would be
+    /// another error when it is gone.
     fn put(&mut self, name: &str) {
-        self.writer
-            .marked(Mark::Put(name.to_owned()), &format!("__c.put(\"{name}\",{});", raw(name)));
+        let put = format!(
+            "match ::oxilab::__rt::Held({}){{__h=>{{let __l=(&&&__h).oxilab_look();__c.put_with(\"{name}\",__h,__l);}}}}",
+            raw(name)
+        );
+        self.writer.marked(Mark::Put(name.to_owned()), &put);
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn build(
     toolchain: &Toolchain,
     source: &Path,
     target_directory: Option<&Path>,
+    features: &str,
 ) -> Result<Built, InstallError> {
     let program = toolchain.cargo.as_deref().ok_or(InstallError::NoCargo)?;
     let cargo = Cargo { program, source, target_directory };
@@ -27,8 +28,9 @@ pub(super) fn build(
     for package in ["oxilab", "oxilab-worker", "oxilab-kernel", "oxilab-server"] {
         words.extend(["-p", package]);
     }
+    words.extend(["--features", features]);
     let binaries = cargo.build(&words, &[])?;
-    let library = ["rustc", "--release", "-p", LIBRARY, "--lib"];
+    let library = ["rustc", "--release", "-p", LIBRARY, "--lib", "--features", features];
     let library = cargo.build(&library, &["--", "-C", "prefer-dynamic"])?;
     let shared = libraries(&library)
         .values()

@@ -34,6 +34,7 @@ pub struct InstallOptions {
     data_dir: Option<PathBuf>,
     target_directory: Option<PathBuf>,
     lab: bool,
+    features: Vec<String>,
 }
 
 impl InstallOptions {
@@ -54,6 +55,14 @@ impl InstallOptions {
     #[must_use]
     pub fn with_lab(mut self, lab: bool) -> Self {
         self.lab = lab;
+        self
+    }
+
+    /// Builds the prelude with these of its cargo features: `cuda` or `metal` for nets on a GPU, `llama-cpp`
+    /// for `Llm::with_llama_cpp`. None unless set.
+    #[must_use]
+    pub fn with_features(mut self, features: Vec<String>) -> Self {
+        self.features = features;
         self
     }
 
@@ -100,7 +109,8 @@ pub fn install(
     // Asked now, so that a missing Python is known before a long build.
     options.place.folder()?;
     report(&format!("Building with {} from {}", toolchain.short_version(), source.display()));
-    let built = build::build(&toolchain, &source, options.target_directory.as_deref())?;
+    let features = options.features.join(",");
+    let built = build::build(&toolchain, &source, options.target_directory.as_deref(), &features)?;
 
     store::make(&data_dir)?;
     let data_dir = data_dir.canonicalize().map_err(InstallError::file("cannot open", &data_dir))?;

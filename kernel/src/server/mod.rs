@@ -7,12 +7,13 @@
 //! - [`request`]: from signed frames to a typed request; [`message`]: the way back.
 //! - [`shell`] and [`control`]: dispatch; [`execute`]: the queue of cells; [`stdin`], [`heartbeat`].
 //! - [`iopub`]: what everybody sees, merged and bounded; [`busy`]: the bracket around every request.
-//! - [`output`]: from what a runner shows to messages.
+//! - [`output`]: from what a runner shows to messages; [`divert`]: what is looked at before.
 
 mod busy;
 mod comms;
 mod connection;
 mod control;
+pub(crate) mod divert;
 mod execute;
 pub mod handler;
 mod heartbeat;

@@ -53,17 +53,17 @@ impl MagicContext for Context<'_> {
                 cell: self.cell,
             };
             let ran = self.core.run(&run, &output).await;
-            let timings = ran.map_err(|error| {
+            // A capture ends when its senders are gone; the worker must not keep one, also not of code
+            // that failed.
+            if let Ok(link) = self.core.link() {
+                link.direct(self.output.clone());
+            }
+            ran.map_err(|error| {
                 MagicError::Cell(match code.stands_for {
                     Some(line) => errors::of_magic(error, self.cell.count, &self.cell.code, line),
                     None => error,
                 })
-            })?;
-            // A capture ends when its senders are gone; the worker must not keep one.
-            if let Ok(link) = self.core.link() {
-                link.direct(self.output.clone());
-            }
-            Ok(timings)
+            })
         }
         .boxed()
     }

@@ -35,6 +35,7 @@ use serde_json::{Map, Value, json};
 
 use crate::compile::{Cache, Compiler};
 use crate::install::{InUse, Prelude, data_dir};
+use crate::server::divert::divert;
 use crate::server::handler::{
     CellError, CellFigures, CellRunner, CommKind, CommMessage, Completeness, Completions,
     ExecuteCell, ExecuteReply, Output, OutputSender,
@@ -146,7 +147,8 @@ impl Session {
         }
         let mut user_expressions = Map::new();
         for (name, expression) in &cell.user_expressions {
-            let answer = evaluate(&mut core, &cell, expression.as_str().unwrap_or_default()).await;
+            let expression = expression.as_str().unwrap_or_default();
+            let answer = evaluate(&mut core, &cell, expression, &output).await;
             user_expressions.insert(name.clone(), answer);
         }
         ExecuteReply::Ok { user_expressions, payload }
@@ -166,28 +168,33 @@ impl Session {
     }
 }
 
-/// A user expression: its value as a bundle, or its error.
-async fn evaluate(core: &mut Core, cell: &ExecuteCell, expression: &str) -> Value {
-    let (sender, mut receiver) = OutputSender::channel();
-    let run = Run { text: expression, opt_level: None, show: true, cell };
-    let collect = async {
-        let mut bundle = MimeBundle::text("()");
-        while let Some(output) = receiver.recv().await {
-            if let Output::Result { bundle: value } = output {
+/// A user expression: its value as a bundle, or its error. What it shows beside is shown as the cell's.
+async fn evaluate(
+    core: &mut Core,
+    cell: &ExecuteCell,
+    expression: &str,
+    output: &OutputSender,
+) -> Value {
+    // A front end that asks for a value does not expect to be asked.
+    let cell = ExecuteCell { allow_stdin: false, ..cell.clone() };
+    let run = Run { text: expression, opt_level: None, show: true, cell: &cell };
+    let mut bundle = MimeBundle::text("()");
+    let running = &mut *core;
+    let ended = divert(
+        output.clone(),
+        |sender| async move { running.run(&run, &sender).await },
+        |shown| match shown {
+            Output::Result { bundle: value } => {
                 bundle = value;
+                None
             }
-        }
-        bundle
-    };
-    let running = async {
-        let ended = core.run(&run, &sender).await;
-        if let Ok(link) = core.link() {
-            link.direct(OutputSender::channel().0);
-        }
-        drop(sender);
-        ended
-    };
-    let (ended, bundle) = futures::join!(running, collect);
+            other => Some(other),
+        },
+    )
+    .await;
+    if let Ok(link) = core.link() {
+        link.direct(output.clone());
+    }
     match ended {
         Ok(_) => json!({"status": "ok", "data": bundle.data, "metadata": bundle.metadata}),
         Err(CellError { ename, evalue, traceback, .. }) => {

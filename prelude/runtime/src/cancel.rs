@@ -1,17 +1,28 @@
 //! The interrupt flag: polls for cell code, hooks for libraries.
 //!
 //! One press of the interrupt button sets the flag. Code on the cell's thread calls [`poll`], which
-//! unwinds that thread to the cell's frame; code elsewhere asks [`requested`] and returns early.
+//! unwinds that thread to the cell's frame; what returns errors asks [`requested`] and returns early.
+//! Threads that a cell has started itself go on: the press does not concern them.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+/// How long after a press threads of rayon's pools and polars' queries go on. They may work for a thread
+/// that the press does not concern, and a cell that does not wait for them has ended by then.
+pub const GRACE: Duration = Duration::from_millis(100);
+
 static FLAG: AtomicBool = AtomicBool::new(false);
+/// When it was set, in milliseconds of [`CLOCK`].
+static SET_AT: AtomicU64 = AtomicU64::new(0);
+static CLOCK: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// In a program without cells a press concerns every thread.
+static HAS_CELL_THREAD: AtomicBool = AtomicBool::new(false);
 static CANCELLED: Notify = Notify::const_new();
 static HOOKS: Mutex<Vec<fn(bool)>> = Mutex::new(Vec::new());
 
@@ -32,11 +43,19 @@ pub fn poll() {
     }
 }
 
-/// Whether the user has interrupted the running cell; for worker threads and for code that returns
-/// early with an error.
+/// Whether the user has interrupted the running cell and this thread works for it: for code that returns
+/// early with an error. Threads that the user's code has started do not; threads of rayon's pools may, and
+/// are told a moment later ([`GRACE`]).
 #[inline]
 #[must_use]
 pub fn requested() -> bool {
+    pressed() && concerns_this_thread()
+}
+
+/// Whether the user has interrupted the running cell, whichever thread asks.
+#[inline]
+#[must_use]
+pub fn pressed() -> bool {
     FLAG.load(Ordering::Relaxed)
 }
 
@@ -51,7 +70,7 @@ pub fn register_interrupt_hook(hook: fn(bool)) {
 pub async fn cancelled() {
     loop {
         let notified = CANCELLED.notified();
-        if requested() {
+        if pressed() {
             return;
         }
         notified.await;
@@ -81,6 +100,11 @@ pub fn is_interrupt(payload: &(dyn Any + Send)) -> bool {
     payload.is::<Interrupted>()
 }
 
+/// Whether this thread runs cells, or would if this program had any.
+pub(crate) fn may_be_cell_thread() -> bool {
+    on_cell_thread() || !HAS_CELL_THREAD.load(Ordering::Relaxed)
+}
+
 pub(crate) fn on_cell_thread() -> bool {
     // A thread that is being torn down has no thread-locals any more and is not the cell's thread.
     ON_CELL_THREAD.try_with(Cell::get).unwrap_or(false)
@@ -88,9 +112,11 @@ pub(crate) fn on_cell_thread() -> bool {
 
 pub(crate) fn mark_cell_thread() {
     ON_CELL_THREAD.set(true);
+    HAS_CELL_THREAD.store(true, Ordering::Relaxed);
 }
 
 pub(crate) fn set() {
+    SET_AT.store(now(), Ordering::Relaxed);
     FLAG.store(true, Ordering::SeqCst);
     for hook in lock_hooks().iter() {
         hook(true);
@@ -128,6 +154,18 @@ impl Drop for Pressed {
 
 #[cold]
 #[inline(never)]
+fn concerns_this_thread() -> bool {
+    let in_a_pool = || rayon::current_thread_index().is_some();
+    let since = || Duration::from_millis(now().saturating_sub(SET_AT.load(Ordering::Relaxed)));
+    may_be_cell_thread() || in_a_pool() && since() >= GRACE
+}
+
+fn now() -> u64 {
+    u64::try_from(CLOCK.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cold]
+#[inline(never)]
 fn unwind_cell() {
     if unwinds() {
         unwind();
@@ -136,7 +174,7 @@ fn unwind_cell() {
 
 /// Whether a poll on this thread unwinds now.
 pub(crate) fn unwinds() -> bool {
-    requested() && on_cell_thread() && !std::thread::panicking()
+    pressed() && on_cell_thread() && !std::thread::panicking()
 }
 
 #[cold]
@@ -176,11 +214,36 @@ pub(crate) mod tests {
         };
         assert!(!unwound(true));
         set();
-        assert!(requested());
+        assert!(pressed());
         assert!(unwound(true));
         assert!(!unwound(false));
         reset();
-        assert!(!requested());
+        assert!(!pressed());
+    }
+
+    #[test]
+    fn a_press_concerns_the_cell_and_soon_the_pools_and_no_other_thread() {
+        let _turn = turn();
+        let asked = |cell_thread: bool| {
+            let ask = move || {
+                if cell_thread {
+                    mark_cell_thread();
+                }
+                requested()
+            };
+            std::thread::spawn(ask).join().expect("joins")
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+        assert!(!asked(true));
+        set();
+        assert!(asked(true));
+        assert!(!pool.install(requested), "it may work for another thread");
+        std::thread::sleep(GRACE + Duration::from_millis(10));
+        assert!(pool.install(requested));
+        assert!(!asked(false));
+        reset();
+        assert!(!asked(true));
+        assert!(!pool.install(requested));
     }
 
     #[test]

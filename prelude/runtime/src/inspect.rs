@@ -1,13 +1,19 @@
 //! Looking into live values without taking them: `%who`, previews, the frame grid.
 //!
 //! The runtime does not know polars or candle. Crates that do register an inspector, which looks at a
-//! value as `&dyn Any` and describes the types it knows.
+//! value as `&dyn Any` and describes the types it knows. Of the other types generated code says how
+//! they are looked at ([`Look`]).
+
+mod peek;
 
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
 
 use oxilab_protocol::MimeBundle;
 use serde_json::Value;
+
+#[doc(hidden)]
+pub use peek::{Count, Counted, Line, Look, Peek};
 
 /// A page of a frame that the front end asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub mod inspect;
 mod leaving;
 mod link;
 pub mod memory;
-mod panics;
+pub mod panics;
 pub mod progress;
 mod safepoint;
 mod signals;

@@ -31,7 +31,7 @@ pub(crate) fn install() {
 fn remember(info: &PanicHookInfo<'_>) {
     let message = message(info.payload());
     let location = info.location().map(|at| (at.file().to_owned(), at.line(), at.column()));
-    if !cancel::on_cell_thread() && !cancel::requested() {
+    if !cancel::on_cell_thread() && !cancel::pressed() {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("<unnamed>");
         let place = info.location().map(|at| format!(" at {at}")).unwrap_or_default();
@@ -67,7 +67,15 @@ pub(crate) fn forget() {
     reports().clear();
 }
 
-fn message(payload: &(dyn Any + Send)) -> String {
+/// What a panic said.
+///
+/// ```
+/// use oxilab_runtime::panics;
+/// let payload = std::panic::catch_unwind(|| panic!("row {}", 3)).expect_err("it panics");
+/// assert_eq!(panics::message(&*payload), "row 3");
+/// ```
+#[must_use]
+pub fn message(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {

@@ -7,10 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use oxilab_protocol::{MimeBundle, StoredVariable, VariableInfo};
 use serde_json::{Value, json};
 
-use crate::inspect::{self, Inspection, PageRequest};
-
-/// How generated code describes a value whose type no inspector knows.
-pub(crate) type Preview = Box<dyn Fn(&dyn Any) -> MimeBundle>;
+use crate::inspect::{self, Inspection, Look, PageRequest};
 
 /// What is known of a type once it is erased.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +31,7 @@ struct Entry {
     value: Box<dyn Any>,
     facts: Facts,
     order: u64,
-    preview: Option<Preview>,
+    look: Option<Look>,
 }
 
 /// Why a variable could not be taken.
@@ -96,14 +93,14 @@ impl Store {
         name: &str,
         value: Box<dyn Any>,
         facts: Facts,
-        preview: Option<Preview>,
+        look: Option<Look>,
     ) -> Option<Box<dyn Any>> {
         if self.put.iter().any(|put| put == name) {
             return Some(value);
         }
         self.put.push(name.to_owned());
         self.next += 1;
-        let entry = Entry { value, facts, order: self.next, preview };
+        let entry = Entry { value, facts, order: self.next, look };
         self.entries.insert(name.to_owned(), entry).map(|old| old.value)
     }
 
@@ -151,11 +148,7 @@ impl Store {
             .into_iter()
             .map(|(name, entry)| {
                 let seen = entry.inspect();
-                let preview = match (&seen, &entry.preview) {
-                    (Some(seen), _) => seen.preview.clone(),
-                    (None, Some(preview)) => inspect::cut(preview(&*entry.value).plain()),
-                    (None, None) => String::new(),
-                };
+                let preview = seen.as_ref().map(|seen| seen.preview.clone()).unwrap_or_default();
                 VariableInfo {
                     name: name.clone(),
                     type_name: entry.facts.type_name.to_owned(),
@@ -170,11 +163,10 @@ impl Store {
 
     pub(crate) fn preview(&self, name: &str) -> Result<MimeBundle, String> {
         let entry = self.entry(name)?;
-        match (entry.inspect(), &entry.preview) {
-            (Some(Inspection { bundle: Some(bundle), .. }), _) => Ok(bundle()),
-            (_, Some(preview)) => Ok(preview(&*entry.value)),
-            (Some(seen), None) => Ok(MimeBundle::text(seen.preview)),
-            (None, None) => Ok(MimeBundle::text(entry.facts.type_name)),
+        match entry.inspect() {
+            Some(Inspection { bundle: Some(bundle), .. }) => Ok(bundle()),
+            Some(seen) if !seen.preview.is_empty() => Ok(MimeBundle::text(seen.preview)),
+            _ => Ok(MimeBundle::text(entry.facts.type_name)),
         }
     }
 
@@ -201,7 +193,8 @@ impl Store {
 
 impl Entry {
     fn inspect(&self) -> Option<Inspection<'_>> {
-        inspect::inspect(&*self.value)
+        let value = &*self.value;
+        inspect::inspect(value).or_else(|| self.look.and_then(|look| look.inspect(value)))
     }
 }
 
@@ -210,6 +203,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+    use crate::inspect::Peek as _;
 
     impl Store {
         fn put_value<T: 'static>(&mut self, name: &str, value: T) -> Option<Box<dyn Any>> {
@@ -279,13 +273,21 @@ mod tests {
         store.begin();
         store.put_value("xs", vec![1_i64, 2]);
         store.put_value("o", Opaque(1));
-        let preview: Preview = Box::new(|_| MimeBundle::text("Opaque(2)"));
-        store.put("p", Box::new(Opaque(2)), Facts::of::<Opaque>(), Some(preview));
+        let pair = ("a".to_owned(), Some(2));
+        store.put(
+            "p",
+            Box::new(pair),
+            Facts::of::<(String, Option<i32>)>(),
+            <(String, Option<i32>)>::look(),
+        );
         let listed = store.variables();
         assert_eq!(listed.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["xs", "o", "p"]);
         assert_eq!(listed[0].shape.as_deref(), Some("len 2"));
         assert_eq!((listed[1].bytes, listed[1].preview.as_str()), (8, ""));
-        assert_eq!(listed[2].preview, "Opaque(2)");
+        assert_eq!(listed[2].preview, r#"("a", Some(2))"#);
+        let shown = |name| store.preview(name).expect("there").plain().to_owned();
+        assert_eq!(shown("p"), listed[2].preview);
+        assert!(shown("o").ends_with("Opaque"), "the type of what has no text");
         assert!(store.columns("xs").expect_err("no frame").contains("no columns"));
         assert!(store.preview("gone").expect_err("absent").contains("`gone`"));
     }

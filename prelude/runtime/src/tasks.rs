@@ -27,7 +27,7 @@ pub fn handle() -> io::Result<&'static Handle> {
 }
 
 /// Runs a future to its end on the process's runtime. When the user interrupts the cell, the future is
-/// dropped where it stands and the cell unwinds.
+/// dropped where it stands and the cell unwinds; on threads that the cell has started it goes on.
 ///
 /// # Panics
 /// When called from inside an asynchronous task, as tokio's `block_on` does, and when no runtime can
@@ -42,7 +42,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         tokio::select! {
             biased;
             output = future => Some(output),
-            () = cancel::cancelled() => None,
+            () = cancel::cancelled(), if cancel::may_be_cell_thread() => None,
         }
     });
     match result {
@@ -62,11 +62,19 @@ mod tests {
         let _turn = cancel::tests::turn();
         assert_eq!(block_on(async { 7 }), 7);
         let waiting = std::thread::spawn(|| {
+            cancel::mark_cell_thread();
             std::panic::catch_unwind(|| block_on(std::future::pending::<()>()))
+        });
+        let other = std::thread::spawn(|| {
+            block_on(async {
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                "done"
+            })
         });
         std::thread::sleep(Duration::from_millis(20));
         cancel::set();
         let caught = waiting.join().expect("joins").expect_err("interrupted");
+        assert_eq!(other.join().expect("it goes on"), "done");
         cancel::reset();
         assert!(cancel::is_interrupt(&*caught));
     }

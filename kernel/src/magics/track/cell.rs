@@ -13,7 +13,8 @@ use crate::magics::{
     Done, Invocation, Magic, MagicContext, MagicError, MagicResult, RustCode, usage,
 };
 use crate::notebook::outputs::Outputs;
-use crate::server::handler::{CellError, OutputSender};
+use crate::server::divert::divert;
+use crate::server::handler::CellError;
 
 /// The file that kernel and worker share.
 const SHARED: &str = "OXILAB_CELL_RUN";
@@ -106,27 +107,14 @@ pub(in crate::magics) async fn run_cell(
 
 /// Runs code; what it shows is shown, and kept as a notebook file has it.
 async fn shown(code: RustCode, context: &mut dyn MagicContext) -> (MagicResult<()>, Vec<Value>) {
-    let (sender, mut receiver) = OutputSender::channel();
     let cell = context.output();
-    let code = code.with_capture(sender.clone());
     let mut outputs = Outputs::new(1);
-    let running = async {
-        let ran = context.run(code).await;
-        // Threads that the code has started may hold a sender for ever: this is where it ends.
-        sender.barrier().await;
-        ran
-    };
-    futures::pin_mut!(running);
-    let ran = loop {
-        tokio::select! {
-            biased;
-            Some(output) = receiver.recv() => {
-                outputs.apply(0, 0, output.clone());
-                cell.send(output).await;
-            }
-            ran = &mut running => break ran,
-        }
-    };
+    let run = move |sender| context.run(code.with_capture(sender));
+    let ran = divert(cell, run, |output| {
+        outputs.apply(0, 0, output.clone());
+        Some(output)
+    })
+    .await;
     let kept = outputs.take().into_iter().next().unwrap_or_default();
     (ran.map(drop), kept)
 }

@@ -5,13 +5,14 @@
 //!     oxilab::__rt::run(|c| {
 //!         let Some(mut x) = c.take::<Vec<i32>>("x") else { return };
 //!         let y = c.step(|| Ok(x.len())) ...
-//!         c.put("x", x);
+//!         match Held(x) { held => { let look = (&&&held).oxilab_look(); c.put_with("x", held, look) } }
 //!     })
 //! }
 //! ```
 
 mod ahead;
 mod error;
+mod held;
 mod parts;
 mod question;
 mod results;
@@ -24,10 +25,12 @@ use std::sync::{Mutex, PoisonError};
 use oxilab_protocol::{Failure, FailureKind, MimeBundle};
 
 pub use crate::cancel::poll;
+pub use crate::inspect::{Line, Look, Peek};
 pub use crate::safepoint::safepoint;
 pub use crate::tasks::block_on;
 pub use ahead::{CountsOfOthers, ahead};
 pub use error::CellError;
+pub use held::{ByDebug, ByDisplay, ByNothing, Held, LookAtAny, LookAtCount, LookAtText, Written};
 pub use parts::{Parts, PartsOfOthers, parts, whole};
 pub use question::{Question, QuestionSend};
 pub use results::{begin_results, keep_result, recall};
@@ -135,23 +138,14 @@ impl Cell {
         self.put_erased(name, Box::new(value), Facts::of::<T>(), None);
     }
 
-    /// As [`Cell::put`], with a way to show the value, for types that no inspector knows.
-    pub fn put_with<T: 'static>(&self, name: &str, value: T, preview: fn(&T) -> MimeBundle) {
-        let preview: store::Preview = Box::new(move |value| {
-            value.downcast_ref::<T>().map_or_else(|| MimeBundle::text(""), preview)
-        });
-        self.put_erased(name, Box::new(value), Facts::of::<T>(), Some(preview));
+    /// As [`Cell::put`], with a way to look at the value, for types that no inspector knows.
+    pub fn put_with<T: 'static>(&self, name: &str, held: Held<T>, look: Option<Look>) {
+        self.put_erased(name, Box::new(held.0), Facts::of::<T>(), look);
     }
 
     #[inline(never)]
-    fn put_erased(
-        &self,
-        name: &str,
-        value: Box<dyn Any>,
-        facts: Facts,
-        preview: Option<store::Preview>,
-    ) {
-        self.discard(store::with(|store| store.put(name, value, facts, preview)));
+    fn put_erased(&self, name: &str, value: Box<dyn Any>, facts: Facts, look: Option<Look>) {
+        self.discard(store::with(|store| store.put(name, value, facts, look)));
     }
 
     /// Runs a part of the cell. `None` when it failed, was interrupted or ended the cell, and when an

@@ -87,7 +87,7 @@ pub(crate) unsafe fn goes_on(address: usize, context: *mut libc::c_void) -> bool
         }
     }
     if !unwinds {
-        if cancel::requested() {
+        if cancel::pressed() {
             std::thread::sleep(AWAY);
         }
         protect(libc::PROT_READ);

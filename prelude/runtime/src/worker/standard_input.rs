@@ -47,7 +47,7 @@ pub(super) extern "C" fn read(buffer: *mut u8, length: usize) -> isize {
 
 /// Whether a sleep of the calling thread is to end early.
 pub(super) extern "C" fn wake() -> bool {
-    cancel::requested() && cancel::on_cell_thread() && link::get().is_some()
+    cancel::pressed() && cancel::on_cell_thread() && link::get().is_some()
 }
 
 fn errno(number: libc::c_int) -> isize {
