@@ -60,7 +60,9 @@ async fn a_cell_whose_output_is_captured_may_ask_and_update() {
     assert_eq!(frontend.execute("said").await.result(), "\"hello Ada\\n\"");
     // What is shown elsewhere is no part of it; of what is shown here the last state counts.
     run(&mut frontend, "let shown = Display::show(html(\"1\").render());").await;
-    let code = "%%capture said\nshown.update(html(\"2\").render());\nfor _ in progress(0..3) {}";
+    // A bar is not drawn in its first tenth of a second.
+    let code = "%%capture said\nshown.update(html(\"2\").render());\n\
+                for _ in progress(0..3) { std::thread::sleep(Duration::from_millis(60)); }";
     let done = run(&mut frontend, code).await;
     let [update] = done.outputs.as_slice() else { panic!("{:?}", done.outputs) };
     assert_eq!(update.msg_type, "update_display_data");

@@ -260,7 +260,7 @@ async fn one_press_ends_every_kind_of_fit() {
              let learner = model::LogisticRegression::new().with_c(trial.float(\"c\")?);\n\
              Ok(model::cross_validate(&learner, &many, \"y\", 3)?.score())\n\
          })?",
-        "model::silhouette(&inputs, many.column(\"y\")?)?",
+        "model::metrics::silhouette(&inputs, many.column(\"y\")?)?",
     ];
     for fit in fits {
         let code = format!("println!(\"go\");\nlet _ = {fit};");

@@ -124,30 +124,22 @@ impl Chores {
 }
 
 fn retrain(declared: &Retrain, now: bool, every: Option<f64>) -> Result<()> {
-    let mut reason = if now { Some("asked for".to_owned()) } else { declared.due()? };
+    let mut done = if now { declared.run("asked for").map(Some) } else { declared.run_if_due() };
     loop {
-        match &reason {
-            Some(reason) => {
-                let done = declared.run(reason);
-                match done {
-                    Ok(done) => {
-                        // A service goes on where nobody reads it, or the disk is full.
-                        let _ = writeln!(std::io::stdout(), "{}", done.to_json());
-                    }
-                    // A service goes on; a single run says so with its status.
-                    Err(error) if every.is_some() => tracing::error!(%error, "retraining failed"),
-                    Err(error) => return Err(error.into()),
-                }
+        match done {
+            Ok(Some(done)) => {
+                // A service goes on where nobody reads it, or the disk is full.
+                let _ = writeln!(std::io::stdout(), "{}", done.to_json());
             }
-            None if every.is_none() => println!("{}: no trigger holds", declared.name()),
-            None => {}
+            Ok(None) if every.is_none() => println!("{}: no trigger holds", declared.name()),
+            Ok(None) => {}
+            // A service goes on; a single run says so with its status.
+            Err(error) if every.is_some() => tracing::error!(%error, "retraining failed"),
+            Err(error) => return Err(error.into()),
         }
         let Some(seconds) = every else { return Ok(()) };
         std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.1, 86_400.0)));
-        reason = declared.due().unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot look for a reason");
-            None
-        });
+        done = declared.run_if_due();
     }
 }
 
