@@ -112,6 +112,11 @@ async fn what_is_said_of_a_borrow_or_a_move_is_what_it_was() {
         let told = done.reply["traceback"].to_string() + &done.reply["evalue"].to_string();
         assert!(told.contains(text) && !told.contains("Peek"), "{code}: {told}");
     }
+    // What never has a value has no type either.
+    for code in ["let never = todo!(\"later\");", "let never = unreachable!(\"later\");"] {
+        let done = frontend.execute(code).await;
+        assert_eq!(done.reply["ename"], "panic", "{code}: {}", done.reply);
+    }
     // A trait of the notebook that only has the name.
     let named = "trait Debug { fn name(&self) -> u8; }\nstruct Own;\n\
                  impl Debug for Own { fn name(&self) -> u8 { 7 } }\nlet own = Own;\nown.name()";

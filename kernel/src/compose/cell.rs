@@ -52,6 +52,10 @@ pub struct Ownership {
     pub consumed: BTreeMap<usize, BTreeSet<String>>,
     /// Bindings that cannot be stored: they borrow from another.
     pub borrowing: BTreeSet<String>,
+    /// Bindings that are stored without a way to look at them: asked for it, rustc takes a type that is
+    /// not known, as that of `let x = todo!();`, for one that must have it.
+    #[serde(default)]
+    pub unseen: BTreeSet<String>,
     /// From this statement on everything stands in one step, as in one block.
     pub merged_from: Option<usize>,
 }
@@ -318,10 +322,14 @@ impl Composer<'_> {
     /// Moves the variable before its type is asked how to look at it: borrowed by name it would be
     /// another error when it is gone.
     fn put(&mut self, name: &str) {
-        let put = format!(
-            "match ::oxilab::__rt::Held({}){{__h=>{{let __l=(&&&__h).oxilab_look();__c.put_with(\"{name}\",__h,__l);}}}}",
-            raw(name)
-        );
+        let value = raw(name);
+        let put = if self.ownership.unseen.contains(name) {
+            format!("__c.put(\"{name}\",{value});")
+        } else {
+            format!(
+                "match ::oxilab::__rt::Held({value}){{__h=>{{let __l=(&&&__h).oxilab_look();__c.put_with(\"{name}\",__h,__l);}}}}"
+            )
+        };
         self.writer.marked(Mark::Put(name.to_owned()), &put);
     }
 }

@@ -28,6 +28,26 @@ pub fn may_be_ours(messages: &[Message]) -> bool {
         })
 }
 
+/// Amends `ownership` by the bindings that must be stored without a look at them; `None` when there are
+/// none, or no more.
+#[must_use]
+pub fn without_looks(
+    messages: &[Message],
+    map: &SourceMap,
+    file: &str,
+    ownership: &Ownership,
+) -> Option<Ownership> {
+    let mut amended = ownership.clone();
+    let unseen = messages.iter().filter(|message| message.code() == "E0277");
+    amended.unseen.extend(unseen.flat_map(|message| &message.spans).filter_map(|span| {
+        match map.mark(span.in_file(file)?.start) {
+            Some(Mark::Put(name)) => Some(name.clone()),
+            _ => None,
+        }
+    }));
+    (amended != *ownership).then_some(amended)
+}
+
 /// Amends `ownership` by what the errors say; `None` when they say nothing new.
 #[must_use]
 pub fn amend(

@@ -129,6 +129,14 @@ impl Preparation<'_> {
                         refused.extend(unloadable);
                         continue;
                     }
+                    let map = &composed.map;
+                    if attempt < ATTEMPTS
+                        && let Some(amended) =
+                            ownership::without_looks(&messages, map, &file, &ownership)
+                    {
+                        ownership = amended;
+                        continue;
+                    }
                     if attempt < ATTEMPTS && ownership::may_be_ours(&messages) {
                         if let Some(amended) =
                             ownership::amend(&messages, &composed.map, &file, cell, &ownership)

@@ -329,22 +329,6 @@ simple!(
     serde_json::Map<String, serde_json::Value>,
 );
 
-/// How `!` is written where it has no name of its own.
-trait Returned {
-    type Value;
-}
-
-impl<T> Returned for fn() -> T {
-    type Value = T;
-}
-
-/// `let n = text.parse()?;` is of this type when nothing tells another: the error is to be about
-/// `parse` alone.
-#[allow(private_interfaces, reason = "only `!` itself is seen")]
-impl Peek for <fn() -> ! as Returned>::Value {
-    simple!(@methods look look_of_list);
-}
-
 impl Peek for str {
     #[inline(never)]
     fn peek(&self, line: &mut Line) -> fmt::Result {
