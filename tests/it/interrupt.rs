@@ -253,7 +253,7 @@ async fn one_press_ends_every_kind_of_fit() {
         "model::LogisticRegression::new().with_max_iter(1_000_000).with_tol(1e-300).fit(&many, \"y\")?",
         "model::KMeans::new().with_n_init(1_000_000).fit(&inputs)?",
         "model::IsolationForest::new().with_n_estimators(10_000_000).fit(&inputs)?",
-        "model::KNeighbors::new().fit(&many, \"y\")?.predict(&many)?",
+        "model::KNeighbors::new().with_n_neighbors(2_000).fit(&many, \"y\")?.predict(&many)?",
         "model::cross_validate(&Pipeline::new().with(StandardScaler::new(\"x0\"))\
              .then(model::ExtraTrees::new().with_n_estimators(100_000)), &many, \"y\", 5)?",
         "model::tune(&model::Space::new().float(\"c\", 0.1, 1.0), 1_000_000, |trial| {\n\
