@@ -13,9 +13,31 @@ const BORROWCK: &[&str] = &[
     "E0309",
 ];
 
-/// Whether every error may come from composing rather than from the user's code.
+/// How the cell is to be composed once more after these errors; `None` when they are the user's.
 #[must_use]
-pub fn may_be_ours(messages: &[Message]) -> bool {
+pub fn amended(
+    messages: &[Message],
+    map: &SourceMap,
+    file: &str,
+    cell: &Cell,
+    ownership: &Ownership,
+) -> Option<Ownership> {
+    if let Some(amended) = without_looks(messages, map, file, ownership) {
+        return Some(amended);
+    }
+    if !may_be_ours(messages) {
+        return None;
+    }
+    let merged = || {
+        let merged_from = Some(0);
+        (ownership.merged_from != merged_from)
+            .then(|| Ownership { merged_from, ..ownership.clone() })
+    };
+    amend(messages, map, file, cell, ownership).or_else(merged)
+}
+
+/// Whether every error may come from composing rather than from the user's code.
+fn may_be_ours(messages: &[Message]) -> bool {
     let mut errors = messages
         .iter()
         .filter(|message| message.is_error() && !message.spans.is_empty())
@@ -30,8 +52,7 @@ pub fn may_be_ours(messages: &[Message]) -> bool {
 
 /// Amends `ownership` by the bindings that must be stored without a look at them; `None` when there are
 /// none, or no more.
-#[must_use]
-pub fn without_looks(
+fn without_looks(
     messages: &[Message],
     map: &SourceMap,
     file: &str,
@@ -49,8 +70,7 @@ pub fn without_looks(
 }
 
 /// Amends `ownership` by what the errors say; `None` when they say nothing new.
-#[must_use]
-pub fn amend(
+fn amend(
     messages: &[Message],
     map: &SourceMap,
     file: &str,

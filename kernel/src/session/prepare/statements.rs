@@ -132,22 +132,10 @@ impl Preparation<'_> {
                     let map = &composed.map;
                     if attempt < ATTEMPTS
                         && let Some(amended) =
-                            ownership::without_looks(&messages, map, &file, &ownership)
+                            ownership::amended(&messages, map, &file, cell, &ownership)
                     {
                         ownership = amended;
                         continue;
-                    }
-                    if attempt < ATTEMPTS && ownership::may_be_ours(&messages) {
-                        if let Some(amended) =
-                            ownership::amend(&messages, &composed.map, &file, cell, &ownership)
-                        {
-                            ownership = amended;
-                            continue;
-                        }
-                        if ownership.merged_from != Some(0) {
-                            ownership.merged_from = Some(0);
-                            continue;
-                        }
                     }
                     return Err(PrepareError::Code(self.reports(&messages, &composed.map, &file)));
                 }
