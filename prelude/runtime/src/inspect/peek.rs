@@ -522,12 +522,6 @@ impl<T: Peek> Peek for Vec<T> {
     }
 }
 
-impl<T> Counted for Vec<T> {
-    fn counted(&self) -> Count {
-        Count::new(self.len(), self.capacity(), size_of::<T>())
-    }
-}
-
 impl<T: Peek> Peek for VecDeque<T> {
     fn peek(&self, line: &mut Line) -> fmt::Result {
         let (front, back) = self.as_slices();
@@ -542,12 +536,6 @@ impl<T: Peek> Peek for VecDeque<T> {
     }
 }
 
-impl<T> Counted for VecDeque<T> {
-    fn counted(&self) -> Count {
-        Count::new(self.len(), self.capacity(), size_of::<T>())
-    }
-}
-
 impl<T: Peek> Peek for BinaryHeap<T> {
     fn peek(&self, line: &mut Line) -> fmt::Result {
         self.as_slice().peek(line)
@@ -558,88 +546,63 @@ impl<T: Peek> Peek for BinaryHeap<T> {
     }
 }
 
-impl<T> Counted for BinaryHeap<T> {
-    fn counted(&self) -> Count {
-        Count::new(self.len(), self.capacity(), size_of::<T>())
-    }
-}
+macro_rules! sets {
+    ($($set:ident<T $(, $hasher:ident)?>),*) => {$(
+        impl<T: Peek $(, $hasher)?> Peek for $set<T $(, $hasher)?> {
+            fn peek(&self, line: &mut Line) -> fmt::Result {
+                line.open("{")?;
+                for item in self {
+                    line.item(item)?;
+                }
+                line.close("}")
+            }
 
-impl<T: Peek, S> Peek for HashSet<T, S> {
-    fn peek(&self, line: &mut Line) -> fmt::Result {
-        line.open("{")?;
-        for item in self {
-            line.item(item)?;
+            fn count(&self) -> Option<Count> {
+                Some(self.counted())
+            }
         }
-        line.close("}")
-    }
-
-    fn count(&self) -> Option<Count> {
-        Some(self.counted())
-    }
+    )*};
 }
 
-impl<T, S> Counted for HashSet<T, S> {
-    fn counted(&self) -> Count {
-        Count::new(self.len(), self.capacity(), size_of::<T>())
-    }
-}
+sets!(HashSet<T, S>, BTreeSet<T>);
 
-impl<T: Peek> Peek for BTreeSet<T> {
-    fn peek(&self, line: &mut Line) -> fmt::Result {
-        line.open("{")?;
-        for item in self {
-            line.item(item)?;
+macro_rules! maps {
+    ($($map:ident<K, V $(, $hasher:ident)?>),*) => {$(
+        impl<K: Peek, V: Peek $(, $hasher)?> Peek for $map<K, V $(, $hasher)?> {
+            fn peek(&self, line: &mut Line) -> fmt::Result {
+                line.open("{")?;
+                for (key, value) in self {
+                    line.entry(key, value)?;
+                }
+                line.close("}")
+            }
+
+            fn count(&self) -> Option<Count> {
+                Some(self.counted())
+            }
         }
-        line.close("}")
-    }
-
-    fn count(&self) -> Option<Count> {
-        Some(self.counted())
-    }
+    )*};
 }
 
-impl<T> Counted for BTreeSet<T> {
-    fn counted(&self) -> Count {
-        Count::new(self.len(), self.len(), size_of::<T>())
-    }
-}
+maps!(HashMap<K, V, S>, BTreeMap<K, V>);
 
-impl<K: Peek, V: Peek, S> Peek for HashMap<K, V, S> {
-    fn peek(&self, line: &mut Line) -> fmt::Result {
-        line.open("{")?;
-        for (key, value) in self {
-            line.entry(key, value)?;
+/// What collections have room for: trees for what is in them.
+macro_rules! counted {
+    ($($kind:ident<$($held:ident),+ $(; $hasher:ident)?> $room:ident),* $(,)?) => {$(
+        impl<$($held,)+ $($hasher)?> Counted for $kind<$($held,)+ $($hasher)?> {
+            fn counted(&self) -> Count {
+                Count::new(self.len(), self.$room(), size_of::<($($held,)+)>())
+            }
         }
-        line.close("}")
-    }
-
-    fn count(&self) -> Option<Count> {
-        Some(self.counted())
-    }
+    )*};
 }
 
-impl<K, V, S> Counted for HashMap<K, V, S> {
-    fn counted(&self) -> Count {
-        Count::new(self.len(), self.capacity(), size_of::<(K, V)>())
-    }
-}
-
-impl<K: Peek, V: Peek> Peek for BTreeMap<K, V> {
-    fn peek(&self, line: &mut Line) -> fmt::Result {
-        line.open("{")?;
-        for (key, value) in self {
-            line.entry(key, value)?;
-        }
-        line.close("}")
-    }
-
-    fn count(&self) -> Option<Count> {
-        Some(self.counted())
-    }
-}
-
-impl<K, V> Counted for BTreeMap<K, V> {
-    fn counted(&self) -> Count {
-        Count::new(self.len(), self.len(), size_of::<(K, V)>())
-    }
-}
+counted!(
+    Vec<T> capacity,
+    VecDeque<T> capacity,
+    BinaryHeap<T> capacity,
+    HashSet<T; S> capacity,
+    BTreeSet<T> len,
+    HashMap<K, V; S> capacity,
+    BTreeMap<K, V> len,
+);
