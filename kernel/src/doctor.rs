@@ -95,9 +95,21 @@ fn check_toolchain(report: &mut Report) {
                     "run `rustup component add rustfmt`",
                 ),
             }
+            report.fine("rust-src", rust_src(&toolchain.sysroot));
         }
         Err(error) => report.fault("toolchain", error.to_string(), "see https://rustup.rs"),
     }
+}
+
+/// Where std's sources are. Completion has an index of its own: without them nothing is missing here.
+fn rust_src(sysroot: &Path) -> String {
+    let library = sysroot.join("lib/rustlib/src/rust/library");
+    if library.is_dir() {
+        return library.display().to_string();
+    }
+    "not installed, and not needed by completion; `rustup component add rust-src` adds it, for editors \
+     and debuggers"
+        .to_owned()
 }
 
 fn check_linker(report: &mut Report) {
@@ -317,6 +329,16 @@ mod tests {
         let text = report.to_string();
         assert!(text.contains("✓ linker") && text.contains("✗ prelude"), "{text}");
         assert!(text.contains("→ run `oxilab install`") && text.ends_with("1 fault."), "{text}");
+    }
+
+    #[test]
+    fn the_command_that_adds_rust_src_is_given_where_it_is_absent() {
+        let sysroot = tempfile::tempdir().expect("folder");
+        let absent = rust_src(sysroot.path());
+        assert!(absent.contains("`rustup component add rust-src`"), "{absent}");
+        let library = sysroot.path().join("lib/rustlib/src/rust/library");
+        fs::create_dir_all(&library).expect("made");
+        assert_eq!(rust_src(sysroot.path()), library.display().to_string());
     }
 
     #[test]

@@ -258,7 +258,7 @@ pub(crate) fn describe(prelude: &Prelude, cache: &Path) -> Result<String, String
     let megabytes = |bytes: u64| bytes / 1_000_000;
     Ok(format!(
         "{names} names, {} MB on disk; in memory {} MB once used, and at most {} MB of what was \
-         looked at; rust-src is not needed",
+         looked at",
         megabytes(disk),
         megabytes(memory),
         megabytes(kept),
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(
             describe(&prelude, cache.path()).as_deref(),
             Ok("25 names, 24 MB on disk; in memory 1 MB once used, and at most 19 MB of what was \
-                looked at; rust-src is not needed")
+                looked at")
         );
     }
 

@@ -16,6 +16,7 @@ mod mentions;
 mod polls;
 mod sleeps;
 mod statements;
+mod walks;
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -2,9 +2,9 @@
 //!
 //! Reading the interrupt flag costs a quarter of a nanosecond, and what stood in registers. That is nothing
 //! beside a call of a library and a third of a loop whose iteration takes two cycles. So a loop whose
-//! iterations are quick has safepoints: one in each iteration, and in those blocks of its body that are not
-//! quick and do not always run. A `for` over a range or a slice runs in parts, with a safepoint between
-//! them: LLVM makes more of such loops than of others. So does a `while` that counts.
+//! iterations are quick, or walk over a slice, has safepoints: one in each iteration, and in those blocks of
+//! its body that are not quick and do not always run. A `for` over a range or a slice runs in parts, with a
+//! safepoint between them: LLVM makes more of such loops than of others. So does a `while` that counts.
 //!
 //! Loops of arithmetic that come to an end have none: a `for`, a `while` that counts within a loop, which
 //! asks, what else can be seen to count, and a search that halves.
@@ -16,6 +16,7 @@ use super::arithmetic::{self, is_arithmetic};
 use super::counted::{self, Count, Counted};
 use super::edits::expressions;
 use super::halving;
+use super::walks::is_walk;
 
 /// The polls of a loop.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ pub(super) fn of_for(node: &syn::ExprForLoop) -> Polls {
     let mut body = Body::default();
     body.visit_block(&node.body);
     match over(node) {
-        Some(over) if !body.takes_long && !body.hidden => Polls::Parts(over, body.places),
+        Some(over) if body.pace == Pace::Quick && !body.hidden => Polls::Parts(over, body.places),
         _ => Polls::Each(body.each(start(&node.body))),
     }
 }
@@ -226,11 +227,23 @@ const METHODS: &[&str] = &[
     "unwrap_or_default",
 ];
 
+/// How long a block takes, at the least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Pace {
+    /// Some cycles: thousands of it are as nothing.
+    #[default]
+    Quick,
+    /// As long as what it walks over: one at a time.
+    Walks,
+    /// It calls what nobody knows.
+    Long,
+}
+
 /// Whether a body can be cut in parts, and what changes in it.
 #[derive(Default)]
 struct Body {
-    /// A call of this block takes long.
-    takes_long: bool,
+    /// That of the calls in this block.
+    pace: Pace,
     /// There may be a `break` of the loop in a place that cannot be changed.
     hidden: bool,
     /// Loops around the place, within the body.
@@ -240,17 +253,21 @@ struct Body {
 
 impl Body {
     fn each(self, at: usize) -> Each {
-        if self.takes_long {
+        if self.pace == Pace::Long {
             return Each { poll: Poll::Flag, at, slow: Vec::new() };
         }
         Each { poll: Poll::Safepoint, at, slow: self.places.slow }
     }
 
+    fn takes(&mut self, pace: Pace) {
+        self.pace = self.pace.max(pace);
+    }
+
     /// A block that does not always run: where it takes long, it asks for itself.
     fn sometimes(&mut self, block: &syn::Block) {
-        let outer = std::mem::take(&mut self.takes_long);
+        let outer = std::mem::take(&mut self.pace);
         visit::visit_block(self, block);
-        if std::mem::replace(&mut self.takes_long, outer) {
+        if std::mem::replace(&mut self.pace, outer) > Pace::Quick {
             self.places.slow.push(block.brace_token.span.open().byte_range().end);
         }
     }
@@ -263,7 +280,7 @@ impl Body {
     }
 
     fn in_loop(&mut self, visit: impl FnOnce(&mut Self)) {
-        self.takes_long = true;
+        self.takes(Pace::Long);
         self.loops += 1;
         visit(self);
         self.loops -= 1;
@@ -273,7 +290,7 @@ impl Body {
     fn within(&mut self, visit: impl FnOnce(&mut Self)) {
         let mut inner = Body { loops: self.loops, ..Body::default() };
         visit(&mut inner);
-        self.takes_long |= inner.takes_long;
+        self.takes(inner.pace);
         self.hidden |= inner.hidden || !inner.places.breaks.is_empty();
     }
 }
@@ -327,23 +344,29 @@ impl<'ast> Visit<'ast> for Body {
     fn visit_item(&mut self, _: &'ast syn::Item) {}
 
     fn visit_expr_await(&mut self, node: &'ast syn::ExprAwait) {
-        self.takes_long = true;
+        self.takes(Pace::Long);
         visit::visit_expr_await(self, node);
     }
 
     fn visit_expr_method_call(&mut self, node: &'ast syn::ExprMethodCall) {
         let name = node.method.to_string();
-        self.takes_long |= !METHODS.contains(&name.as_str()) && !arithmetic::is_method(&name);
+        self.takes(match &name[..] {
+            name if METHODS.contains(&name) || arithmetic::is_method(name) => Pace::Quick,
+            _ if is_walk(node) => Pace::Walks,
+            _ => Pace::Long,
+        });
         visit::visit_expr_method_call(self, node);
     }
 
     fn visit_expr_call(&mut self, node: &'ast syn::ExprCall) {
-        self.takes_long |= !is_quick(&node.func);
+        if !is_quick(&node.func) {
+            self.takes(Pace::Long);
+        }
         visit::visit_expr_call(self, node);
     }
 
     fn visit_macro(&mut self, node: &'ast syn::Macro) {
-        self.takes_long = true;
+        self.takes(Pace::Long);
         match expressions(node) {
             Some(inner) => self.within(|body| inner.iter().for_each(|expr| body.visit_expr(expr))),
             None => self.hidden = true,
@@ -470,6 +493,8 @@ mod tests {
     #[test]
     fn other_quick_bodies_have_a_safepoint() {
         for code in [
+            "for i in 0..n {† s += v[i..].iter().sum::<u64>(); }",
+            "for x in &v {† w.push(x.chars().rev().collect::<String>()); }",
             "for i in 0..n {† v.push(i); if i == 2 {§ println!(\"{}\", { break; }); } }",
             "for i in 0..n {† v.push(i); if i == 2 {§ leave!(); } }",
             "'a: for i in 0..n {† v.push(i); }",
