@@ -8,9 +8,16 @@
 //!     lists/COMMIT                  ours alone: the names of the commit's files, one in a line
 //! ```
 
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use oxilab_runtime::cancel;
 
 use crate::error::{HubError, Result};
+
+/// How often a lock that another process holds is tried.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// The folder of one repository.
 #[derive(Clone, Debug)]
@@ -98,18 +105,25 @@ impl RepoCache {
         Ok(path)
     }
 
-    /// Waits until no other process loads this blob; the lock goes with the returned file.
-    pub(crate) fn lock(&self, etag: &str) -> Result<std::fs::File> {
+    /// Waits until no other process loads this blob, unless the user does not; the lock goes with the
+    /// returned file.
+    pub(crate) fn lock(&self, file: &str, etag: &str) -> Result<std::fs::File> {
         let name = self.root.file_name().unwrap_or_default();
         let folder = parent(&self.root).join(".locks").join(name);
         create(&folder)?;
         let path = folder.join(format!("{etag}.lock"));
-        let lock = || -> std::io::Result<std::fs::File> {
-            let file = std::fs::File::create(&path)?;
-            file.lock()?;
-            Ok(file)
-        };
-        lock().map_err(|e| HubError::file("lock", &path, e))
+        let failed = |e| HubError::file("lock", &path, e);
+        let held = std::fs::File::create(&path).map_err(failed)?;
+        loop {
+            match held.try_lock() {
+                Ok(()) => return Ok(held),
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+                Err(TryLockError::WouldBlock) if cancel::requested() => {
+                    return Err(HubError::Interrupted { file: file.to_owned() });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(GLANCE),
+            }
+        }
     }
 }
 
@@ -160,4 +174,20 @@ pub(crate) fn home() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
     cache.unwrap_or_default().join("huggingface")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_another_process_can_be_interrupted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = RepoCache::new(folder.path(), "models", "org/tiny");
+        let held = cache.lock("a", "etag").expect("free");
+        let pressed = cancel::press();
+        assert!(matches!(cache.lock("a", "etag"), Err(HubError::Interrupted { .. })));
+        drop((pressed, held));
+        cache.lock("a", "etag").expect("free again");
+    }
 }

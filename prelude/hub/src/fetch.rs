@@ -92,7 +92,7 @@ impl<'a> Remote<'a> {
             }
         }
         if !response.status().is_success() && !response.status().is_redirection() {
-            return Err(refusal(wanted, &response, self.token.is_some()));
+            return Err(self.refusal(wanted, &response));
         }
         let headers = response.headers();
         let etag = header(headers, "x-linked-etag").or_else(|| header(headers, "etag"));
@@ -139,7 +139,7 @@ impl<'a> Remote<'a> {
         let url = format!("{}/api/{kind}/{repo}/revision/{revision}", self.endpoint);
         let mut response = self.send("GET", &url, &wanted, None)?;
         if !response.status().is_success() {
-            return Err(refusal(&wanted, &response, self.token.is_some()));
+            return Err(self.refusal(&wanted, &response));
         }
         let read = move || response.body_mut().with_config().limit(LIST_LIMIT).read_to_vec();
         let body = unless_interrupted(read).ok_or_else(|| interrupted(&wanted))?;
@@ -243,12 +243,20 @@ impl<'a> Remote<'a> {
                 file.seek(SeekFrom::Start(0)).map_err(|e| Stop::Network(e.to_string()))?;
                 0
             }
-            status if status.is_server_error() => {
+            // There is nothing behind what an earlier attempt brought: all of it, or more than there is.
+            StatusCode::RANGE_NOT_SATISFIABLE if start > 0 => {
+                let range = header(response.headers(), "content-range").unwrap_or_default();
+                let whole = info.size.is_none_or(|size| size == start);
+                if whole && range == format!("bytes */{start}") {
+                    return Ok(());
+                }
+                file.set_len(0).map_err(|e| Stop::Network(e.to_string()))?;
+                return Err(Stop::Network("what was there is not a part of the file".to_owned()));
+            }
+            status if is_passing(status) => {
                 return Err(Stop::Network(format!("the server says {status}")));
             }
-            _ => {
-                return Err(Stop::Fatal(refusal(wanted, &response, self.token.is_some())));
-            }
+            _ => return Err(Stop::Fatal(self.refusal(wanted, &response))),
         };
         let pieces = pieces(response.into_body());
         loop {
@@ -328,12 +336,31 @@ impl<'a> Remote<'a> {
     }
 
     fn unreachable(&self, wanted: &Wanted<'_>, error: &ureq::Error) -> HubError {
+        self.gone(wanted, format!("{} cannot be reached: {error}", self.endpoint))
+    }
+
+    /// What an answer that is neither a file nor a way to it means. A hub with a fault of its own is as
+    /// good as one that cannot be reached.
+    fn refusal(&self, wanted: &Wanted<'_>, response: &Response<Body>) -> HubError {
+        let status = response.status();
+        if is_passing(status) {
+            return self.gone(wanted, format!("{} says {status}", self.endpoint));
+        }
+        refusal(wanted, response, self.token.is_some())
+    }
+
+    fn gone(&self, wanted: &Wanted<'_>, reason: String) -> HubError {
         HubError::NotCached {
             file: format!("{}/{}", wanted.repo, wanted.file),
             cache: self.cache.to_owned(),
-            reason: format!("{} cannot be reached: {error}", self.endpoint),
+            reason,
         }
     }
+}
+
+/// Whether a server that says this may say something else a little later.
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 /// Why a connection ended early.

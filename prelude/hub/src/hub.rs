@@ -158,7 +158,8 @@ impl Hub {
         self
     }
 
-    /// Refuses a file whose SHA-256 is not this, in hexadecimal; cached files are checked as well.
+    /// Refuses a file whose SHA-256 is not this, in hexadecimal; cached files are checked as well. It is
+    /// one file's: [`Hub::snapshot`] refuses it, where a commit as the revision pins all of them.
     /// Without it large files are checked against the sum that the hub names.
     #[must_use]
     pub fn with_sha256(mut self, sum: impl Into<String>) -> Self {
@@ -197,8 +198,15 @@ impl Hub {
     /// `huggingface_hub` does.
     ///
     /// # Errors
-    /// As [`Hub::get`].
+    /// As [`Hub::get`], and when there is a sum, which all of the files cannot have.
     pub fn snapshot(&self, repo: &str, wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
+        if let Some(sum) = &self.sha256 {
+            return Err(HubError::Name {
+                what: "the SHA-256",
+                given: sum.clone(),
+                reason: "it is one file's and a snapshot has several; pin them with a commit as revision",
+            });
+        }
         check_repo(repo)?;
         check_path("the revision", &self.revision)?;
         let cache = RepoCache::new(&self.cache, self.kind.plural(), repo);
@@ -250,7 +258,7 @@ impl Hub {
             Err(error @ HubError::NotCached { .. }) => return cached.ok_or(error),
             Err(error) => return Err(error),
         };
-        let lock = cache.lock(&info.etag)?;
+        let lock = cache.lock(file, &info.etag)?;
         if !cache.blob(&info.etag).is_file() {
             remote.download(&wanted, &info, &cache.blob(&info.etag))?;
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use oxilab_hub::{Hub, HubError, Kind};
 use server::{COMMIT, OTHER, Server};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 const REPO: &str = "org/tiny";
@@ -173,6 +174,43 @@ fn a_snapshot_in_the_cache_is_there_when_the_hub_is_gone() {
         let error = error.expect_err("not cached").to_string();
         assert!(error.contains("cannot be reached"), "{error}");
     }
+}
+
+#[test]
+fn a_hub_with_a_fault_of_its_own_is_as_one_that_is_gone() {
+    let server = Server::start();
+    let (hub, _cache) = hub(&server);
+    let folder = hub.snapshot(REPO, json).expect("found");
+    server.go_down();
+    assert_eq!(hub.snapshot(REPO, json).expect("cached"), folder);
+    assert_eq!(hub.get(REPO, "config.json").expect("cached"), folder.join("config.json"));
+    let error = hub.get(REPO, "model.safetensors").expect_err("not cached").to_string();
+    assert!(error.contains("not in the cache") && error.contains("503"), "{error}");
+}
+
+#[test]
+fn a_transfer_of_unknown_size_that_was_whole_is_taken() {
+    for more in [0, 7] {
+        let server = Server::start();
+        server.hide_sizes();
+        let (hub, cache) = hub(&server);
+        let blobs = cache.path().join("models--org--tiny/blobs");
+        std::fs::create_dir_all(&blobs).expect("made");
+        let sum = hex::encode(Sha256::digest(server.large()));
+        // The process ended right behind the last byte, or what it wrote is of another file.
+        let there = [&server.large()[..], &vec![0; more]].concat();
+        std::fs::write(blobs.join(format!("{sum}.incomplete")), there).expect("written");
+        let path = hub.get(REPO, "model.safetensors").expect("found");
+        assert_eq!(std::fs::read(path).expect("readable"), server.large());
+    }
+}
+
+#[test]
+fn the_sum_of_one_file_is_not_asked_of_many() {
+    let server = Server::start();
+    let (hub, _cache) = hub(&server);
+    let error = hub.with_sha256("00".repeat(32)).snapshot(REPO, json).expect_err("refused");
+    assert!(error.to_string().contains("one file's"), "{error}");
 }
 
 #[test]

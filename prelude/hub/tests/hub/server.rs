@@ -32,6 +32,10 @@ struct State {
     breaks: (usize, usize),
     refuse_after_break: bool,
     refusing: bool,
+    /// The hub itself answers nothing else than 503.
+    down: bool,
+    /// The hub does not say how large a file is.
+    sizeless: bool,
 }
 
 /// Two listeners and their state; dropped, both end.
@@ -100,6 +104,14 @@ impl Server {
     pub(crate) fn heal(&self) {
         let mut state = self.state.lock().expect("state");
         (state.refusing, state.refuse_after_break) = (false, false);
+    }
+
+    pub(crate) fn go_down(&self) {
+        self.state.lock().expect("state").down = true;
+    }
+
+    pub(crate) fn hide_sizes(&self) {
+        self.state.lock().expect("state").sizeless = true;
     }
 
     pub(crate) fn move_main(&self, commit: &str) {
@@ -185,6 +197,9 @@ fn page(state: &State, request: &Request, other: u16) -> Vec<u8> {
     let fail = |status: &str, code: &str| {
         answer(status, &[("X-Error-Code", code.to_owned())], b"no", head)
     };
+    if state.down {
+        return fail("503 Service Unavailable", "");
+    }
     if state.token.is_some() && state.token != request.token {
         return fail("401 Unauthorized", "RepoNotFound");
     }
@@ -221,12 +236,14 @@ fn page(state: &State, request: &Request, other: u16) -> Vec<u8> {
         return fail("404 Not Found", "EntryNotFound");
     }
     let etag = hex::encode(Sha256::digest(large()));
-    let headers = [
+    let mut headers = vec![
         commit,
         ("X-Linked-ETag", format!("\"{etag}\"")),
-        ("X-Linked-Size", large().len().to_string()),
         ("Location", format!("http://127.0.0.1:{other}/{etag}?signature=secret")),
     ];
+    if !state.sizeless {
+        headers.push(("X-Linked-Size", large().len().to_string()));
+    }
     answer("302 Found", &headers, b"moved", head)
 }
 
@@ -243,6 +260,10 @@ fn content(state: &mut State, request: &Request) -> Vec<u8> {
         .range
         .as_deref()
         .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    if start.is_some_and(|start| start >= whole) {
+        let range = ("Content-Range", format!("bytes */{whole}"));
+        return answer("416 Range Not Satisfiable", &[range], b"", false);
+    }
     let body = &body[start.unwrap_or(0)..];
     let mut headers = vec![("Content-Length", body.len().to_string())];
     let status = if let Some(start) = start {
