@@ -9,7 +9,7 @@ use polars::prelude::{Column, DataFrame, DataType, IdxCa, NamedFrom as _, Series
 use serde_json::Value as Json;
 
 use crate::bar::Bar;
-use crate::encoder::{Encoder, Files, Texts, read_json};
+use crate::encoder::{Encoder, Files, Kind, Texts, read_json};
 use crate::error::Result;
 
 /// A sentence encoder of the BERT family: vectors of length one, from the mean of the tokens' states or
@@ -32,6 +32,18 @@ pub struct Embedder {
 const BATCH: usize = 32;
 
 impl Embedder {
+    /// Whether a model whose `config.json` has this `model_type` is one of the family, which makes vectors
+    /// and no text.
+    ///
+    /// ```
+    /// use oxilab_llm::Embedder;
+    /// assert!(Embedder::is_for("xlm-roberta") && !Embedder::is_for("llama"));
+    /// ```
+    #[must_use]
+    pub fn is_for(model_type: &str) -> bool {
+        Kind::parse(model_type).is_some()
+    }
+
     /// Loads a folder with `config.json`, `model.safetensors` (or `pytorch_model.bin`) and
     /// `tokenizer.json`, or a model of the hub, for example `sentence-transformers/all-MiniLM-L6-v2`.
     /// `sentence_bert_config.json` and `1_Pooling/config.json` are followed where they are.

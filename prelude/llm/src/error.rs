@@ -141,6 +141,24 @@ pub enum LlmError {
     /// The model has no adapter, or already has one.
     #[error("{0}")]
     AdapterState(&'static str),
+    /// What the model computes are no numbers.
+    #[error(
+        "the model's output behind {tokens} tokens is not finite: its weights are damaged or training \
+         has diverged; load the model again, or an earlier checkpoint"
+    )]
+    NotFinite {
+        /// How many tokens it had read.
+        tokens: usize,
+    },
+    /// The head of a classifier has learned nothing.
+    #[error(
+        "the model in {} has no trained head for classes, so its predictions would be chance; fine-tune \
+         it with `fit`, or load one that was", folder.display()
+    )]
+    NotTrained {
+        /// The model's folder.
+        folder: PathBuf,
+    },
     /// The user interrupted.
     #[error("interrupted; the model is unchanged and can be used again")]
     Interrupted,

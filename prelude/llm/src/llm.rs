@@ -12,6 +12,7 @@ use crate::generation::Generation;
 use crate::model::{KvCache, Model, ModelConfig};
 use crate::pieces::Pieces;
 use crate::sampling::Sampling;
+use crate::text::tokenizer::Stream;
 use crate::text::{ChatTemplate, Message, Tokenizer, template};
 use crate::tune::lora::Lora;
 use crate::weights::gguf::Gguf;
@@ -186,7 +187,7 @@ impl Llm {
     /// As [`Llm::generate`]; the prompt is read before the first piece is asked for.
     pub fn pieces(&mut self, prompt: &str, sampling: &Sampling) -> Result<Pieces<'_>> {
         let tokens = self.tokenizer.encode(prompt, true)?;
-        Pieces::new(self, &tokens, sampling)
+        self.token_pieces(&tokens, sampling)
     }
 
     /// Goes on from token ids.
@@ -202,7 +203,8 @@ impl Llm {
     /// # Errors
     /// As [`Llm::generate_tokens`].
     pub fn token_pieces(&mut self, prompt: &[u32], sampling: &Sampling) -> Result<Pieces<'_>> {
-        Pieces::new(self, prompt, sampling)
+        let stream = Stream::after(&self.tokenizer, prompt)?;
+        Pieces::new(self, prompt, sampling, stream)
     }
 
     /// Answers one message.
@@ -231,7 +233,8 @@ impl Llm {
         sampling: &Sampling,
     ) -> Result<Pieces<'_>> {
         let tokens = self.chat_tokens(messages)?;
-        Pieces::new(self, &tokens, sampling)
+        // An answer is a text of its own.
+        Pieces::new(self, &tokens, sampling, Stream::default())
     }
 
     /// A conversation whose answers are shown while they grow; the cache is kept from turn to turn.

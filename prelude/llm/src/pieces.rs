@@ -102,7 +102,13 @@ pub struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    pub(crate) fn new(llm: &'a mut Llm, prompt: &[u32], sampling: &Sampling) -> Result<Self> {
+    /// The text of what is generated comes out of `stream`.
+    pub(crate) fn new(
+        llm: &'a mut Llm,
+        prompt: &[u32],
+        sampling: &Sampling,
+        stream: Stream,
+    ) -> Result<Self> {
         sampling.check()?;
         let constraint = sampling.constraint()?;
         let started = Instant::now();
@@ -113,7 +119,7 @@ impl<'a> Pieces<'a> {
             sampling: sampling.clone(),
             sampler: Sampler::new(sampling),
             constraint,
-            stream: Stream::default(),
+            stream,
             logits,
             unread: None,
             seen: prompt.to_vec(),
@@ -204,7 +210,7 @@ impl<'a> Pieces<'a> {
             self.logits = self.llm.step(&[id])?;
         }
         let constraint = self.constraint.as_ref().map(|held| (held, &self.llm.tokenizer));
-        let Some((id, logprob)) = self.sampler.next(&self.logits, &self.seen, constraint) else {
+        let Some((id, logprob)) = self.sampler.next(&self.logits, &self.seen, constraint)? else {
             return self.no_token();
         };
         if self.llm.tokenizer.is_end(id) {

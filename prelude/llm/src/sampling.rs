@@ -188,37 +188,49 @@ impl Sampler {
 
     /// The next token and its log-probability under the model itself (before penalty, temperature,
     /// cuts and constraint); `None` when the constraint leaves no token.
+    ///
+    /// # Errors
+    /// When a logit is not a number: any choice would be as good as any other.
     pub(crate) fn next(
         &mut self,
         logits: &[f32],
         seen: &[u32],
         constraint: Option<(&Constraint, &Tokenizer)>,
-    ) -> Option<(u32, f32)> {
+    ) -> Result<Option<(u32, f32)>> {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if !largest.is_finite() || logits.iter().any(|logit| logit.is_nan()) {
+            return Err(LlmError::NotFinite { tokens: seen.len() });
+        }
         let mut scores = logits.to_vec();
         self.penalise(&mut scores, seen);
-        let mut id = self.pick(&scores);
-        if let Some((constraint, tokenizer)) = constraint {
-            // What the model wants is nearly always allowed; only else are all tokens looked at.
-            for tries in 0.. {
-                if constraint.allows(tokenizer, token(id)) {
-                    break;
-                }
-                scores[id] = f32::NEG_INFINITY;
-                if tries == 3 {
-                    let mask = constraint.mask(tokenizer, scores.len());
-                    for (score, allowed) in scores.iter_mut().zip(&mask) {
-                        if !allowed {
-                            *score = f32::NEG_INFINITY;
-                        }
-                    }
-                    if !mask.contains(&true) {
-                        return None;
-                    }
-                }
-                id = self.pick(&scores);
+        let id = match constraint {
+            Some((constraint, tokenizer)) => self.pick_allowed(scores, constraint, tokenizer),
+            None => Some(self.pick(&scores)),
+        };
+        Ok(id.map(|id| (token(id), logits[id] - log_sum_exp(logits))))
+    }
+
+    fn pick_allowed(
+        &mut self,
+        mut scores: Vec<f32>,
+        constraint: &Constraint,
+        tokenizer: &Tokenizer,
+    ) -> Option<usize> {
+        // What the model wants is nearly always allowed; only else are all tokens looked at.
+        for _ in 0..4 {
+            let id = self.pick(&scores);
+            if constraint.allows(tokenizer, token(id)) {
+                return Some(id);
             }
+            scores[id] = f32::NEG_INFINITY;
         }
-        Some((token(id), logits[id] - log_sum_exp(logits)))
+        let mask = constraint.mask(tokenizer, scores.len());
+        for (score, _) in scores.iter_mut().zip(&mask).filter(|(_, allowed)| !**allowed) {
+            *score = f32::NEG_INFINITY;
+        }
+        let id = self.pick(&scores);
+        // A model may rule out all that the constraint leaves.
+        if mask[id] { Some(id) } else { mask.iter().position(|allowed| *allowed) }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "logits are f32")]
@@ -347,7 +359,8 @@ mod tests {
     fn drawn(settings: &Sampling) -> Vec<u32> {
         let mut sampler = Sampler::new(settings);
         let mut tokens: Vec<u32> = (0..400)
-            .map(|_| sampler.next(&[2.0, 1.0, 0.0, -1.0], &[], None).expect("a token").0)
+            .filter_map(|_| sampler.next(&[2.0, 1.0, 0.0, -1.0], &[], None).expect("logits"))
+            .map(|(id, _)| id)
             .collect();
         tokens.sort_unstable();
         tokens.dedup();
@@ -366,16 +379,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_is_an_error() {
+        for logits in [[1.0, f32::NAN, 2.0], [1.0, f32::INFINITY, 2.0], [f32::NEG_INFINITY; 3]] {
+            let next = Sampler::new(&Sampling::greedy()).next(&logits, &[0; 5], None);
+            let error = next.expect_err("refused").to_string();
+            assert!(error.contains("behind 5 tokens is not finite"), "{error}");
+        }
+    }
+
+    #[test]
     fn the_seed_repeats_and_the_penalty_turns_away() {
         let draw = |seed| {
             let mut sampler =
                 Sampler::new(&Sampling::greedy().with_temperature(1.0).with_seed(seed));
-            (0..20).map(|_| sampler.next(&[1.0, 1.0, 1.0], &[], None)).collect::<Vec<_>>()
+            (0..20)
+                .map(|_| sampler.next(&[1.0, 1.0, 1.0], &[], None).expect("logits"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
         let mut sampler = Sampler::new(&Sampling::greedy().with_repetition_penalty(2.0));
-        assert_eq!(sampler.next(&[1.0, 0.9], &[0], None).map(|(id, _)| id), Some(1));
+        let next = sampler.next(&[1.0, 0.9], &[0], None).expect("logits");
+        assert_eq!(next.map(|(id, _)| id), Some(1));
         assert_eq!(top(&[0.0, 3.0, 1.0], 2).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
         assert!(Sampling::greedy().with_top_p(0.0).check().is_err());
     }

@@ -214,6 +214,15 @@ fn a_trained_head_of_another_width_is_not_replaced() -> Result<()> {
         let bare = changed(kind, 0, |config| config["id2label"] = names)?;
         let model = TextClassifier::load(bare.path())?;
         assert_eq!((model.labels().len(), model.logits(&["good"])?.dims()), (4, &[1, 4][..]));
+        let reviews = reviews()?;
+        let error = model.predict(&reviews, "text").expect_err("chance").to_string();
+        assert!(error.contains("no trained head") && error.contains("`fit`"), "{error}");
+        let saved = tempfile::tempdir().expect("a folder");
+        model.save(saved.path())?;
+        assert!(TextClassifier::load(saved.path())?.predict(&reviews, "text").is_err());
+        let mut model = model.with_epochs(1).quiet();
+        model.fit(&reviews, "text", "mood")?;
+        assert_eq!(model.predict(&reviews, "text")?.len(), reviews.height());
     }
     Ok(())
 }
@@ -238,6 +247,34 @@ fn a_model_of_one_value_gives_it_and_predicts_no_class() -> Result<()> {
         model.fit(&reviews, "text", "mood")?;
         assert_eq!(model.predict_proba(&reviews, "text")?.get_column_names(), ["blame", "praise"]);
     }
+    Ok(())
+}
+
+#[test]
+fn texts_of_several_classes_have_a_probability_for_each() -> Result<()> {
+    let (reviews, kind) = (reviews()?, "bert");
+    let several = |config: &mut Value| config["problem_type"] = "multi_label_classification".into();
+    let folder = changed(kind, 3, several)?;
+    let mut model = TextClassifier::load(folder.path())?.with_epochs(1).quiet();
+    let (texts, theirs): (Vec<_>, Vec<_>) = expected(kind).into_iter().unzip();
+    let proba = model.predict_proba(&df!("text" => &texts)?, "text")?;
+    for (label, name) in model.labels().iter().enumerate() {
+        for (p, logits) in proba.column(name)?.f32()?.iter().zip(&theirs) {
+            let expected = 1.0 / (1.0 + (-logits[label]).exp());
+            assert!(p.is_some_and(|p| (p - expected).abs() < 1e-4), "{name}: {p:?} {expected}");
+        }
+    }
+    let error = model.predict(&reviews, "text").expect_err("several").to_string();
+    assert!(error.contains("`predict_proba`"), "{error}");
+    let saved = tempfile::tempdir().expect("a folder");
+    model.save(saved.path())?;
+    let again = TextClassifier::load(saved.path())?;
+    assert!(again.predict(&reviews, "text").is_err(), "it stays one for several");
+    // Fitted to a column of classes it is one for these.
+    model.fit(&reviews, "text", "mood")?;
+    model.save(saved.path())?;
+    let fitted = TextClassifier::load(saved.path())?;
+    assert_eq!(fitted.predict(&reviews, "text")?, model.predict(&reviews, "text")?);
     Ok(())
 }
 

@@ -21,6 +21,17 @@ use crate::error::{LlmError, Result};
 use crate::files::Together;
 use crate::weights::source::WHOLE;
 
+/// What the values of the head say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// Nothing: the head has not been trained.
+    Nothing,
+    /// Which of the classes a text has.
+    One,
+    /// Of each class whether a text has it.
+    Each,
+}
+
 /// Encoder and head: the first token's state through a dense layer, then one value for each class.
 #[derive(Clone, Debug)]
 struct ClassifierNet {
@@ -65,6 +76,13 @@ impl ClassifierNet {
         Ok(Self { encoder, dense, output, frozen: false })
     }
 
+    /// Whether the file has both layers of a head. Models that name tokens have one of them.
+    fn is_trained(encoder: &Encoder, source: &Source) -> bool {
+        let (dense, output) = Self::names(encoder.config.kind);
+        let has = |name: &str| source.has(&format!("{name}.weight"));
+        has(output) && (has(dense) || has(&format!("{}pooler.dense", encoder.prefix())))
+    }
+
     /// The same net with another last layer; the others are shared.
     fn with_new_output(&self, classes: usize, seed: u64) -> TensorResult<Self> {
         let (_, output) = Self::names(self.encoder.config.kind);
@@ -102,6 +120,10 @@ impl ClassifierNet {
     fn head(&self) -> Vec<(String, Var)> {
         self.dense.vars().into_iter().chain(self.output.vars()).collect()
     }
+}
+
+fn sigmoid(logits: &Tensor) -> TensorResult<Tensor> {
+    (logits.neg()?.exp()? + 1.0)?.recip()
 }
 
 /// A layer that has learned nothing.
@@ -146,6 +168,7 @@ pub struct TextClassifier {
     texts: Texts,
     files: (PathBuf, serde_json::Value),
     labels: Vec<String>,
+    says: Says,
     epochs: usize,
     learning_rate: f64,
     batch_size: usize,
@@ -169,12 +192,18 @@ impl TextClassifier {
         let (encoder, source) = files.load()?;
         let texts = Texts::open(&files.folder, encoder.config.longest().min(512))?;
         let labels = encoder.config.labels.clone();
+        let says = match encoder.config.multi_label {
+            _ if !ClassifierNet::is_trained(&encoder, &source) => Says::Nothing,
+            true => Says::Each,
+            false => Says::One,
+        };
         let net = ClassifierNet::load(encoder, &source, 0)?;
         Ok(Self {
             net,
             texts,
             files: (files.folder, files.json),
             labels,
+            says,
             epochs: 3,
             learning_rate: 5e-5,
             batch_size: 16,
@@ -255,7 +284,7 @@ impl TextClassifier {
     }
 
     /// Fine-tunes on a column of texts and a column of classes. Classes that the model does not know
-    /// give it a new head. Interrupted, the model keeps what it has learned.
+    /// give it a new head, and so does one class for each text where it has told of several. Interrupted, the model keeps what it has learned.
     ///
     /// # Errors
     /// When a column is missing or has missing values, there are no two classes, a setting is out of range
@@ -271,7 +300,9 @@ impl TextClassifier {
         let mut known = classes.clone();
         known.sort_unstable();
         known.dedup();
-        let renewed = known.iter().any(|class| !self.labels.contains(class));
+        // One of the classes is another question than each of them.
+        let renewed =
+            self.says == Says::Each || known.iter().any(|class| !self.labels.contains(class));
         let labels = if renewed { known } else { self.labels.clone() };
         if labels.len() < 2 {
             let reason = format!("its classes are {labels:?}; a classifier needs two at least");
@@ -302,7 +333,7 @@ impl TextClassifier {
         let fitted = trainer.fit(&loader);
         // What is refused has trained nothing, and the old head stays.
         if !matches!(fitted, Err(NnError::Setting { .. } | NnError::NoData)) {
-            (self.net, self.labels) = (trainer.into_model(), labels);
+            (self.net, self.labels, self.says) = (trainer.into_model(), labels, Says::One);
         }
         Ok(fitted?)
     }
@@ -330,7 +361,9 @@ impl TextClassifier {
 
     /// The logits of a column, where there are classes to choose from.
     fn choice(&self, df: &DataFrame, text: &str) -> Result<Tensor> {
-        if let [only] = &self.labels[..] {
+        if let [only] = &self.labels[..]
+            && self.says == Says::One
+        {
             return Err(LlmError::Unsupported {
                 what: format!(
                     "telling texts apart by a model of one value ({only:?}: a regression model or a \
@@ -340,15 +373,24 @@ impl TextClassifier {
                             makes a classifier of the model",
             });
         }
+        if self.says == Says::Nothing {
+            return Err(LlmError::NotTrained { folder: self.files.0.clone() });
+        }
         self.logits(&column(df, text)?)
     }
 
     /// The most likely class of each row's text, under the name `prediction`.
     ///
     /// # Errors
-    /// When the column is missing or has missing values, the model has one value instead of classes, and
-    /// as [`TextClassifier::logits`].
+    /// When the column is missing or has missing values, the model has one value instead of classes, a text
+    /// may have several of its classes, its head is not trained, and as [`TextClassifier::logits`].
     pub fn predict(&self, df: &DataFrame, text: &str) -> Result<Series> {
+        if self.says == Says::Each {
+            return Err(LlmError::Unsupported {
+                what: "one class for each text by a model whose texts may have several".to_owned(),
+                supported: "`predict_proba`, which gives each class's own probability",
+            });
+        }
         let numbers = self.choice(df, text)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
         let labels: Vec<&str> = numbers
             .iter()
@@ -357,12 +399,15 @@ impl TextClassifier {
         Ok(Series::new("prediction".into(), labels))
     }
 
-    /// The probability of each class, one column for each.
+    /// The probability of each class, one column for each. Those of a row add up to one, unless the model
+    /// is one whose texts may have several classes (`multi_label_classification` in its `config.json`).
     ///
     /// # Errors
-    /// As [`TextClassifier::predict`].
+    /// As [`TextClassifier::predict`], but also of models for several classes.
     pub fn predict_proba(&self, df: &DataFrame, text: &str) -> Result<DataFrame> {
-        let columns = softmax(&self.choice(df, text)?)?.t()?.to_vec2::<f32>()?;
+        let logits = self.choice(df, text)?;
+        let p = if self.says == Says::Each { sigmoid(&logits)? } else { softmax(&logits)? };
+        let columns = p.t()?.to_vec2::<f32>()?;
         let named = self.labels.iter().zip(columns);
         let columns = named.map(|(label, p)| Series::new(label.as_str().into(), p).into());
         Ok(DataFrame::new(df.height(), columns.collect())?)
@@ -394,7 +439,9 @@ impl TextClassifier {
             (format!("{with}{bare}"), var)
         });
         let (dense, _) = ClassifierNet::names(kind);
-        let head = self.net.head().into_iter().map(|(name, var)| {
+        // Saved, a layer that has learned nothing would be taken for one that has.
+        let head = self.net.head().into_iter().filter(|_| self.says != Says::Nothing);
+        let head = head.map(|(name, var)| {
             let pooler = name.rsplit_once("pooler.dense").map(|(_, part)| format!("{dense}{part}"));
             (pooler.unwrap_or(name), var)
         });
@@ -415,6 +462,9 @@ impl TextClassifier {
             };
             // Of the model as it was loaded; transformers counts the names.
             config.remove("num_labels");
+            if self.says == Says::One {
+                config.remove("problem_type");
+            }
             config.insert("id2label".to_owned(), names.into());
             config.insert("label2id".to_owned(), ids.into());
             config.insert("architectures".to_owned(), json!([class]));

@@ -13,6 +13,16 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// By the `model_type` of `config.json`.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "bert" => Self::Bert,
+            "roberta" | "xlm-roberta" | "camembert" => Self::Roberta,
+            "distilbert" => Self::DistilBert,
+            _ => return None,
+        })
+    }
+
     /// The first part of its tensors' names in a model with a head.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
@@ -50,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) activation: Activation,
     /// One name at least.
     pub(crate) labels: Vec<String>,
+    /// Whether a text may have several of them.
+    pub(crate) multi_label: bool,
 }
 
 /// A size that is larger is not believed: no encoder comes near it.
@@ -60,17 +72,11 @@ const MOST_CLASSES: u64 = 1 << 16;
 impl Config {
     /// Reads the JSON; `bad` makes the error from a reason.
     pub(crate) fn read(json: &Json, bad: impl Fn(String) -> LlmError) -> Result<Self> {
-        let kind = match json.get("model_type").and_then(Json::as_str).unwrap_or("bert") {
-            "bert" => Kind::Bert,
-            "roberta" | "xlm-roberta" | "camembert" => Kind::Roberta,
-            "distilbert" => Kind::DistilBert,
-            other => {
-                return Err(LlmError::Unsupported {
-                    what: format!("an encoder of type {other:?}"),
-                    supported: "bert, roberta, xlm-roberta, camembert, distilbert",
-                });
-            }
-        };
+        let name = json.get("model_type").and_then(Json::as_str).unwrap_or("bert");
+        let kind = Kind::parse(name).ok_or_else(|| LlmError::Unsupported {
+            what: format!("an encoder of type {name:?}"),
+            supported: "bert, roberta, xlm-roberta, camembert, distilbert",
+        })?;
         let distil = kind == Kind::DistilBert;
         let size = |name: &str, distil_name: &str| -> Result<usize> {
             let name = if distil { distil_name } else { name };
@@ -107,6 +113,8 @@ impl Config {
             head_dropout: number(head, if distil { 0.2 } else { dropout }),
             activation,
             labels: labels(json),
+            multi_label: json.get("problem_type").and_then(Json::as_str)
+                == Some("multi_label_classification"),
         };
         if !config.width.is_multiple_of(config.heads) {
             let Self { width, heads, .. } = config;

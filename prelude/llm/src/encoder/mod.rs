@@ -15,5 +15,6 @@ mod texts;
 pub use classifier::TextClassifier;
 pub use dataset::TextDataset;
 
+pub(crate) use config::Kind;
 pub(crate) use net::Encoder;
 pub(crate) use texts::{Files, Texts, read_json};

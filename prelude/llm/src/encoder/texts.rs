@@ -19,7 +19,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// A folder, or `organisation/name` on the hub, which is loaded unless it is in the cache.
+    /// A folder, or a `name` or `organisation/name` on the hub, which is loaded unless it is in the cache.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let folder = if path.is_dir() { path.to_owned() } else { from_hub(path)? };
         let json = read_json(&folder.join("config.json"))?;
@@ -52,11 +52,12 @@ impl Files {
 
 fn from_hub(path: &Path) -> Result<PathBuf> {
     let name = path.to_str().unwrap_or_default();
-    if name.split('/').count() != 2 || name.starts_with(['/', '.', '~']) {
+    if name.is_empty() || name.split('/').count() > 2 || name.starts_with(['/', '.', '~']) {
         let source = std::io::Error::from(std::io::ErrorKind::NotFound);
         return Err(LlmError::file("read", path, source));
     }
     let hub = oxilab_hub::Hub::new();
+    let failed = |source| LlmError::Hub { id: name.to_owned(), source };
     let wanted = |file: &str| {
         [
             "config.json",
@@ -68,13 +69,13 @@ fn from_hub(path: &Path) -> Result<PathBuf> {
         ]
         .contains(&file)
     };
-    let folder = hub.snapshot(name, wanted).map_err(oxilab_nn::NnError::from)?;
+    let folder = hub.snapshot(name, wanted).map_err(failed)?;
     // Older repositories have no safetensors. Their weights are those of the commit that the folder holds,
     // which is not asked for again.
     if !folder.join("model.safetensors").is_file() {
         let commit = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let pinned = hub.with_revision(commit);
-        pinned.get(name, "pytorch_model.bin").map_err(oxilab_nn::NnError::from)?;
+        pinned.get(name, "pytorch_model.bin").map_err(failed)?;
     }
     Ok(folder)
 }

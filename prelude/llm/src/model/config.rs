@@ -206,7 +206,7 @@ impl ModelConfig {
             .flatten()
             .find_map(|place| place.get("partial_rotary_factor")?.as_f64())
             .map_or(head_dim, |part| (part * head_dim as f64) as usize);
-        let windowed = json.get("use_sliding_window").and_then(Json::as_bool).unwrap_or(true);
+        check_activation(&json, architecture)?;
         let tied = json.get("tie_word_embeddings").and_then(Json::as_bool);
         let config = Self {
             architecture,
@@ -222,7 +222,7 @@ impl ModelConfig {
             rope_factors: rope.map_or(Ok(None), |rope| rope_factors(rope, rope_dims, theta))?,
             eps: json.get("rms_norm_eps").and_then(Json::as_f64).unwrap_or(1e-6),
             context: need("max_position_embeddings")?,
-            window: number("sliding_window").filter(|window| windowed && *window > 0),
+            window: window(&json, architecture, need("num_hidden_layers")?)?,
             tied: tied.unwrap_or(architecture == Architecture::Gemma),
         };
         config.check(path, "config.json")
@@ -286,6 +286,7 @@ impl ModelConfig {
         if let Some(window) = self.window {
             json["sliding_window"] = window.into();
             json["use_sliding_window"] = true.into();
+            json["max_window_layers"] = 0.into();
         }
         if let Some(bos) = bos {
             json["bos_token_id"] = bos.into();
@@ -319,6 +320,50 @@ impl ModelConfig {
             what: "this rotary scaling in config.json".to_owned(),
             supported: "linear and llama3; save the model as GGUF",
         })
+    }
+}
+
+/// The feed-forward layers' function, which each architecture has one of here. Another one would compute
+/// other numbers without a word.
+fn check_activation(json: &Json, architecture: Architecture) -> Result<()> {
+    let keys = ["hidden_activation", "hidden_act"];
+    let Some(named) = keys.iter().find_map(|key| json.get(key).and_then(Json::as_str)) else {
+        return Ok(());
+    };
+    let (known, supported): (&[&str], _) = match architecture {
+        // Its first files say `gelu` and mean the approximation, as transformers reads them.
+        Architecture::Gemma => (&["gelu", "gelu_pytorch_tanh", "gelu_new"], "gelu_pytorch_tanh"),
+        _ => (&["silu", "swish"], "silu"),
+    };
+    if known.contains(&named) {
+        return Ok(());
+    }
+    let what = format!("the activation {named:?} in a model of kind {}", architecture.name());
+    Err(LlmError::Unsupported { what, supported })
+}
+
+/// How far back every layer sees, as transformers reads it: Qwen's have a window only where
+/// `use_sliding_window` says so, and there from layer `max_window_layers` on.
+fn window(json: &Json, architecture: Architecture, layers: usize) -> Result<Option<usize>> {
+    let number =
+        |key: &str| json.get(key).and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
+    let qwen = matches!(architecture, Architecture::Qwen2 | Architecture::Qwen3);
+    let used = json.get("use_sliding_window").and_then(Json::as_bool).unwrap_or(!qwen);
+    let Some(window) = number("sliding_window").filter(|window| used && *window > 0) else {
+        return Ok(None);
+    };
+    let full = match json.get("layer_types").and_then(Json::as_array) {
+        Some(types) => types.iter().filter(|kind| **kind == "full_attention").count(),
+        None if qwen => number("max_window_layers").unwrap_or(28).min(layers),
+        None => 0,
+    };
+    match full {
+        0 => Ok(Some(window)),
+        full if full == layers => Ok(None),
+        full => Err(LlmError::Unsupported {
+            what: format!("a window of {window} positions in all but {full} of {layers} layers"),
+            supported: "models whose layers all see equally far back",
+        }),
     }
 }
 
@@ -423,6 +468,54 @@ mod tests {
             let other = QWEN.replace("qwen2", name);
             let error = ModelConfig::from_json(&other, Path::new("x")).expect_err("no").to_string();
             assert!(error.contains(&format!("{name:?}")) && error.contains(known), "{error}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn another_activation_is_refused() -> Result<()> {
+        let read = |kind: &str, more: &str| {
+            let text = QWEN.replace("qwen2", kind);
+            let text = text.replacen('{', &format!("{{{more}, "), 1);
+            ModelConfig::from_json(&text, Path::new("config.json"))
+        };
+        read("llama", r#""hidden_act": "silu""#)?;
+        read("gemma", r#""hidden_act": "gelu", "hidden_activation": null"#)?;
+        read("gemma", r#""hidden_act": "gelu", "hidden_activation": "gelu_pytorch_tanh""#)?;
+        for (kind, named) in [("llama", "gelu"), ("mistral", "relu"), ("gemma", "silu")] {
+            let error = read(kind, &format!(r#""hidden_act": "{named}""#)).expect_err("refused");
+            let expected = format!("activation {named:?} in a model of kind {kind}");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_window_is_that_of_all_layers() -> Result<()> {
+        let read = |kind: &str, settings: &str| {
+            let text = QWEN.replace("qwen2", kind);
+            let text = text.replace("\"use_sliding_window\": false", settings);
+            ModelConfig::from_json(&text, Path::new("config.json")).map(|config| config.window)
+        };
+        let on = "\"use_sliding_window\": true";
+        // Unless it is said otherwise, Qwen's have none and the others' is used.
+        assert_eq!(read("qwen2", "\"x\": 0")?, None);
+        assert_eq!(read("mistral", "\"x\": 0")?, Some(32));
+        assert_eq!(read("qwen2", on)?, None, "from layer 28 on, of two");
+        let from = |layer: usize| format!("{on}, \"max_window_layers\": {layer}");
+        assert_eq!(read("qwen2", &from(0))?, Some(32));
+        assert_eq!(read("qwen3", &from(2))?, None);
+        let types = |types: [&str; 2]| {
+            format!(
+                "{on}, \"layer_types\": [\"{}_attention\", \"{}_attention\"]",
+                types[0], types[1]
+            )
+        };
+        assert_eq!(read("qwen2", &types(["full", "full"]))?, None);
+        assert_eq!(read("qwen2", &types(["sliding", "sliding"]))?, Some(32));
+        for mixed in [from(1), types(["full", "sliding"])] {
+            let error = read("qwen2", &mixed).expect_err("refused").to_string();
+            assert!(error.contains("in all but 1 of 2 layers"), "{error}");
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! What transformers adds to Jinja for chat templates, and the methods of Python's values that they call.
 
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
+
+use super::strings;
 
 pub(super) fn extend(environment: &mut Environment<'static>) {
     environment.set_unknown_method_callback(method);
@@ -90,35 +92,11 @@ fn method(
     args: &[Value],
 ) -> Result<Value, Error> {
     let unknown = || Error::new(ErrorKind::UnknownMethod, format!("no method {name}"));
+    let (args, named): (&[Value], Kwargs) = from_args(args)?;
     if let Some(text) = value.as_str() {
-        let argument = |number: usize| args.get(number).and_then(Value::as_str);
-        let set: Vec<char> = argument(0).unwrap_or(" \t\r\n").chars().collect();
-        return Ok(match name {
-            "strip" => text.trim_matches(&set[..]).into(),
-            "lstrip" => text.trim_start_matches(&set[..]).into(),
-            "rstrip" => text.trim_end_matches(&set[..]).into(),
-            "upper" => text.to_uppercase().into(),
-            "lower" => text.to_lowercase().into(),
-            "title" | "capitalize" => {
-                let mut rest = text.chars();
-                let first: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
-                (first + &rest.as_str().to_lowercase()).into()
-            }
-            "startswith" => text.starts_with(argument(0).ok_or_else(unknown)?).into(),
-            "endswith" => text.ends_with(argument(0).ok_or_else(unknown)?).into(),
-            "replace" => {
-                let (from, to) =
-                    (argument(0).ok_or_else(unknown)?, argument(1).ok_or_else(unknown)?);
-                text.replace(from, to).into()
-            }
-            "split" => match argument(0) {
-                Some(separator) => {
-                    text.split(separator).map(Value::from).collect::<Vec<_>>().into()
-                }
-                None => text.split_whitespace().map(Value::from).collect::<Vec<_>>().into(),
-            },
-            _ => return Err(unknown()),
-        });
+        let made = strings::method(text, name, args, &named)?.ok_or_else(unknown)?;
+        named.assert_all_used()?;
+        return Ok(made);
     }
     match name {
         "get" => {

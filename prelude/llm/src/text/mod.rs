@@ -3,6 +3,7 @@
 mod bytes;
 mod jinja;
 mod sentence_piece;
+mod strings;
 pub mod template;
 pub mod tokenizer;
 

@@ -234,6 +234,33 @@ mod tests {
     }
 
     #[test]
+    fn words_that_come_one_by_one_keep_the_spaces_before_them() -> Result<()> {
+        let tokenizer = tokenizer(&[])?;
+        let ids = |text: &str| tokenizer.encode(text, false);
+        let told = |mut stream: Stream, ids: &[u32]| -> Result<String> {
+            let parts = ids.iter().map(|id| stream.push(&tokenizer, *id));
+            let mut told = parts.collect::<Result<String>>()?;
+            told.push_str(&stream.finish(&tokenizer)?);
+            Ok(told)
+        };
+        // A special token in the middle of a text, which is not shown.
+        let (the, cat) = (ids("the")?, ids("cat")?);
+        let middle = [&the[..], &[1, 2], &cat].concat();
+        assert_eq!(told(Stream::default(), &middle)?, "the cat");
+        assert_eq!(told(Stream::default(), &cat)?, "cat");
+        // A text that goes on from another one begins with its space, one that starts anew does not.
+        let after =
+            |prompt: &[u32]| -> Result<String> { told(Stream::after(&tokenizer, prompt)?, &cat) };
+        assert_eq!(after(&the)?, " cat");
+        assert_eq!(after(&ids("the ")?)?, " cat", "its own space behind that of the prompt");
+        assert_eq!(after(&[1])?, "cat");
+        assert_eq!(after(&[])?, "cat");
+        assert_eq!(after(&ids("the🦀")?)?, " cat", "behind a letter of four tokens");
+        assert_eq!(after(&ids("thé")?)?, " cat");
+        Ok(())
+    }
+
+    #[test]
     fn a_vocabulary_without_scores_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.gguf");

@@ -159,6 +159,12 @@ impl Tokenizer {
         table.get(id as usize).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a token is in the text, as special ones are not.
+    fn is_written(&self, id: u32) -> bool {
+        let special = self.inner.get_added_vocabulary();
+        self.token(id).is_some_and(|token| !special.is_special_token(&token))
+    }
+
     /// Whether an answer ends with this token.
     #[must_use]
     pub fn is_end(&self, id: u32) -> bool {
@@ -207,6 +213,12 @@ impl Tokenizer {
     }
 }
 
+/// What bytes that are no character are decoded to.
+const BROKEN: char = '\u{fffd}';
+
+/// More tokens than a character has.
+const LONGEST_CHARACTER: usize = 8;
+
 /// Text from tokens as they come: a character of several tokens is held back until it is whole.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
@@ -216,6 +228,21 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// The text of tokens that go on from a prompt, at its very end: with the space of their first word.
+    pub(crate) fn after(tokenizer: &Tokenizer, prompt: &[u32]) -> Result<Self> {
+        // As few as make whole characters. A part of one at the end is lost with what follows it.
+        for length in 1..=prompt.len().min(LONGEST_CHARACTER) {
+            let last = &prompt[prompt.len() - length..];
+            if !tokenizer.is_written(last[0]) {
+                break;
+            }
+            if !tokenizer.decode(last)?.contains(BROKEN) {
+                return Ok(Self { before: last.to_vec(), ..Self::default() });
+            }
+        }
+        Ok(Self::default())
+    }
+
     pub(crate) fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String> {
         self.pending.push(id);
         self.take(tokenizer, false)
@@ -231,12 +258,13 @@ impl Stream {
         let start = tokenizer.decode(&self.before)?;
         let whole = tokenizer.decode(&[&self.before[..], &self.pending].concat())?;
         let text = whole.strip_prefix(&start).unwrap_or(&whole);
-        let broken = text.ends_with('\u{fffd}');
-        if broken && !all && self.pending.len() < 8 {
+        let broken = text.ends_with(BROKEN);
+        if broken && !all && self.pending.len() < LONGEST_CHARACTER {
             return Ok(String::new());
         }
         let told = std::mem::take(&mut self.pending);
-        if !broken && !told.is_empty() {
+        // What is not in the text, as a special token, does not make the next word the first one.
+        if !broken && told.iter().any(|id| tokenizer.is_written(*id)) {
             self.before = told;
         }
         Ok(text.to_owned())

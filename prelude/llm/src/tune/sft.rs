@@ -363,7 +363,8 @@ impl SftTrainer {
             let result = self.emit(&started, &run.history);
             let result = result.and_then(|()| self.epochs(llm, &sequences, &evaluation, &mut run));
             let left = match &result {
-                Ok(StopReason::Stopped) => run.restore_best(),
+                // Whoever ends a run at a step wants that step's.
+                Ok(StopReason::Stopped) if run.place.steps_of_epoch == 0 => run.restore_best(),
                 Err(error) if is_interrupt(error) => self.save_place(llm, &mut run),
                 Err(LlmError::Training(NnError::NotFinite { .. })) => run.restore_good(),
                 _ => Ok(()),
