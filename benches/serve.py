@@ -17,6 +17,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -66,7 +67,8 @@ class Server:
 
     def __init__(self, name, command, path, body, env=None):
         self.name, self.command, self.path, self.body = name, command, path, body
-        self.env = {**os.environ, **(env or {})}
+        # It is no server of the user's own.
+        self.env = {**os.environ, "OXILAB_SERVE_STATE": tempfile.mkdtemp(), **(env or {})}
 
     def __enter__(self):
         self.port = free_port()

@@ -16,6 +16,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -47,6 +48,8 @@ class Server:
     def __init__(self, name, command, model):
         self.name, self.model = name, model
         threads = dict(RAYON_NUM_THREADS=str(THREADS), OMP_NUM_THREADS=str(THREADS))
+        # It is no server of the user's own.
+        threads["OXILAB_SERVE_STATE"] = tempfile.mkdtemp()
         self.process = subprocess.Popen(
             command, env={**os.environ, **threads}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,

@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 
 import jsonschema
 import numpy as np
@@ -40,9 +41,11 @@ def program():
 
 class Server:
     def __init__(self, *arguments):
+        self.folder = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
             [program(), "--port", "0", *map(str, arguments)], stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "RAYON_NUM_THREADS": "1"},
+            # It is no server of the user's own.
+            env={**os.environ, "RAYON_NUM_THREADS": "1", "OXILAB_SERVE_STATE": self.folder.name},
         )
         said = []
         for line in self.process.stderr:

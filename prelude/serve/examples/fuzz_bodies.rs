@@ -1,7 +1,7 @@
 //! Fuzzes every parser of rows in request bodies:
 //! `cargo run --release -p oxilab-serve --example fuzz_bodies -- 600 [PARSER]`; see [`oxilab_fuzz`]. A frame of
 //! another shape than the model reads, or an error that is not the client's fault, is a fault. Language
-//! models' requests are fuzzed by `oxilab-server`'s `fuzz_openai`.
+//! models' requests are fuzzed by `oxilab-server`'s `fuzz_requests`.
 
 use std::path::Path;
 

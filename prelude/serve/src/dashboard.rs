@@ -39,7 +39,14 @@ fn model(out: &mut String, status: &ModelStatus) {
     let ms = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.2} ms"));
     tile(out, "requests", &status.requests.to_string(), false);
     tile(out, "errors", &status.errors.to_string(), status.errors > 0);
-    tile(out, "rows", &status.rows.to_string(), false);
+    let rows = if status.language.is_some() { "texts" } else { "rows" };
+    tile(out, rows, &status.rows.to_string(), false);
+    if let Some(made) = status.language.filter(|made| made.tokens > 0) {
+        tile(out, "tokens", &made.tokens.to_string(), false);
+        let speed =
+            made.tokens_per_second().map_or("–".to_owned(), |speed| format!("{speed:.1}"));
+        tile(out, "tokens/s", &speed, false);
+    }
     tile(out, "p50", &ms(status.p50_ms), false);
     tile(out, "p99", &ms(status.p99_ms), false);
     tile(out, "swaps", &status.swaps.to_string(), false);
@@ -62,7 +69,9 @@ fn model(out: &mut String, status: &ModelStatus) {
     chart(out, "requests/s", &requests);
     chart(out, "slowest answer, ms", &slowest);
     out.push_str("</div>");
-    drift(out, status);
+    if status.language.is_none() {
+        drift(out, status);
+    }
     out.push_str("</div>");
 }
 

@@ -58,7 +58,7 @@ pub use http::{get_json, get_text, notify, post_json, post_json_as, post_json_wi
 pub use infer::{infer_request, infer_response};
 pub use launch::Server;
 pub use locate::{Located, address, default_name, locate, resolve};
-pub use monitor::{ModelStatus, Monitor, monitor, monitor_with_key};
+pub use monitor::{Generated, ModelStatus, Monitor, monitor, monitor_with_key};
 pub use performance::Performance;
 pub use predictor::{Predictions, Predictor};
 pub use push::{Push, Pushed, kserve, push};
@@ -68,4 +68,4 @@ pub use replace::{Replaced, Replacement};
 pub use retrain::{Retrain, Retrained, Trigger};
 pub use secret::secret;
 pub use signature::Signature;
-pub use state::{Running, State, check_name, list, logs, stop};
+pub use state::{Running, State, check_name, list, logs, place, stop};

@@ -53,6 +53,34 @@ pub struct ModelStatus {
     /// The same as `performance` for the reference rows.
     #[serde(default)]
     pub usual: Option<Performance>,
+    /// What it made, of a language model; its `rows` are texts, made or made vectors of, and no drift of it
+    /// is measured.
+    #[serde(default)]
+    pub language: Option<Generated>,
+}
+
+/// What a language model made since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generated {
+    /// Tokens of answers.
+    pub tokens: u64,
+    /// Seconds that it took for them.
+    pub seconds: f64,
+}
+
+impl Generated {
+    /// Tokens in a second; `None` where none were made.
+    ///
+    /// ```
+    /// use oxilab_serve::Generated;
+    /// assert_eq!(Generated { tokens: 30, seconds: 1.5 }.tokens_per_second(), Some(20.0));
+    /// assert_eq!(Generated { tokens: 0, seconds: 0.0 }.tokens_per_second(), None);
+    /// ```
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn tokens_per_second(self) -> Option<f64> {
+        (self.tokens > 0 && self.seconds > 0.0).then(|| self.tokens as f64 / self.seconds)
+    }
 }
 
 /// What a server says about itself; the JSON of `/monitor.json`.
@@ -145,6 +173,7 @@ impl Render for Monitor {
             "p50 ms",
             "p99 ms",
             "performance",
+            "tokens/s",
         ];
         let mut table = Table::new(names.map(Heading::new).to_vec());
         table.title = format!("server {}, up for {:.0} s", self.name, self.uptime);
@@ -160,6 +189,10 @@ impl Render for Monitor {
                 number(status.p50_ms),
                 number(status.p99_ms),
                 status.performance.as_ref().map(|p| format!("{} {:.3}", p.metric, p.value)),
+                status
+                    .language
+                    .and_then(Generated::tokens_per_second)
+                    .map(|speed| format!("{speed:.1}")),
             ]);
         }
         let mut text = table.to_text();

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use crate::error::{Result, ServeError};
 
+/// What the server is called.
+pub(crate) const PROGRAM: &str = "oxilab-server";
+
 /// `$OXILAB_SERVER`, or where [`beside`] looks.
 pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
     let given = std::env::var_os("OXILAB_SERVER").map(PathBuf::from);
-    let mut places = given.into_iter().chain(beside("oxilab-server"));
+    let mut places = given.into_iter().chain(beside(PROGRAM));
     places.find(|place| place.is_file()).ok_or_else(|| {
         ServeError::server(
             name,

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::error::{Result, ServeError};
 use crate::http::{look, send};
+use crate::program::PROGRAM;
 
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -32,6 +33,9 @@ pub struct State {
     pub models: Vec<(String, String)>,
     /// What its owner shows to stop it. The file is readable by its owner only.
     pub token: String,
+    /// Whether a shell started it, which then has its log.
+    #[serde(default)]
+    pub shell: bool,
     /// The socket on which it is told of other models.
     #[serde(default)]
     pub control: Option<PathBuf>,
@@ -74,6 +78,40 @@ pub fn check_name(name: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Where a server of that name is to write its [`State`], to be found by [`list`] and its like.
+///
+/// ```no_run
+/// assert!(oxilab_serve::place("churn")?.ends_with("churn.json"));
+/// # Ok::<(), oxilab_serve::ServeError>(())
+/// ```
+///
+/// # Errors
+/// If a server of the name runs already, the name cannot be used, or there can be no such folder.
+pub fn place(name: &str) -> Result<PathBuf> {
+    let folder = folder()?;
+    let path = state_file(&folder, name)?;
+    let written = fs::read(&path).unwrap_or_default();
+    match serde_json::from_slice::<State>(&written) {
+        Ok(state) if alive(&state) || is_ours(state.pid) => {
+            let url = state.url;
+            let problem =
+                format!("another one of this name runs at {url}; --name gives it its own");
+            return Err(ServeError::server(name, problem));
+        }
+        // Of a server that was killed.
+        Ok(_) => drop(fs::remove_file(&path)),
+        Err(_) => {}
+    }
+    fs::create_dir_all(&folder).map_err(ServeError::io("making the folder", &folder))?;
+    Ok(path)
+}
+
+/// Whether a process is a server that may only be too busy to answer.
+fn is_ours(pid: u32) -> bool {
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    program.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PROGRAM))
 }
 
 /// The running server of that name, if it answers.
@@ -158,13 +196,17 @@ pub(crate) fn list_in(folder: &Path) -> Result<Running> {
 /// The log of a server, also of one that has ended: its last 64 KiB.
 ///
 /// # Errors
-/// If there never was such a server.
+/// If there never was such a server, or a shell started it.
 pub fn logs(name: &str) -> Result<String> {
     logs_in(&folder()?, name)
 }
 
 pub(crate) fn logs_in(folder: &Path, name: &str) -> Result<String> {
     const MOST: usize = 64 << 10;
+    if find(folder, name)?.is_some_and(|state| state.shell) {
+        let problem = "it was started from a shell, which has its log";
+        return Err(ServeError::server(name, problem));
+    }
     let path = log_file(folder, name)?;
     let bytes = fs::read(&path).map_err(ServeError::io("reading the log", path))?;
     Ok(String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST)..]).into_owned())

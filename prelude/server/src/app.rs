@@ -149,7 +149,12 @@ impl App {
         Monitor {
             name: self.name.clone(),
             uptime: self.started.elapsed().as_secs_f64(),
-            models: self.slots().iter().map(|slot| slot.status()).collect(),
+            models: self
+                .slots()
+                .iter()
+                .map(|slot| slot.status())
+                .chain(self.llms.iter().map(|slot| slot.status()))
+                .collect(),
         }
     }
 

@@ -133,8 +133,13 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) log_json: bool,
     /// A file that tells where this server is, for as long as it runs.
+    ///
+    /// Without it, a file in the user's folder of servers, which `oxilab serve list` shows.
     #[arg(long)]
     pub(crate) state: Option<PathBuf>,
+    /// Whether that is a file in the user's folder: the log is the shell's then.
+    #[arg(skip)]
+    pub(crate) of_shell: bool,
     /// What captured values are hashed with; no option, since command lines can be seen by others.
     #[arg(skip)]
     pub(crate) salt: String,

@@ -33,7 +33,7 @@ use crate::monitoring::redact;
 use crate::part::{End, Part, next};
 use crate::recipe::{Gifts, Recipe};
 use crate::routes::problem;
-use crate::{descriptors, listen, tls};
+use crate::{descriptors, listed, listen, tls};
 
 /// Words on the control socket.
 pub(crate) const READY: &str = "ready";
@@ -50,26 +50,29 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let args = args.checked()?;
+    let mut args = args.checked()?;
     let tls = tls::acceptor(&args)?;
+    let token = match std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
+        Some(token) => token,
+        None if args.state.is_none() => listed::enlist(&mut args),
+        None => String::new(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;
     let state = args.state.clone();
-    let result = runtime.block_on(serve(args, tls));
+    let result = runtime.block_on(serve(args, token, tls));
     if let Some(state) = state {
-        // It may be gone already; the owner looks at the process as well.
-        let _ = std::fs::remove_file(state);
+        listed::strike(&state);
     }
     result
 }
 
-async fn serve(args: Args, tls: Option<TlsAcceptor>) -> Result<()> {
+async fn serve(args: Args, token: String, tls: Option<TlsAcceptor>) -> Result<()> {
     let wanted = SocketAddr::new(args.host, args.port);
     let listener = bind(wanted)?;
     let address = listener.local_addr().context("cannot learn the port")?;
-    let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).unwrap_or_default();
     let (control, requests) = match &args.state {
         Some(state) if !token.is_empty() => match control::open(state, &token) {
             Ok((control, requests)) => (Some(control), Some(requests)),
@@ -84,6 +87,7 @@ async fn serve(args: Args, tls: Option<TlsAcceptor>) -> Result<()> {
         url: listen::url(address, tls.is_some()),
         program: std::env::current_exe().context("cannot find this program")?,
         state: args.state.clone(),
+        of_shell: args.of_shell,
         recipe: Recipe::own(args),
         salt: redact::salt().context("cannot make a secret for --redact")?,
         token,
@@ -128,6 +132,7 @@ struct Front {
     /// As it was at the start: a new version that is installed over it has the same path.
     program: PathBuf,
     state: Option<PathBuf>,
+    of_shell: bool,
     url: String,
     token: String,
     /// What captured values are hashed with; as long as this process lives the same.
@@ -139,6 +144,14 @@ struct Front {
     requests: Option<mpsc::Receiver<Request>>,
     /// Model processes that finish what they have begun.
     retired: JoinSet<()>,
+}
+
+/// Where the state is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Another server may have been as quick.
+    Free,
+    Own,
 }
 
 /// A model process that was asked for and is ready, and what belongs to it.
@@ -156,7 +169,13 @@ impl Front {
         if !part.until_ready(&self.stop).await? {
             return Ok(());
         }
-        self.write_state()?;
+        if let Err(error) = self.write_state(Place::Free) {
+            if !self.of_shell {
+                return Err(error);
+            }
+            tracing::warn!("{error:#}; `oxilab serve list` does not show this server");
+            self.state = None;
+        }
         tracing::info!("listening on {}", self.url);
         let mut pause = SHORTEST;
         loop {
@@ -255,7 +274,7 @@ impl Front {
                     recipe.args.models().into_iter().map(|(name, _)| name).collect();
                 tracing::info!("other models answer at {url}: {}", names.join(", "));
                 (self.recipe, self.listener, self.tls, self.url) = (recipe, listener, tls, url);
-                if let Err(error) = self.write_state() {
+                if let Err(error) = self.write_state(Place::Own) {
                     tracing::error!("{error:#}");
                 }
                 Some((part, owner))
@@ -316,7 +335,7 @@ impl Front {
     }
 
     /// Aside, readable by its owner only, then renamed.
-    fn write_state(&self) -> Result<()> {
+    fn write_state(&self, place: Place) -> Result<()> {
         let Some(path) = &self.state else { return Ok(()) };
         let args = &self.recipe.args;
         let state = oxilab_serve::State {
@@ -325,13 +344,18 @@ impl Front {
             pid: std::process::id(),
             models: args.models(),
             token: self.token.clone(),
+            shell: self.of_shell,
             control: self.control.as_ref().map(|control| control.path().to_owned()),
         };
         let doing = || format!("cannot write {}", path.display());
         let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).with_context(doing)?;
         serde_json::to_writer(file.as_file_mut(), &state).with_context(doing)?;
-        file.persist(path).with_context(doing)?;
+        match place {
+            // Nobody but its owner knows the place of a cell's server.
+            Place::Free if self.of_shell => file.persist_noclobber(path).with_context(doing)?,
+            _ => file.persist(path).with_context(doing)?,
+        };
         Ok(())
     }
 }

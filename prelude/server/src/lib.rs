@@ -11,9 +11,10 @@
 //!
 //! * [`args`]: the command line; [`chores`]: `list`, `stop`, `push`, `retrain` and their like.
 //! * [`app`], [`slot`]: models and their state; [`batch`]: predictions of several requests at once;
-//!   [`reload`]: hot swap; [`last`]: what a restart goes on with; [`pushed`]: models that others send; [`llm`]: language models.
+//!   [`reload`]: hot swap; [`last`]: what a restart goes on with; [`pushed`]: models that others send;
+//!   [`llm`]: language models.
 //! * [`routes`]: what is answered; [`listen`], [`lanes`], [`descriptors`], [`tls`], [`limits`]: connections
-//!   and who may come.
+//!   and who may come; [`listed`]: where others of the user's find the server.
 //! * [`monitoring`]: metrics, the window for drift, capture, labels, alerts; [`log`]: structured logs.
 
 mod app;
@@ -26,6 +27,7 @@ mod front;
 mod lanes;
 mod last;
 mod limits;
+mod listed;
 mod listen;
 mod llm;
 mod locks;
@@ -88,12 +90,31 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Reads a body as `/v1/chat/completions` or `/v1/completions` does: how many answers it asks for, or the
-/// status and the message of the refusal. For `examples/fuzz_openai.rs`.
+/// What a body is for, of those that are read here and not in `oxilab-serve`.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyOf {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completions,
+    /// `/v1/embeddings`.
+    Embeddings,
+    /// `/feedback`.
+    Feedback,
+}
+
+/// Reads a body as its route does: how many answers, vectors or labels it is about, or the status and the
+/// message of the refusal. For `examples/fuzz_requests.rs`.
 ///
 /// # Errors
 /// If the body cannot be read.
 #[doc(hidden)]
-pub fn read_openai(body: &[u8], chat: bool) -> Result<usize, (u16, String)> {
-    routes::openai::read(body, chat)
+pub fn read_body(body: &[u8], of: BodyOf) -> Result<usize, (u16, String)> {
+    match of {
+        BodyOf::Chat => routes::openai::count_answers(body, true),
+        BodyOf::Completions => routes::openai::count_answers(body, false),
+        BodyOf::Embeddings => routes::openai::count_texts(body),
+        BodyOf::Feedback => routes::count_labels(body),
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use oxilab_llm::{Embedder, Llm};
+use oxilab_serve::{Located, ModelStatus};
 
 use crate::locks::locked;
 use crate::monitoring::metrics::{Metrics, Samples};
@@ -16,8 +17,23 @@ pub(crate) struct LlmSlot {
     pub(crate) name: String,
     source: Source,
     engine: Engine,
-    current: RwLock<Model>,
+    current: RwLock<Version>,
     metrics: Mutex<Metrics>,
+}
+
+/// What answers now.
+struct Version {
+    name: String,
+    model: Model,
+}
+
+impl Version {
+    /// It is called as the registry does, or by its file.
+    fn new(place: &Located, model: Model) -> Self {
+        // A checksum of gigabytes would take seconds.
+        let file = || place.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Self { name: place.version.clone().or_else(file).unwrap_or_default(), model }
+    }
 }
 
 /// What a language model can do.
@@ -61,7 +77,7 @@ impl Model {
         }
         let text = std::fs::read_to_string(&config).unwrap_or_default();
         let kind: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let model = if kind["model_type"] == "bert" {
+        let model = if kind["model_type"].as_str().is_some_and(Embedder::is_for) {
             Self::Embed(Arc::new(Embedder::load(path)?))
         } else {
             let llm = engine.take(Llm::load(path)?)?;
@@ -76,16 +92,39 @@ impl LlmSlot {
     pub(crate) fn new(source: Source, model: Model, engine: Engine) -> Self {
         Self {
             name: source.name().to_owned(),
+            current: RwLock::new(Version::new(&source.loaded(), model)),
             source,
             engine,
-            current: RwLock::new(model),
             metrics: Mutex::default(),
         }
     }
 
     /// The version that answers now. Whoever holds it goes on with it; its memory is free when nobody does.
     pub(crate) fn model(&self) -> Model {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).model.clone()
+    }
+
+    pub(crate) fn status(&self) -> ModelStatus {
+        let version = self.current.read().unwrap_or_else(PoisonError::into_inner).name.clone();
+        let metrics = self.metrics();
+        ModelStatus {
+            model: self.name.clone(),
+            version,
+            requests: metrics.requests(),
+            errors: metrics.errors(),
+            rows: metrics.rows(),
+            swaps: self.source.swaps(),
+            reload_failures: self.source.failures(),
+            behind: self.source.behind().map(str::to_owned),
+            p50_ms: metrics.quantile_ms(50),
+            p99_ms: metrics.quantile_ms(99),
+            history: metrics.history(),
+            drift: None,
+            performance: None,
+            labels: 0,
+            usual: None,
+            language: Some(metrics.all_generated()),
+        }
     }
 
     pub(crate) fn metrics(&self) -> MutexGuard<'_, Metrics> {
@@ -112,7 +151,8 @@ impl Follow for LlmSlot {
         self.source.look(When::Settled, |place| {
             let model = apart(|| Model::load(&place.path, self.engine))?;
             let model = model.context("there is no language model")?;
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = model;
+            let version = Version::new(place, model);
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = version;
             tracing::info!(model = %self.name, "took a new version");
             Ok(())
         });

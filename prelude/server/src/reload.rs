@@ -172,6 +172,11 @@ impl Source {
         &self.label
     }
 
+    /// What answers.
+    pub(crate) fn loaded(&self) -> Located {
+        locked(&self.seen).loaded.place.clone()
+    }
+
     pub(crate) fn uri(&self) -> &str {
         &self.uri
     }
@@ -245,7 +250,7 @@ impl Source {
 
     /// Tells the front what is loaded.
     fn tell(&self) {
-        last::tell(&self.label, &self.uri, &locked(&self.seen).loaded.place);
+        last::tell(&self.label, &self.uri, &self.loaded());
     }
 
     /// Why the version that answers may not be the one that the address means.

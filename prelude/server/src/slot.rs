@@ -156,6 +156,7 @@ impl Slot {
             performance,
             labels,
             usual: current.usual().cloned(),
+            language: None,
         }
     }
 

@@ -161,12 +161,15 @@ fn status(server: &str, model: Option<&str>, api_key: Option<&Key>) -> Result<Op
         Some(Key(api_key)) => monitor_with_key(server, api_key)?,
         None => monitor(server)?,
     };
-    let Some(name) = model else { return Ok(seen.models.into_iter().next()) };
-    let known: Vec<String> = seen.models.iter().map(|status| status.model.clone()).collect();
-    match seen.models.into_iter().find(|status| status.model == name) {
+    // Language models have neither rows nor labels.
+    let mut models = seen.models.into_iter().filter(|status| status.language.is_none());
+    let Some(name) = model else { return Ok(models.next()) };
+    let models: Vec<ModelStatus> = models.collect();
+    let known: Vec<String> = models.iter().map(|status| status.model.clone()).collect();
+    match models.into_iter().find(|status| status.model == name) {
         Some(status) => Ok(Some(status)),
         None => {
-            let problem = format!("it has no model `{name}`; it has {}", known.join(", "));
+            let problem = format!("it has no model `{name}` of rows; it has {}", known.join(", "));
             Err(ServeError::server(server, problem))
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use oxilab_serve::Generated;
 
 /// Upper bounds of the latency histogram, in seconds.
 const BOUNDS: [f64; 12] =
@@ -77,6 +78,11 @@ impl Metrics {
     pub(crate) fn generated(&mut self, tokens: usize, took: Duration) {
         self.tokens += tokens as u64;
         self.token_seconds += took.as_secs_f64();
+    }
+
+    /// What [`Metrics::generated`] was told so far.
+    pub(crate) fn all_generated(&self) -> Generated {
+        Generated { tokens: self.tokens, seconds: self.token_seconds }
     }
 
     pub(crate) fn capture_failed(&mut self) {
@@ -154,11 +160,9 @@ impl Metrics {
             out.sample("oxilab_batch_rows", "_sum", &model, self.batch_rows);
             out.sample("oxilab_batch_rows", "_count", &model, self.batch_count);
         }
-        if self.tokens > 0 {
+        if let Some(speed) = self.all_generated().tokens_per_second() {
             out.add("oxilab_tokens_total", &model, self.tokens);
             out.add("oxilab_token_seconds_total", &model, self.token_seconds);
-            #[expect(clippy::cast_precision_loss, reason = "counts of tokens")]
-            let speed = self.tokens as f64 / self.token_seconds.max(1e-9);
             out.add("oxilab_tokens_per_second", &model, speed);
         }
         out.add("oxilab_capture_failures_total", &model, self.capture_failures);

@@ -39,14 +39,14 @@ pub(super) async fn feedback(
     };
     let items = match items(&value) {
         Ok(items) => items,
-        Err(response) => return response,
+        Err(unfit) => return unfit.into_response(),
     };
     let slots = app.of_name(&slot.name);
     let mut waiting = Vec::new();
     for item in &items {
         match takers(&slots, item) {
             Ok(takers) => waiting.push(takers),
-            Err(why) => return unfit("labels", &why),
+            Err(why) => return Unfit::new("labels", why).into_response(),
         }
     }
     let (mut taken, mut unknown) = (0, Vec::new());
@@ -68,28 +68,53 @@ struct Item {
     labels: Vec<Value>,
 }
 
-#[expect(clippy::result_large_err, reason = "what callers do with the error is to return it")]
-fn items(value: &Value) -> Result<Vec<Item>, Response> {
+/// What of a request is no label.
+struct Unfit {
+    field: &'static str,
+    message: String,
+}
+
+impl Unfit {
+    const STATUS: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+
+    fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field, message: message.into() }
+    }
+}
+
+impl IntoResponse for Unfit {
+    fn into_response(self) -> Response {
+        problem(Self::STATUS, &self.message, Some(self.field))
+    }
+}
+
+/// How many labels a body has; or the status and the message of the refusal.
+pub(crate) fn count_labels(body: &[u8]) -> Result<usize, (u16, String)> {
+    let value = body::json(body).map_err(|error| (400, error.public()))?;
+    let items = items(&value).map_err(|unfit| (Unfit::STATUS.as_u16(), unfit.message))?;
+    Ok(items.iter().map(|item| item.labels.len()).sum())
+}
+
+fn items(value: &Value) -> Result<Vec<Item>, Unfit> {
     match value.get("feedback") {
         Some(Value::Array(items)) => items.iter().map(item).collect(),
-        Some(_) => Err(unfit("feedback", "`feedback` must be a list")),
+        Some(_) => Err(Unfit::new("feedback", "`feedback` must be a list")),
         None => item(value).map(|item| vec![item]),
     }
 }
 
-#[expect(clippy::result_large_err, reason = "what callers do with the error is to return it")]
-fn item(value: &Value) -> Result<Item, Response> {
+fn item(value: &Value) -> Result<Item, Unfit> {
     let Some(id) = value.get("id").and_then(Value::as_str) else {
-        return Err(unfit("id", "`id` must be the text of the answer's x-request-id"));
+        return Err(Unfit::new("id", "`id` must be the text of the answer's x-request-id"));
     };
     let labels = match (value.get("label"), value.get("labels")) {
         (Some(label), None) => vec![label.clone()],
         (None, Some(Value::Array(labels))) => labels.clone(),
-        _ => return Err(unfit("label", "there must be a `label` or a list of `labels`")),
+        _ => return Err(Unfit::new("label", "there must be a `label` or a list of `labels`")),
     };
     if let Some(wrong) = labels.iter().find(|label| label.is_array() || label.is_object()) {
         let message = format!("a label is a number, text or boolean, not {wrong}");
-        return Err(unfit("labels", &message));
+        return Err(Unfit::new("labels", message));
     }
     Ok(Item { id: id.to_owned(), labels })
 }
@@ -109,10 +134,6 @@ fn takers(slots: &[Arc<Slot>], Item { id, labels }: &Item) -> Result<Vec<Arc<Slo
         Some(why) if takers.is_empty() => Err(why),
         _ => Ok(takers),
     }
-}
-
-fn unfit(field: &str, message: &str) -> Response {
-    problem(StatusCode::UNPROCESSABLE_ENTITY, message, Some(field))
 }
 
 /// Takes a model: the body is its file, `x-oxilab-sha256` its checksum.

@@ -27,6 +27,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub(crate) use self::admin::count_labels;
 use self::patience::{Unbegun, within};
 use crate::app::App;
 use crate::limits;

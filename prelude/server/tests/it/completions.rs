@@ -2,10 +2,11 @@
 //!
 //! The model is a tiny random one, whose answers mean nothing and are always the same.
 
-use oxilab_serve::{ServeError, post_json};
+use oxilab_serve::{ServeError, get_text, post_json};
+use oxilab_server::{BodyOf, read_body};
 use serde_json::{Value, json};
 
-use crate::setting::{Setting, raw};
+use crate::setting::{Setting, raw, until};
 
 pub(crate) const TINY: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../llm/tests/goldens/tiny/llama");
@@ -200,6 +201,27 @@ fn prompts_that_cannot_be_read_are_named_before_any_is_answered() {
 }
 
 #[test]
+fn the_monitor_shows_what_language_models_made() {
+    let tiny = Tiny::start();
+    let answer = tiny.ask(&json!("ab"), &json!({})).unwrap();
+    let server = tiny.url.trim_end_matches("/v1/completions");
+    let status = || {
+        let monitor = oxilab_serve::monitor(server).unwrap();
+        monitor.models.into_iter().find(|status| status.model == "tiny").unwrap()
+    };
+    // They are counted when the answer is on its way.
+    until("the tokens are counted", || status().language.is_some_and(|made| made.tokens > 0));
+    let status = status();
+    assert_eq!((&*status.version, status.requests, status.rows), ("llama", 1, 1));
+    let made = status.language.unwrap();
+    assert_eq!(json!(made.tokens), answer["usage"]["completion_tokens"]);
+    assert!(made.tokens_per_second().is_some_and(|speed| speed > 0.0));
+    let page = get_text(format!("{server}/monitor")).unwrap();
+    assert!(page.contains("tokens/s"), "{page}");
+    assert_eq!(page.matches("No drift is measured").count(), 1, "of the model of rows: {page}");
+}
+
+#[test]
 #[cfg(not(feature = "llama-cpp"))]
 fn an_engine_that_is_not_built_in_is_named() {
     let setting = Setting::new();
@@ -212,12 +234,17 @@ fn an_engine_that_is_not_built_in_is_named() {
 
 #[test]
 fn requests_of_the_fuzzers_corpus_are_read_or_refused() {
-    for (name, chat) in [("chat", true), ("completions", false)] {
+    for (name, of) in [
+        ("chat", BodyOf::Chat),
+        ("completions", BodyOf::Completions),
+        ("embeddings", BodyOf::Embeddings),
+        ("feedback", BodyOf::Feedback),
+    ] {
         let folder = format!("{}/fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
         let (mut read, mut refused) = (0, 0);
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
-            match oxilab_server::read_openai(&std::fs::read(entry.path()).unwrap(), chat) {
-                Ok(answers) => read += usize::from(answers > 0),
+            match read_body(&std::fs::read(entry.path()).unwrap(), of) {
+                Ok(found) => read += usize::from(found > 0),
                 Err((status, message)) => {
                     assert!((400..500).contains(&status), "{}: {message}", entry.path().display());
                     refused += 1;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use oxilab_serve::{Server, get_json, post_json};
 use serde_json::json;
 
-use crate::setting::{Direct, PROGRAM, Setting, crash, fit, old, raw, rows, until};
+use crate::setting::{Direct, PROGRAM, STATES, Setting, crash, fit, old, raw, rows, until};
 
 #[test]
 fn starting_and_stopping() {
@@ -39,6 +39,35 @@ fn starting_and_stopping() {
     stopping.join().unwrap().unwrap();
     assert!(!server.is_alive());
     assert!(server.stop().unwrap_err().to_string().contains("it does not run"));
+}
+
+#[test]
+fn a_server_of_a_shell_is_listed_and_can_be_stopped() {
+    let setting = Setting::new();
+    let states = setting.path("states");
+    let start = || {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--port", "0"]).arg(setting.path("m.oxi")).env(STATES, &states);
+        Direct::start(&mut command)
+    };
+    let run = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM).args(arguments).env(STATES, &states).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let first = start();
+    assert!(run(&["list"]).1.contains(&first.url));
+    // One of the same name answers as well, and leaves the first one's place alone.
+    let second = start();
+    assert!(second.log().contains(&format!("runs at {}", first.url)), "{}", second.log());
+    assert_eq!(post_json(format!("{}/predict", second.url), &old()).unwrap()["prediction"], "old");
+    second.stop();
+    assert!(run(&["list"]).1.contains(&first.url));
+    let (read, said) = run(&["logs", "m"]);
+    assert!(!read && said.contains("started from a shell"), "{said}");
+    let (stopped, said) = run(&["stop", "m"]);
+    assert!(stopped, "{said}");
+    assert!(!run(&["list"]).1.contains(&first.url));
 }
 
 #[test]

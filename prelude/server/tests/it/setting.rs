@@ -14,6 +14,8 @@ use polars::prelude::*;
 use serde_json::{Value, json};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_oxilab-server");
+/// The variable with the folder in which servers are listed.
+pub(crate) const STATES: &str = "OXILAB_SERVE_STATE";
 
 pub(crate) struct Setting {
     folder: tempfile::TempDir,
@@ -69,11 +71,17 @@ pub(crate) struct Direct {
     child: Child,
     pub(crate) url: String,
     log: Arc<Mutex<String>>,
+    /// Where it is listed, unless the command names another folder.
+    _listed: tempfile::TempDir,
 }
 
 impl Direct {
     /// Starts it, and waits until it listens. The command does not name the port.
     pub(crate) fn start(command: &mut Command) -> Self {
+        let listed = tempfile::tempdir().unwrap();
+        if !command.get_envs().any(|(name, _)| name == STATES) {
+            command.env(STATES, listed.path());
+        }
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
@@ -82,7 +90,7 @@ impl Direct {
                 kept.lock().unwrap().push_str(&(line + "\n"));
             }
         });
-        let mut server = Self { child, url: String::new(), log };
+        let mut server = Self { child, url: String::new(), log, _listed: listed };
         until("it listens", || {
             let log = server.log();
             let url = log.lines().find_map(|line| line.split_once("listening on "));
@@ -97,7 +105,12 @@ impl Direct {
     /// listens.
     pub(crate) fn start_logging_to(log: fs::File, state: &Path, command: &mut Command) -> Self {
         let child = command.arg("--state").arg(state).stderr(log).stdout(Stdio::null()).spawn();
-        let mut server = Self { child: child.unwrap(), url: String::new(), log: Arc::default() };
+        let mut server = Self {
+            child: child.unwrap(),
+            url: String::new(),
+            log: Arc::default(),
+            _listed: tempfile::tempdir().unwrap(),
+        };
         until("it listens", || {
             let state: Option<Value> =
                 fs::read(state).ok().and_then(|text| serde_json::from_slice(&text).ok());

@@ -110,6 +110,10 @@ impl Fault {
         fault
     }
 
+    fn plain(self) -> (u16, String) {
+        (self.status.as_u16(), self.message)
+    }
+
     fn body(&self) -> Value {
         let kind =
             if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
@@ -131,7 +135,7 @@ impl IntoResponse for Fault {
 }
 
 /// How many answers a body asks for; or the status and the message of the refusal.
-pub(crate) fn read(body: &[u8], chat: bool) -> Result<usize, (u16, String)> {
+pub(crate) fn count_answers(body: &[u8], chat: bool) -> Result<usize, (u16, String)> {
     const LIMIT: usize = 2_048;
     let ask = parse(body).and_then(|value| {
         if chat {
@@ -140,10 +144,13 @@ pub(crate) fn read(body: &[u8], chat: bool) -> Result<usize, (u16, String)> {
             request::Ask::completion(&value, LIMIT, 0)
         }
     });
-    match ask {
-        Ok(ask) => Ok(ask.prompts.len() * ask.answers),
-        Err(fault) => Err((fault.status.as_u16(), fault.message)),
-    }
+    ask.map(|ask| ask.prompts.len() * ask.answers).map_err(Fault::plain)
+}
+
+/// How many texts a body asks the vectors of; or the status and the message of the refusal.
+pub(crate) fn count_texts(body: &[u8]) -> Result<usize, (u16, String)> {
+    let asked = parse(body).and_then(|value| Wanted::read(&value));
+    asked.map(|wanted| wanted.texts.len()).map_err(Fault::plain)
 }
 
 /// The JSON object of a body.
@@ -210,18 +217,10 @@ async fn embed(app: &App, slot: &LlmSlot, value: Value) -> Result<(usize, Value)
             "this model generates text; it makes no embeddings",
         )));
     };
-    let texts = texts(&value).map_err(fault)?;
-    let base64 = match value.get("encoding_format").unwrap_or(&Value::Null) {
-        Value::Null => false,
-        Value::String(format) if format == "float" => false,
-        Value::String(format) if format == "base64" => true,
-        _ => {
-            return Err(fault(Fault::new("encoding_format", "it must be `float` or `base64`")));
-        }
-    };
-    let width = embedder.width();
-    if value.get("dimensions").is_some_and(|n| !n.is_null() && n.as_u64() != Some(width as u64)) {
-        return Err(fault(Fault::new("dimensions", format!("this model's vectors have {width}"))));
+    let Wanted { texts, base64, width } = Wanted::read(&value).map_err(fault)?;
+    let there = embedder.width();
+    if width.is_some_and(|width| width.as_u64() != Some(there as u64)) {
+        return Err(fault(Fault::new("dimensions", format!("this model's vectors have {there}"))));
     }
     let Ok(_permit) = Arc::clone(&app.room).try_acquire_owned() else {
         return Err(fault(Fault::busy()));
@@ -248,6 +247,28 @@ async fn embed(app: &App, slot: &LlmSlot, value: Value) -> Result<(usize, Value)
 fn packed(vector: &[f32]) -> String {
     let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// What a request for vectors asks for.
+struct Wanted {
+    texts: Vec<String>,
+    base64: bool,
+    /// How many numbers a vector shall have, if it says so.
+    width: Option<Value>,
+}
+
+impl Wanted {
+    fn read(value: &Value) -> Result<Self, Fault> {
+        let texts = texts(value)?;
+        let base64 = match value.get("encoding_format").unwrap_or(&Value::Null) {
+            Value::Null => false,
+            Value::String(format) if format == "float" => false,
+            Value::String(format) if format == "base64" => true,
+            _ => return Err(Fault::new("encoding_format", "it must be `float` or `base64`")),
+        };
+        let width = value.get("dimensions").filter(|width| !width.is_null()).cloned();
+        Ok(Self { texts, base64, width })
+    }
 }
 
 fn texts(value: &Value) -> Result<Vec<String>, Fault> {
