@@ -1,11 +1,15 @@
 //! What a run found.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a run found; its text is a line of sums, and one for each kind of answer with how often it came.
+/// Kinds of answers that are told: where answers repeat what was sent there are millions.
+const TOLD: usize = 100;
+
+/// What a run found; its text is a line of sums, and one for each of the most frequent kinds of answers.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) name: String,
@@ -28,7 +32,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, inputs, time, slowest, kinds, bad, crashes } = self;
-        for (kind, count) in kinds {
+        let mut frequent: Vec<(&String, &u64)> = kinds.iter().collect();
+        frequent.sort_by_key(|(_, count)| Reverse(*count));
+        for (kind, count) in frequent.into_iter().take(TOLD) {
             writeln!(f, "{count:>12} {kind}")?;
         }
         write!(
