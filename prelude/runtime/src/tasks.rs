@@ -61,10 +61,14 @@ mod tests {
     fn a_future_that_never_resolves_is_interrupted() {
         let _turn = cancel::tests::turn();
         assert_eq!(block_on(async { 7 }), 7);
-        let waiting = std::thread::spawn(|| {
+        let (marked_tx, marked_rx) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || {
             cancel::mark_cell_thread();
+            marked_tx.send(()).expect("is waited for");
             std::panic::catch_unwind(|| block_on(std::future::pending::<()>()))
         });
+        // Before there is a cell's thread a press concerns all of them.
+        marked_rx.recv().expect("is marked");
         let other = std::thread::spawn(|| {
             block_on(async {
                 tokio::time::sleep(Duration::from_millis(60)).await;

@@ -169,7 +169,7 @@ fn status(server: &str, model: Option<&str>, api_key: Option<&Key>) -> Result<Op
     match models.into_iter().find(|status| status.model == name) {
         Some(status) => Ok(Some(status)),
         None => {
-            let problem = format!("it has no model `{name}` of rows; it has {}", known.join(", "));
+            let problem = format!("it has no model `{name}`; it has {}", known.join(", "));
             Err(ServeError::server(server, problem))
         }
     }
