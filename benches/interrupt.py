@@ -47,7 +47,7 @@ LOOPS = {
     "while that counts, in vectors (no poll)": "let block = vec![1u64; 4096]; for _ in 0..n / 4096 { let mut i = 0; while i < block.len() { sum = sum.wrapping_add(block[i]); i += 1; } }",
     "while of two cursors, in vectors (no poll)": "let block = vec![1u64; 4096]; for _ in 0..n / 2048 { let (mut i, mut j) = (0, block.len()); while i < j { j -= 1; sum ^= block[i] ^ block[j]; i += 1; } }",
     "loop that counts, in vectors (no poll)": "let block = vec![1u64; 4096]; for _ in 0..n / 4096 { let mut i = 0; loop { if i == block.len() { break; } sum = sum.max(block[i] ^ i as u64); i += 1; } }",
-    "while to a found end": "let block = vec![1u64; 4096]; for _ in 0..n / 4096 { let mut i = 0; while i < block.len() && block[i] < 9 { sum = sum.wrapping_add(block[i]); i += 1; } }",
+    "while to a found end (no poll)": "let block = vec![1u64; 4096]; for _ in 0..n / 4096 { let mut i = 0; while i < block.len() && block[i] < 9 { sum = sum.wrapping_add(block[i]); i += 1; } }",
     "while that bisects (no poll)": "let block: Vec<u64> = (0..4096).collect(); for round in 0..n / 16 { let (mut low, mut high) = (0, block.len()); while low < high { let middle = (low + high) / 2; if block[middle] < round & 4095 { low = middle + 1 } else { high = middle } } sum ^= low as u64; }",
     "while that bisects for chosen keys (no poll)": "let block: Vec<u64> = (0..4096).collect(); for round in 0..n / 16 { let key = mixed(round, n) & 4095; let (mut low, mut high) = (0, block.len()); while low < high { let middle = (low + high) / 2; if block[middle] < key { low = middle + 1 } else { high = middle } } sum ^= low as u64; }",
     "while of Euclid": "for i in 1..n / 16 { let (mut a, mut b) = (i, mixed(i, n) & 1023); while b != 0 { (a, b) = (b, a % b); } sum += a; }",

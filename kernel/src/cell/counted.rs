@@ -7,7 +7,7 @@
 
 use syn::visit::{self, Visit};
 
-use super::arithmetic::is_arithmetic;
+use super::arithmetic::{is_arithmetic, is_method};
 use super::changes::{Changes, variable};
 
 /// A loop that ends by itself.
@@ -17,6 +17,8 @@ pub(super) enum Counted {
     To(Count),
     /// Two variables that meet, one that passes a field or a sum, a `!=`.
     Otherwise,
+    /// `while i < n && x[i] < 9`: what else has to hold can only end it earlier.
+    Early,
 }
 
 /// How a variable counts.
@@ -36,7 +38,62 @@ pub(super) struct Count {
 
 /// `while i < n { …; i += 1; }`: its body is arithmetic, and each time brings the two sides nearer.
 pub(super) fn of_while(node: &syn::ExprWhile) -> Option<Counted> {
-    counts(&node.cond, Going::On, &node.body)
+    let conditions = conditions(&node.cond);
+    if let [only] = conditions[..] {
+        return counts(only, Going::On, &node.body);
+    }
+    let one_counts = conditions.iter().any(|one| counts(one, Going::On, &node.body).is_some());
+    (one_counts && conditions.iter().all(|one| is_plain(one))).then_some(Counted::Early)
+}
+
+/// What all has to hold: the parts between `&&`.
+fn conditions(whole: &syn::Expr) -> Vec<&syn::Expr> {
+    match whole {
+        syn::Expr::Binary(both) if matches!(both.op, syn::BinOp::And(_)) => {
+            [conditions(&both.left), conditions(&both.right)].concat()
+        }
+        other => vec![other],
+    }
+}
+
+/// Whether this is arithmetic that changes nothing.
+fn is_plain(expr: &syn::Expr) -> bool {
+    use syn::BinOp::{Add, BitAnd, BitOr, BitXor, Div, Eq, Ge, Gt, Le, Lt, Mul, Ne, Rem, Sub};
+    use syn::Expr::{Binary, Cast, Field, Index, Lit, MethodCall, Paren, Path, Unary};
+    match expr {
+        Lit(_) | Path(_) => true,
+        Binary(both) => {
+            let changes_nothing = matches!(
+                both.op,
+                Add(_)
+                    | BitAnd(_)
+                    | BitOr(_)
+                    | BitXor(_)
+                    | Div(_)
+                    | Eq(_)
+                    | Ge(_)
+                    | Gt(_)
+                    | Le(_)
+                    | Lt(_)
+                    | Mul(_)
+                    | Ne(_)
+                    | Rem(_)
+                    | Sub(_)
+            );
+            changes_nothing && is_plain(&both.left) && is_plain(&both.right)
+        }
+        Cast(inner) => is_plain(&inner.expr),
+        Field(inner) => is_plain(&inner.base),
+        Index(inner) => is_plain(&inner.expr) && is_plain(&inner.index),
+        MethodCall(call) => {
+            is_method(&call.method.to_string())
+                && is_plain(&call.receiver)
+                && call.args.iter().all(is_plain)
+        }
+        Paren(inner) => is_plain(&inner.expr),
+        Unary(inner) => is_plain(&inner.expr),
+        _ => false,
+    }
 }
 
 /// `loop { if i == n { break; } …; i += 1; }`, likewise.
@@ -216,7 +273,7 @@ mod tests {
     fn it_is_known_how_a_variable_counts_to_a_plain_bound() {
         let to = |code: &str| match of_while(&syn::parse_str(code).expect("a while")) {
             Some(Counted::To(count)) => Some(count),
-            Some(Counted::Otherwise) => None,
+            Some(Counted::Otherwise | Counted::Early) => None,
             None => panic!("{code}"),
         };
         let count = |bound: &str, step, up, through| {
@@ -234,6 +291,18 @@ mod tests {
             "while i != n { s += x[i]; i += 1; }",
         ] {
             assert_eq!(to(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_else_has_to_hold_only_ends_it_earlier() {
+        for code in [
+            "while i < n && s < 9 { s += x[i]; i += 1; }",
+            "while x[i] != key && i > 0 { i -= 1; }",
+            "while i < n && x[i].abs() < 9.0 && !(y[i] & 1 == 0) { s += x[i]; i += 1; }",
+        ] {
+            let node = syn::parse_str(code).expect("a while");
+            assert_eq!(of_while(&node), Some(Counted::Early), "{code}");
         }
     }
 
@@ -258,7 +327,10 @@ mod tests {
             "while i != j { i += 1; j += 1; }",
             "while n != 1 { if n % 2 == 0 { n /= 2 } else { n = 3 * n + 1 } }",
             "while b != 0 { (a, b) = (b, a % b); }",
-            "while i < n && s < 9 { s += x[i]; i += 1; }",
+            "while i < n || s < 9 { s += x[i]; i += 1; }",
+            "while i < n && f(i) { s += x[i]; i += 1; }",
+            "while i < n && { n += 1; true } { s += x[i]; i += 1; }",
+            "while s < 9 && x[i] < 9 { s += x[i]; i += 1; }",
             "while i < n { *p += 1; i += 1; }",
             "while i < n { let q = &mut n; i += 1; }",
             "while let Some(i) = y { i += 1; }",

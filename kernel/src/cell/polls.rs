@@ -87,6 +87,7 @@ pub(super) fn of_while(node: &syn::ExprWhile, in_loop: bool) -> Polls {
     let as_it_is = in_loop || body.hidden || node.label.is_some() || !node.attrs.is_empty();
     match counted::of_while(node) {
         Some(Counted::To(count)) if !as_it_is => Polls::Count(count, body.places.breaks),
+        Some(Counted::Early) if !in_loop => Polls::Each(body.each(start(&node.body))),
         Some(_) => Polls::None,
         None if halving::halves(node) => Polls::None,
         None => Polls::Each(body.each(start(&node.body))),
@@ -467,6 +468,11 @@ mod tests {
         let count = Count { variable, bound, step: 1, up: true, through: false };
         assert_eq!(of(&plain), Polls::Count(count, breaks));
         let node = syn::parse_str(&plain).expect("a while");
+        assert_eq!(of_while(&node, true), Polls::None);
+        // What may end earlier cannot be cut.
+        let early = "while i < n && x[i] < 9 {† s += x[i]; i += 1; }";
+        asks(Poll::Safepoint, early);
+        let node = syn::parse_str(&early.replace('†', "")).expect("a while");
         assert_eq!(of_while(&node, true), Polls::None);
     }
 
