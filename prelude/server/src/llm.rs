@@ -1,7 +1,7 @@
 //! Language models that the server holds: [`LlmSlot`].
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use anyhow::{Context, Result};
 use oxilab_llm::{Embedder, Llm};
@@ -101,30 +101,19 @@ impl LlmSlot {
 
     /// The version that answers now. Whoever holds it goes on with it; its memory is free when nobody does.
     pub(crate) fn model(&self) -> Model {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).model.clone()
+        self.current().model.clone()
     }
 
     pub(crate) fn status(&self) -> ModelStatus {
-        let version = self.current.read().unwrap_or_else(PoisonError::into_inner).name.clone();
         let metrics = self.metrics();
         ModelStatus {
-            model: self.name.clone(),
-            version,
-            requests: metrics.requests(),
-            errors: metrics.errors(),
-            rows: metrics.rows(),
-            swaps: self.source.swaps(),
-            reload_failures: self.source.failures(),
-            behind: self.source.behind().map(str::to_owned),
-            p50_ms: metrics.quantile_ms(50),
-            p99_ms: metrics.quantile_ms(99),
-            history: metrics.history(),
-            drift: None,
-            performance: None,
-            labels: 0,
-            usual: None,
             language: Some(metrics.all_generated()),
+            ..self.source.status(&self.name, &self.current().name, &metrics)
         }
+    }
+
+    fn current(&self) -> RwLockReadGuard<'_, Version> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn metrics(&self) -> MutexGuard<'_, Metrics> {

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use oxilab_serve::{Located, locate, reference_path};
+use oxilab_serve::{Located, ModelStatus, locate, reference_path};
 
 use crate::app::App;
 use crate::last;
 use crate::locks::locked;
-use crate::monitoring::metrics::Samples;
+use crate::monitoring::metrics::{Metrics, Samples};
 
 /// Time of change and size.
 type Stamp = Option<(SystemTime, u64)>;
@@ -264,6 +264,28 @@ impl Source {
 
     pub(crate) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
+    }
+
+    /// What is said of a model of either kind, under the name that it is known by.
+    pub(crate) fn status(&self, model: &str, version: &str, metrics: &Metrics) -> ModelStatus {
+        ModelStatus {
+            model: model.to_owned(),
+            version: version.to_owned(),
+            requests: metrics.requests(),
+            errors: metrics.errors(),
+            rows: metrics.rows(),
+            swaps: self.swaps(),
+            reload_failures: self.failures(),
+            behind: self.behind().map(str::to_owned),
+            p50_ms: metrics.quantile_ms(50),
+            p99_ms: metrics.quantile_ms(99),
+            history: metrics.history(),
+            drift: None,
+            performance: None,
+            labels: 0,
+            usual: None,
+            language: None,
+        }
     }
 
     pub(crate) fn write_metrics(&self, out: &mut Samples) {

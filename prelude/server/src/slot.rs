@@ -139,24 +139,12 @@ impl Slot {
         let drift = self.drift();
         let current = self.current();
         let (performance, labels) = self.ledger.performance(current.model().task());
-        let metrics = self.metrics();
         ModelStatus {
-            model: self.label.clone(),
-            version: current.version().to_owned(),
-            requests: metrics.requests(),
-            errors: metrics.errors(),
-            rows: metrics.rows(),
-            swaps: self.source.swaps(),
-            reload_failures: self.source.failures(),
-            behind: self.source.behind().map(str::to_owned),
-            p50_ms: metrics.quantile_ms(50),
-            p99_ms: metrics.quantile_ms(99),
-            history: metrics.history(),
             drift,
             performance,
             labels,
             usual: current.usual().cloned(),
-            language: None,
+            ..self.source.status(&self.label, current.version(), &self.metrics())
         }
     }
 
