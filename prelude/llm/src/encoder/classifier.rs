@@ -284,7 +284,8 @@ impl TextClassifier {
     }
 
     /// Fine-tunes on a column of texts and a column of classes. Classes that the model does not know
-    /// give it a new head, and so does one class for each text where it has told of several. Interrupted, the model keeps what it has learned.
+    /// give it a new head, and so does one class for each text where it has told of several. Interrupted,
+    /// the model keeps what it has learned.
     ///
     /// # Errors
     /// When a column is missing or has missing values, there are no two classes, a setting is out of range

@@ -85,13 +85,9 @@ fn split<'a>(
 
 /// Words from one end of a text, of which the last piece has the rest as it is.
 fn words(text: &str, pieces: usize, from_end: bool) -> Vec<&str> {
-    let trimmed = |text: &'_ str| -> usize {
-        if from_end { text.trim_end().len() } else { text.len() - text.trim_start().len() }
-    };
     let (mut parts, mut rest) = (Vec::new(), text);
     loop {
-        let at = trimmed(rest);
-        rest = if from_end { &rest[..at] } else { &rest[at..] };
+        rest = if from_end { rest.trim_end() } else { rest.trim_start() };
         if rest.is_empty() {
             return parts;
         }
