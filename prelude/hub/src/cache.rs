@@ -16,8 +16,8 @@ use oxilab_runtime::cancel;
 
 use crate::error::{HubError, Result};
 
-/// How often a lock that another process holds is tried.
-const GLANCE: Duration = Duration::from_millis(20);
+/// How often whoever waits for another process or the network looks for an interrupt.
+pub(crate) const GLANCE: Duration = Duration::from_millis(20);
 
 /// The folder of one repository.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body};
 
-use crate::cache::{create, is_commit, parent};
+use crate::cache::{GLANCE, create, is_commit, parent};
 use crate::error::{HubError, Result};
 use crate::hub::check_path;
 
@@ -41,8 +41,6 @@ impl Info {
 /// Redirects followed for one request, and attempts at a transfer that brings no byte.
 const REDIRECTS: usize = 5;
 const ATTEMPTS: usize = 3;
-/// How often an interrupt is looked for while the network keeps a call waiting.
-const GLANCE: Duration = Duration::from_millis(20);
 /// A list of files that is longer is not believed.
 const LIST_LIMIT: u64 = 64 << 20;
 
