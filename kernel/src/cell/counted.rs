@@ -19,6 +19,8 @@ pub(super) enum Counted {
     Otherwise,
     /// `while i < n && x[i] < 9`: what else has to hold can only end it earlier.
     Early,
+    /// `while let Some(x) = v.pop()`: when there are no more.
+    Emptied,
 }
 
 /// How a variable counts.
@@ -38,12 +40,26 @@ pub(super) struct Count {
 
 /// `while i < n { …; i += 1; }`: its body is arithmetic, and each time brings the two sides nearer.
 pub(super) fn of_while(node: &syn::ExprWhile) -> Option<Counted> {
+    if empties(node) {
+        return Some(Counted::Emptied);
+    }
     let conditions = conditions(&node.cond);
     if let [only] = conditions[..] {
         return counts(only, Going::On, &node.body);
     }
     let one_counts = conditions.iter().any(|one| counts(one, Going::On, &node.body).is_some());
     (one_counts && conditions.iter().all(|one| is_plain(one))).then_some(Counted::Early)
+}
+
+/// `while let Some(x) = v.pop() { s += x; }`: arithmetic puts nothing into `v`.
+fn empties(node: &syn::ExprWhile) -> bool {
+    let syn::Expr::Let(taken) = &*node.cond else { return false };
+    let syn::Expr::MethodCall(call) = &*taken.expr else { return false };
+    let takes_one = ["pop", "pop_back", "pop_front"].iter().any(|name| call.method == name);
+    let Some(collection) = variable(&call.receiver) else { return false };
+    let changes = Changes::of(&node.body);
+    let stays = !changes.unclear && changes.times(&collection.to_string()) == 0;
+    takes_one && call.args.is_empty() && is_arithmetic(&node.body) && stays
 }
 
 /// What all has to hold: the parts between `&&`.
@@ -273,7 +289,7 @@ mod tests {
     fn it_is_known_how_a_variable_counts_to_a_plain_bound() {
         let to = |code: &str| match of_while(&syn::parse_str(code).expect("a while")) {
             Some(Counted::To(count)) => Some(count),
-            Some(Counted::Otherwise | Counted::Early) => None,
+            Some(Counted::Otherwise | Counted::Early | Counted::Emptied) => None,
             None => panic!("{code}"),
         };
         let count = |bound: &str, step, up, through| {
@@ -307,6 +323,18 @@ mod tests {
     }
 
     #[test]
+    fn a_collection_that_only_gives_is_emptied() {
+        for code in [
+            "while let Some(x) = v.pop() { s = s.wrapping_add(x); }",
+            "while let Some(Reverse((d, n))) = heap.pop() { if d < best[n] { best[n] = d; } }",
+            "while let Some(x) = queue.pop_front() { if x == 9 { break; } s ^= x; }",
+        ] {
+            let node = syn::parse_str(code).expect("a while");
+            assert_eq!(of_while(&node), Some(Counted::Emptied), "{code}");
+        }
+    }
+
+    #[test]
     fn what_may_go_on_for_ever_does_not() {
         for code in [
             "while i < n { s += x[i]; }",
@@ -334,6 +362,12 @@ mod tests {
             "while i < n { *p += 1; i += 1; }",
             "while i < n { let q = &mut n; i += 1; }",
             "while let Some(i) = y { i += 1; }",
+            "while let Some(x) = v.pop() { v.push(x / 2); }",
+            "while let Some(x) = v.pop() { v = w; s += x; }",
+            "while let Some(x) = v.pop() { let w = &mut v; s += x; }",
+            "while let Some(x) = self.v.pop() { s += x; }",
+            "while let Some(x) = v.pop(1) { s += x; }",
+            "while let Some(x) = v.next() { s += x; }",
             "while i < n { v.push(i); i += 1; }",
             "while i < n { s += f(i); i += 1; }",
             "while true { i += 1; }",

@@ -6,8 +6,8 @@
 //! its body that are not quick and do not always run. A `for` over a range or a slice runs in parts, with a
 //! safepoint between them: LLVM makes more of such loops than of others. So does a `while` that counts.
 //!
-//! Loops of arithmetic that come to an end have none: a `for`, a `while` that counts within a loop, which
-//! asks, what else can be seen to count, and a search that halves.
+//! Loops of arithmetic that come to an end have none: a `for`, a `while` that counts or empties a collection
+//! within a loop, which asks, what else can be seen to count, and a search that halves.
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -87,7 +87,9 @@ pub(super) fn of_while(node: &syn::ExprWhile, in_loop: bool) -> Polls {
     let as_it_is = in_loop || body.hidden || node.label.is_some() || !node.attrs.is_empty();
     match counted::of_while(node) {
         Some(Counted::To(count)) if !as_it_is => Polls::Count(count, body.places.breaks),
-        Some(Counted::Early) if !in_loop => Polls::Each(body.each(start(&node.body))),
+        Some(Counted::Early | Counted::Emptied) if !in_loop => {
+            Polls::Each(body.each(start(&node.body)))
+        }
         Some(_) => Polls::None,
         None if halving::halves(node) => Polls::None,
         None => Polls::Each(body.each(start(&node.body))),
@@ -469,11 +471,15 @@ mod tests {
         assert_eq!(of(&plain), Polls::Count(count, breaks));
         let node = syn::parse_str(&plain).expect("a while");
         assert_eq!(of_while(&node, true), Polls::None);
-        // What may end earlier cannot be cut.
-        let early = "while i < n && x[i] < 9 {† s += x[i]; i += 1; }";
-        asks(Poll::Safepoint, early);
-        let node = syn::parse_str(&early.replace('†', "")).expect("a while");
-        assert_eq!(of_while(&node, true), Polls::None);
+        // What may end earlier cannot be cut, nor what is emptied.
+        for code in [
+            "while i < n && x[i] < 9 {† s += x[i]; i += 1; }",
+            "while let Some(x) = v.pop() {† s += x; }",
+        ] {
+            asks(Poll::Safepoint, code);
+            let node = syn::parse_str(&code.replace('†', "")).expect("a while");
+            assert_eq!(of_while(&node, true), Polls::None);
+        }
     }
 
     #[test]
