@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use oxilab_display::{MimeBundle, Render};
-use oxilab_nn::Mode;
+use oxilab_nn::{DeviceExt as _, Mode};
 use polars::prelude::{Column, DataFrame, DataType, IdxCa, NamedFrom as _, Series};
 use serde_json::Value as Json;
 
@@ -46,13 +46,14 @@ impl Embedder {
 
     /// Loads a folder with `config.json`, `model.safetensors` (or `pytorch_model.bin`) and
     /// `tokenizer.json`, or a model of the hub, for example `sentence-transformers/all-MiniLM-L6-v2`.
-    /// `sentence_bert_config.json` and `1_Pooling/config.json` are followed where they are.
+    /// `sentence_bert_config.json` and `1_Pooling/config.json` are followed where they are. The model is on
+    /// the [best device](oxilab_nn::DeviceExt::best).
     ///
     /// # Errors
     /// When a file is missing or damaged, or the model is of another family.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let files = Files::open(path.as_ref())?;
-        let encoder = files.encoder()?;
+        let encoder = files.encoder()?.to_device(&Device::best())?;
         let optional = |name: &str| {
             let path = files.folder.join(name);
             if path.is_file() { read_json(&path) } else { Ok(Json::Null) }
@@ -66,13 +67,22 @@ impl Embedder {
         Ok(Self { encoder, texts, first_token: first_token.unwrap_or(false) })
     }
 
+    /// Moves the model to a device, where vectors are computed from here on.
+    ///
+    /// # Errors
+    /// When the device has no room for it.
+    pub fn to_device(mut self, device: &Device) -> Result<Self> {
+        self.encoder = self.encoder.to_device(device)?;
+        Ok(self)
+    }
+
     /// Values of a vector.
     #[must_use]
     pub fn width(&self) -> usize {
         self.encoder.config.width
     }
 
-    /// The vectors `(texts, width)` of texts, each of length one.
+    /// The vectors `(texts, width)` of texts, each of length one, on the CPU.
     ///
     /// # Errors
     /// When the tokenizer fails or the user interrupts.

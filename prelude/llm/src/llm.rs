@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use oxilab_display::table::thousands;
 use oxilab_display::{MimeBundle, Render};
+use oxilab_nn::DeviceExt as _;
 use oxilab_nn::memory::megabytes;
 
 use crate::engine::Engine;
@@ -46,6 +48,7 @@ impl Llm {
     /// Loads a model from a GGUF file, or from a folder with `config.json`, `tokenizer.json` and
     /// `model.safetensors` or the files that `model.safetensors.index.json` names. Quantised weights stay
     /// quantised. What is neither is taken for a name on the Hugging Face hub, see [`Llm::from_hub`].
+    /// The model is on the [best device](oxilab_nn::DeviceExt::best); [`Llm::to_device`] moves it.
     ///
     /// [`Architecture`](crate::model::Architecture) lists the models that can be loaded.
     ///
@@ -99,7 +102,7 @@ impl Llm {
         let template = gguf.text("tokenizer.chat_template").map(str::to_owned);
         let permuted = gguf.text("general.architecture") == Some("llama");
         let model = Model::load(config, &Source::Gguf { gguf, permuted })?;
-        Ok(Self::new(path, model, tokenizer, template))
+        Self::new(path, model, tokenizer, template).to_device(&Device::best())
     }
 
     fn load_folder(folder: &Path) -> Result<Self> {
@@ -109,7 +112,7 @@ impl Llm {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let template = template::of_folder(folder);
         let model = Model::load(config, &Source::open_safetensors(folder)?)?;
-        Ok(Self::new(folder, model, tokenizer, template))
+        Self::new(folder, model, tokenizer, template).to_device(&Device::best())
     }
 
     fn new(path: &Path, model: Model, tokenizer: Tokenizer, template: Option<String>) -> Self {
@@ -128,6 +131,28 @@ impl Llm {
             cache,
             cached: Vec::new(),
         }
+    }
+
+    /// Moves the model with its adapters to a device, where it generates and is trained from here on. A
+    /// model that is there already stays as it is; else the conversation in its cache is forgotten.
+    ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// use candle_core::Device;
+    /// use oxilab_llm::Llm;
+    /// let llm = Llm::load(folder)?.to_device(&Device::Cpu)?;
+    /// assert!(llm.model().device().is_cpu());
+    /// # Ok::<(), oxilab_llm::LlmError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the device has no room for it.
+    pub fn to_device(mut self, device: &Device) -> Result<Self> {
+        if !self.model.device().same_device(device) {
+            self.model = self.model.to_device(device)?;
+            self.reset();
+        }
+        Ok(self)
     }
 
     /// What the model looks like.

@@ -1,4 +1,4 @@
-//! The fastest device at hand: [`DeviceExt::best`].
+//! The fastest device at hand: [`DeviceExt::best`]; variables on another one: [`moved`].
 
 use std::sync::OnceLock;
 
@@ -28,7 +28,19 @@ impl DeviceExt for Device {
 }
 
 /// The variable on a device: itself where it is there, else a copy.
-pub(crate) fn moved(var: &Var, device: &Device) -> Result<Var> {
+///
+/// ```
+/// use candle_core::{Device, Var};
+/// use oxilab_nn::device::moved;
+/// let var = Var::new(&[1f32], &Device::Cpu)?;
+/// moved(&var, &Device::Cpu)?.set(&var.affine(2.0, 0.0)?)?;
+/// assert_eq!(var.to_vec1::<f32>()?, [2.0], "both are one variable");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+/// When the device has no room for it.
+pub fn moved(var: &Var, device: &Device) -> Result<Var> {
     if var.device().same_device(device) {
         return Ok(var.clone());
     }

@@ -22,7 +22,7 @@ mod chart;
 #[doc(hidden)]
 pub mod check;
 mod checkpoint;
-mod device;
+pub mod device;
 pub mod error;
 pub mod event;
 pub mod gradcheck;

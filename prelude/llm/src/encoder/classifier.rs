@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{D, DType, Device, Result as TensorResult, Tensor, Var};
 use oxilab_display::{MimeBundle, Render};
 use oxilab_nn::layers::{dropout, softmax};
-use oxilab_nn::{DataLoader, History, Loss, Mode, NnError, Optimizer};
+use oxilab_nn::{DataLoader, DeviceExt as _, History, Loss, Mode, NnError, Optimizer};
 use oxilab_nn::{Schedule, Trainable, Trainer};
 use polars::prelude::{DataFrame, DataType, NamedFrom as _, Series};
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -88,7 +88,17 @@ impl ClassifierNet {
         let (_, output) = Self::names(self.encoder.config.kind);
         let width = self.encoder.config.width;
         let output = fresh(output, classes, width, &mut StdRng::seed_from_u64(seed))?;
-        Ok(Self { output, ..self.clone() })
+        Ok(Self { output: output.to_device(self.encoder.device())?, ..self.clone() })
+    }
+
+    /// The net on a device: its variables themselves where they are there.
+    fn to_device(&self, device: &Device) -> TensorResult<Self> {
+        Ok(Self {
+            encoder: self.encoder.to_device(device)?,
+            dense: self.dense.to_device(device)?,
+            output: self.output.to_device(device)?,
+            frozen: self.frozen,
+        })
     }
 
     fn logits(&self, ids: &[u32], lengths: &[usize], mode: Mode) -> TensorResult<Tensor> {
@@ -99,7 +109,7 @@ impl ClassifierNet {
             *at += u32::try_from(*length).unwrap_or(0);
             Some(start)
         });
-        let starts = Tensor::from_vec(starts.collect(), lengths.len(), &Device::Cpu)?;
+        let starts = Tensor::from_vec(starts.collect(), lengths.len(), self.encoder.device())?;
         let config = &self.encoder.config;
         let drop = |x: Tensor, layer: u64| {
             if train && config.head_dropout > 0.0 {
@@ -182,7 +192,7 @@ impl TextClassifier {
     /// Loads a folder with `config.json`, `tokenizer.json` and `model.safetensors` or
     /// `pytorch_model.bin`, or a model of the hub. A head that the file does not have starts anew, and
     /// wants [`TextClassifier::fit`]. Classes that `config.json` has no names for are called `LABEL_0`,
-    /// `LABEL_1` and so on, as in transformers.
+    /// `LABEL_1` and so on, as in transformers. The model is on the [best device](oxilab_nn::DeviceExt::best).
     ///
     /// # Errors
     /// When a file is missing or damaged, the model is of another family, or its head is not of as many
@@ -197,7 +207,7 @@ impl TextClassifier {
             true => Says::Each,
             false => Says::One,
         };
-        let net = ClassifierNet::load(encoder, &source, 0)?;
+        let net = ClassifierNet::load(encoder, &source, 0)?.to_device(&Device::best())?;
         Ok(Self {
             net,
             texts,
@@ -212,6 +222,15 @@ impl TextClassifier {
             seed: 0,
             quiet: false,
         })
+    }
+
+    /// Moves the model to a device, where it predicts and is trained from here on.
+    ///
+    /// # Errors
+    /// When the device has no room for it.
+    pub fn to_device(mut self, device: &Device) -> Result<Self> {
+        self.net = self.net.to_device(device)?;
+        Ok(self)
     }
 
     /// Sets the number of epochs; 3 unless set.
@@ -339,7 +358,7 @@ impl TextClassifier {
         Ok(fitted?)
     }
 
-    /// One value for each text and class, before they become probabilities.
+    /// One value for each text and class, before they become probabilities, on the CPU.
     ///
     /// # Errors
     /// When the tokenizer fails or the user interrupts.

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use candle_core::{Device, Result as TensorResult, Tensor, Var};
+use candle_core::{Device, Error, Result as TensorResult, Tensor, Var};
 use oxilab_nn::Mode;
+use oxilab_nn::device::moved;
 use oxilab_nn::layers::{attention_by_text, dropout, gelu, layer_norm, linear};
 
 use super::config::{Activation, Config, Kind};
@@ -39,6 +40,10 @@ impl Pair {
 
     pub(super) fn new(name: &str, weight: Var, bias: Var) -> Self {
         Self { name: name.to_owned(), weight, bias }
+    }
+
+    pub(super) fn to_device(&self, device: &Device) -> TensorResult<Self> {
+        Ok(Self::new(&self.name, moved(&self.weight, device)?, moved(&self.bias, device)?))
     }
 
     pub(super) fn vars(&self) -> [(String, Var); 2] {
@@ -134,6 +139,19 @@ impl Layer {
         })
     }
 
+    fn to_device(&self, device: &Device) -> TensorResult<Self> {
+        Ok(Self {
+            query: self.query.to_device(device)?,
+            key: self.key.to_device(device)?,
+            value: self.value.to_device(device)?,
+            output: self.output.to_device(device)?,
+            attention_norm: self.attention_norm.to_device(device)?,
+            inner: self.inner.to_device(device)?,
+            outer: self.outer.to_device(device)?,
+            norm: self.norm.to_device(device)?,
+        })
+    }
+
     fn pairs(&self) -> [&Pair; 8] {
         let Self { query, key, value, output, attention_norm, inner, outer, norm } = self;
         [query, key, value, output, attention_norm, inner, outer, norm]
@@ -178,6 +196,26 @@ impl Encoder {
         })
     }
 
+    /// Where all of its variables are.
+    pub(crate) fn device(&self) -> &Device {
+        self.words.1.device()
+    }
+
+    /// The encoder on a device: its variables themselves where they are there.
+    pub(crate) fn to_device(&self, device: &Device) -> TensorResult<Self> {
+        let table =
+            |(name, var): &(String, Var)| Ok::<_, Error>((name.clone(), moved(var, device)?));
+        let layers = self.layers.iter().map(|layer| layer.to_device(device));
+        Ok(Self {
+            config: self.config.clone(),
+            words: table(&self.words)?,
+            positions: table(&self.positions)?,
+            types: self.types.as_ref().map(table).transpose()?,
+            norm: self.norm.to_device(device)?,
+            layers: layers.collect::<TensorResult<_>>()?,
+        })
+    }
+
     /// The prefix of its names.
     pub(super) fn prefix(&self) -> &str {
         self.words.0.strip_suffix("embeddings.word_embeddings.weight").unwrap_or_default()
@@ -205,7 +243,7 @@ impl Encoder {
         let select = |table: &(String, Var), ids: &[u32]| {
             let table = &table.1;
             let table = if train { table.as_tensor().clone() } else { table.as_detached_tensor() };
-            table.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)
+            table.index_select(&Tensor::new(ids, self.device())?, 0)
         };
         let first = u32::try_from(first_position).unwrap_or(0);
         let places: Vec<u32> = lengths.iter().flat_map(|length| (first..).take(*length)).collect();

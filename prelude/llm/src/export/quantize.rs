@@ -151,17 +151,18 @@ pub(super) fn encode(weight: &Weight, dtype: GgmlDType) -> Result<Vec<u8>> {
     Ok(QTensor::quantize(&dense, dtype)?.data()?.into_owned())
 }
 
-/// The matrix rounded to a type, and the bytes it has in a file.
+/// The matrix rounded to a type, where it is, and the bytes it has in a file.
 fn rounded(weight: &Weight, quant: Quant, outer: bool) -> Result<(Weight, usize)> {
     let dims = weight.dims()?;
     let dtype = quant.of(dims.1, outer);
     let bytes = encode(weight, dtype)?;
     let size = bytes.len();
+    let device = weight.device();
     let weight = match dtype {
         GgmlDType::F32 | GgmlDType::F16 => {
-            Weight::Dense(qtensor(&bytes, &[dims.0, dims.1], dtype)?.dequantize(&Device::Cpu)?)
+            Weight::Dense(qtensor(&bytes, &[dims.0, dims.1], dtype)?.dequantize(&device)?)
         }
-        _ => Weight::quantized(&bytes, dims, dtype)?,
+        _ => Weight::quantized(&bytes, dims, dtype, &device)?,
     };
     Ok((weight, size))
 }

@@ -1,6 +1,6 @@
 //! One block: attention and feed-forward layers, differentiable, with or without cache.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use oxilab_nn::Mode;
 use oxilab_nn::layers::{attention, rms_norm, rope, swiglu};
 
@@ -74,6 +74,25 @@ impl Block {
             ("mlp", "up_proj", &mut self.up),
             ("mlp", "down_proj", &mut self.down),
         ]
+    }
+
+    pub(crate) fn to_device(&self, device: &Device) -> Result<Self> {
+        let optional = |tensor: &Option<Tensor>| {
+            tensor.as_ref().map(|tensor| tensor.to_device(device)).transpose()
+        };
+        Ok(Self {
+            input_norm: self.input_norm.to_device(device)?,
+            post_norm: self.post_norm.to_device(device)?,
+            q: self.q.to_device(device)?,
+            k: self.k.to_device(device)?,
+            v: self.v.to_device(device)?,
+            o: self.o.to_device(device)?,
+            q_norm: optional(&self.q_norm)?,
+            k_norm: optional(&self.k_norm)?,
+            gate: self.gate.to_device(device)?,
+            up: self.up.to_device(device)?,
+            down: self.down.to_device(device)?,
+        })
     }
 
     /// `x` is `(length, hidden)`.

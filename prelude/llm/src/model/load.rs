@@ -12,7 +12,7 @@ use crate::weights::linear::{Linear, Weight};
 use crate::weights::source::Source;
 
 impl Model {
-    /// Reads all weights of a model.
+    /// Reads all weights of a model; they are on the CPU.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape than the configuration asks for.
@@ -32,7 +32,7 @@ impl Model {
             blocks,
             norm: norm(&config, source, "model.norm.weight", hidden)?,
             head,
-            angles: Mutex::new(angles(&config, config.context.min(2048))?),
+            angles: Mutex::new(angles(&config, config.context.min(2048), &Device::Cpu)?),
             config,
         })
     }
@@ -97,13 +97,13 @@ fn split<const N: usize>(joined: &Linear, rows: [usize; N]) -> Result<[Linear; N
     for count in rows {
         let columns = joined.weight.dims()?.1;
         let weight = match joined.weight.blocks_of_rows(start..start + count)? {
-            Some((dtype, bytes)) => Weight::quantized(&bytes, (count, columns), dtype)?,
+            Some((dtype, bytes)) => {
+                Weight::quantized(&bytes, (count, columns), dtype, &joined.weight.device())?
+            }
             None => Weight::Dense(joined.weight.dense()?.narrow(0, start, count)?.contiguous()?),
         };
         let bias = match &joined.bias {
-            Some(bias) => {
-                Some(bias.to_device(&Device::Cpu)?.narrow(0, start, count)?.contiguous()?)
-            }
+            Some(bias) => Some(bias.narrow(0, start, count)?.contiguous()?),
             None => None,
         };
         parts.push(Linear::new(weight, bias));

@@ -68,6 +68,28 @@ impl Model {
         blocks.chain([&self.embedding]).chain(self.head.iter().map(|head| &head.weight))
     }
 
+    /// Where all of its tensors are.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        self.norm.device()
+    }
+
+    /// The model on a device: its tensors themselves where they are there.
+    ///
+    /// # Errors
+    /// When the device has no room for it.
+    pub(crate) fn to_device(&self, device: &Device) -> Result<Self> {
+        let blocks = self.blocks.iter().map(|block| block.to_device(device));
+        Ok(Self {
+            embedding: self.embedding.to_device(device)?,
+            blocks: blocks.collect::<Result<_>>()?,
+            norm: self.norm.to_device(device)?,
+            head: self.head.as_ref().map(|head| head.to_device(device)).transpose()?,
+            angles: Mutex::new(angles(&self.config, self.table(1)?.positions(), device)?),
+            config: self.config.clone(),
+        })
+    }
+
     /// The hidden states `(tokens, hidden)` after the last norm of tokens that follow what is in the
     /// cache; they are put into it.
     ///
@@ -76,7 +98,7 @@ impl Model {
     pub fn forward(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor> {
         let past = cache.length;
         let mask = if tokens.len() > 1 || self.config.window.is_some_and(|window| past >= window) {
-            Some(causal_mask(tokens.len(), past, self.config.window, &Device::Cpu)?)
+            Some(causal_mask(tokens.len(), past, self.config.window, self.device())?)
         } else {
             None
         };
@@ -105,7 +127,7 @@ impl Model {
         if let Some(id) = tokens.iter().find(|id| **id as usize >= self.config.vocabulary) {
             candle_core::bail!("token {id} is not in the vocabulary of {}", self.config.vocabulary);
         }
-        let x = self.embedding.rows(&Tensor::new(tokens, &Device::Cpu)?)?;
+        let x = self.embedding.rows(&Tensor::new(tokens, self.device())?)?;
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         match self.config.architecture {
             Architecture::Gemma => x * (self.config.hidden as f64).sqrt(),
@@ -117,13 +139,13 @@ impl Model {
     pub(crate) fn table(&self, positions: usize) -> Result<RopeTable> {
         let mut held = self.angles.lock().unwrap_or_else(PoisonError::into_inner);
         if held.positions() < positions {
-            *held = angles(&self.config, positions.next_power_of_two())?;
+            *held = angles(&self.config, positions.next_power_of_two(), self.device())?;
         }
         Ok(held.clone())
     }
 }
 
-fn angles(config: &ModelConfig, positions: usize) -> Result<RopeTable> {
+fn angles(config: &ModelConfig, positions: usize, device: &Device) -> Result<RopeTable> {
     let factors = config.rope_factors.as_deref();
-    RopeTable::new(config.rope_dims, positions, config.rope_theta, factors, &Device::Cpu)
+    RopeTable::new(config.rope_dims, positions, config.rope_theta, factors, device)
 }

@@ -2,7 +2,7 @@
 //! each seeing only itself, and blocks can be computed again instead of kept (gradient checkpointing:
 //! Chen et al., 2016).
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 use oxilab_nn::Mode;
 use oxilab_nn::layers::{cross_entropy, rms_norm};
 use oxilab_nn::optim::{self, Gradients};
@@ -69,7 +69,7 @@ impl Model {
             }
             start += sequence.tokens.len();
         }
-        let mask = Some(Tensor::from_vec(mask, (total, total), &Device::Cpu)?);
+        let mask = Some(Tensor::from_vec(mask, (total, total), self.device())?);
         let angles = self.table(longest)?.at(&positions)?;
         Ok(Pass { config: &self.config, angles, mask, mode, past: 0 })
     }
@@ -110,7 +110,7 @@ impl Model {
         if targets.is_empty() {
             return Ok(None);
         }
-        let rows = x.index_select(&Tensor::new(at.as_slice(), &Device::Cpu)?, 0)?;
+        let rows = x.index_select(&Tensor::new(at.as_slice(), self.device())?, 0)?;
         let hidden = rms_norm(&rows, &self.norm, self.config.eps)?;
         let loss = cross_entropy(&self.logits(&hidden, mode)?, &targets)?;
         Ok(Some((loss, targets.len())))

@@ -388,6 +388,7 @@ impl Llm {
         for (number, name, bias) in biases {
             for (_, place, layer) in self.model.blocks[number].linears_mut() {
                 if place == name {
+                    let bias = bias.to_device(&layer.weight.device())?;
                     layer.trained_bias = Some(Var::from_tensor(&bias)?);
                 }
             }
@@ -406,9 +407,10 @@ fn key(layer: usize, part: &str, name: &str) -> String {
 }
 
 fn set(layer: &mut Linear, a: &Tensor, b: &Tensor, lora: &Lora, id: u64) -> Result<()> {
+    let device = layer.weight.device();
     layer.adapter = Some(Adapter {
-        a: Var::from_tensor(a)?,
-        b: Var::from_tensor(b)?,
+        a: Var::from_tensor(&a.to_device(&device)?)?,
+        b: Var::from_tensor(&b.to_device(&device)?)?,
         scale: lora.scale(),
         dropout: lora.dropout,
         id,

@@ -3,13 +3,21 @@
 //! A frozen weight, quantised or not, takes part in training: the layer's backward pass gives the
 //! gradient of its input and none of the weight. Quantised weights stay quantised; both passes
 //! dequantise a block of rows at a time (QLoRA: Dettmers et al., 2023).
+//!
+//! The kernels here and in [`packed`](super::packed) are the CPU's. On a GPU products are candle's, and
+//! training dequantises one matrix at a time.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use candle_core::backend::BackendStorage as _;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Storage, Tensor, Var};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, Device, Layout, MetalStorage, Result, Shape, Storage,
+    Tensor, Var,
+};
 use oxilab_nn::Mode;
+use oxilab_nn::device::moved;
 use oxilab_nn::layers::dropout;
 
 use super::matmul::{Rows, add_times, times_transposed};
@@ -30,7 +38,7 @@ const FEW_ROWS: usize = 4;
 /// // One row of 32 values in a block of Q8_0: a scale of 1 in 16 bits, then a byte for each.
 /// let mut block = vec![0x00, 0x3c];
 /// block.extend(0..32u8);
-/// let weight = Weight::quantized(&block, (1, 32), GgmlDType::Q8_0)?;
+/// let weight = Weight::quantized(&block, (1, 32), GgmlDType::Q8_0, &Device::Cpu)?;
 /// assert_eq!(weight.dims()?, (1, 32));
 /// let x = Tensor::ones((1, 32), candle_core::DType::F32, &Device::Cpu)?;
 /// let y = weight.apply(&x, false)?.to_vec2::<f32>()?;
@@ -50,15 +58,59 @@ pub enum Weight {
 }
 
 impl Weight {
-    /// A matrix in GGUF blocks, held as they are: packed where the type has a packed form.
+    /// A matrix in GGUF blocks, held as they are: on the CPU packed, where the type has a packed form; on
+    /// a GPU as `f32`, where candle has no kernels for the type there.
     ///
     /// # Errors
-    /// When the bytes do not make up the shape.
-    pub fn quantized(bytes: &[u8], dims: (usize, usize), dtype: GgmlDType) -> Result<Self> {
-        if let Some(packed) = Packed::new(bytes, dtype, dims.0, dims.1) {
+    /// When the bytes do not make up the shape, or the device has no room for them.
+    pub fn quantized(
+        bytes: &[u8],
+        dims: (usize, usize),
+        dtype: GgmlDType,
+        device: &Device,
+    ) -> Result<Self> {
+        if device.is_cpu()
+            && let Some(packed) = Packed::new(bytes, dtype, dims.0, dims.1)
+        {
             return Ok(Self::Packed(Arc::new(packed)));
         }
-        Ok(Self::Quantized(Arc::new(blocks_of(bytes, dims, dtype)?)))
+        let without_kernels = matches!(dtype, GgmlDType::Q8_1 | GgmlDType::Q8K);
+        if without_kernels && !device.is_cpu() {
+            let blocks = blocks_of(bytes, dims, dtype, &Device::Cpu)?;
+            return Ok(Self::Dense(blocks.dequantize(device)?));
+        }
+        Ok(Self::Quantized(Arc::new(blocks_of(bytes, dims, dtype, device)?)))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Dense(tensor) => tensor.device().clone(),
+            Self::Quantized(tensor) => tensor.device(),
+            Self::Packed(_) => Device::Cpu,
+            Self::Trainable(var) => var.device().clone(),
+        }
+    }
+
+    /// The matrix on a device: itself where it is there. Quantised ones move as they are.
+    ///
+    /// # Errors
+    /// When the device has no room for it.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        match self {
+            Self::Dense(tensor) => Ok(Self::Dense(tensor.to_device(device)?)),
+            Self::Trainable(var) => Ok(Self::Trainable(moved(var, device)?)),
+            Self::Quantized(_) | Self::Packed(_) => {
+                let dims = self.dims()?;
+                match self.blocks_of_rows(0..dims.0)? {
+                    Some((dtype, bytes)) if !self.device().same_device(device) => {
+                        Self::quantized(&bytes, dims, dtype, device)
+                    }
+                    _ => Ok(self.clone()),
+                }
+            }
+        }
     }
 
     /// `(outputs, inputs)`.
@@ -149,9 +201,16 @@ impl Weight {
     pub fn apply(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match self {
             Self::Trainable(var) => x.matmul(&var.t()?),
-            frozen if train => x.contiguous()?.apply_op1(Frozen(frozen.clone())),
-            frozen => frozen.product(x),
+            frozen if !train => frozen.product(x),
+            frozen if x.device().is_cpu() => x.contiguous()?.apply_op1(Frozen(frozen.clone())),
+            frozen => frozen.composed(x),
         }
+    }
+
+    /// The differentiable product on a device that has no kernels of ours.
+    fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        let product = x.detach().matmul(&self.dense()?.t()?)?;
+        x.contiguous()?.apply_op1(Composed { weight: self.clone(), product })
     }
 
     /// The product without gradient, quantised ones with rounded activations: of 15 bits where the
@@ -179,7 +238,7 @@ impl Weight {
                 values.resize(rows.len() * width, 0.0);
                 packed.dequantize(rows, &mut values);
             } else if let Some((dtype, bytes)) = self.blocks_of_rows(rows.clone())? {
-                let rows = blocks_of(&bytes, (rows.len(), width), dtype)?;
+                let rows = blocks_of(&bytes, (rows.len(), width), dtype, &Device::Cpu)?;
                 values = rows.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?;
             }
             f(start, Rows { values: &values, width });
@@ -234,9 +293,13 @@ fn some_rows(packed: &Packed, rows: std::ops::Range<usize>) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
-fn blocks_of(bytes: &[u8], dims: (usize, usize), dtype: GgmlDType) -> Result<QTensor> {
-    let storage = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, dtype)?;
-    QTensor::new(storage, dims)
+fn blocks_of(
+    bytes: &[u8],
+    dims: (usize, usize),
+    dtype: GgmlDType,
+    device: &Device,
+) -> Result<QTensor> {
+    QTensor::new(QStorage::from_data(Cow::Borrowed(bytes), device, dtype)?, dims)
 }
 
 struct Product(Arc<Packed>);
@@ -285,6 +348,47 @@ impl CustomOp1 for Frozen {
     }
 }
 
+/// A product that candle has computed, on its way into the graph. With candle's own operations the graph
+/// would hold each dequantised matrix until the backward pass; this holds the quantised one.
+struct Composed {
+    weight: Weight,
+    /// Contiguous, as a product is.
+    product: Tensor,
+}
+
+impl CustomOp1 for Composed {
+    fn name(&self) -> &'static str {
+        "composed-linear"
+    }
+
+    fn cpu_fwd(&self, _x: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let values = with_values(&self.product, <[f32]>::to_vec)?;
+        Ok((CpuStorage::F32(values), self.product.shape().clone()))
+    }
+
+    fn cuda_fwd(&self, _x: &CudaStorage, _layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        match &*self.product.storage_and_layout().0 {
+            Storage::Cuda(storage) => {
+                Ok((storage.try_clone(self.product.layout())?, self.product.shape().clone()))
+            }
+            _ => candle_core::bail!("a product of another device"),
+        }
+    }
+
+    fn metal_fwd(&self, _x: &MetalStorage, _layout: &Layout) -> Result<(MetalStorage, Shape)> {
+        match &*self.product.storage_and_layout().0 {
+            Storage::Metal(storage) => {
+                Ok((storage.try_clone(self.product.layout())?, self.product.shape().clone()))
+            }
+            _ => candle_core::bail!("a product of another device"),
+        }
+    }
+
+    fn bwd(&self, _x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(grad.contiguous()?.matmul(&self.weight.dense()?)?))
+    }
+}
+
 /// The low-rank update of one layer: `scale · B A` (Hu et al., 2021).
 ///
 /// ```
@@ -316,6 +420,13 @@ pub struct Adapter {
     pub id: u64,
 }
 
+impl Adapter {
+    fn to_device(&self, device: &Device) -> Result<Self> {
+        let (a, b) = (moved(&self.a, device)?, moved(&self.b, device)?);
+        Ok(Self { a, b, ..self.clone() })
+    }
+}
+
 /// `x · Wᵀ + bias`, plus the adapter's update.
 ///
 /// ```
@@ -345,6 +456,20 @@ impl Linear {
     #[must_use]
     pub fn new(weight: Weight, bias: Option<Tensor>) -> Self {
         Self { weight, bias, trained_bias: None, adapter: None }
+    }
+
+    /// The layer on a device: its parts themselves where they are there.
+    ///
+    /// # Errors
+    /// When the device has no room for it.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let adapter = self.adapter.as_ref().map(|adapter| adapter.to_device(device));
+        Ok(Self {
+            weight: self.weight.to_device(device)?,
+            bias: self.bias.as_ref().map(|bias| bias.to_device(device)).transpose()?,
+            trained_bias: self.trained_bias.as_ref().map(|bias| moved(bias, device)).transpose()?,
+            adapter: adapter.transpose()?,
+        })
     }
 
     /// The result `(rows, outputs)` for `x` `(rows, inputs)`.
@@ -405,7 +530,7 @@ mod tests {
     fn the_gradient_goes_through_a_quantised_weight() -> Result<()> {
         let dense = normal(&[6, 32], 1)?.as_detached_tensor();
         let tensor = QTensor::quantize(&dense, GgmlDType::Q4_1)?;
-        let packed = Weight::quantized(&tensor.data()?, (6, 32), GgmlDType::Q4_1)?;
+        let packed = Weight::quantized(&tensor.data()?, (6, 32), GgmlDType::Q4_1, &Device::Cpu)?;
         assert!(matches!(packed, Weight::Packed(_)));
         for weight in [Weight::Quantized(Arc::new(tensor)), packed] {
             let layer = layer(weight)?;
@@ -421,13 +546,53 @@ mod tests {
         // More elements than one block holds.
         let dense = normal(&[CHUNK / 1024 + 8, 1024], 1)?.as_detached_tensor();
         let q = Arc::new(QTensor::quantize(&dense, GgmlDType::Q8_0)?);
-        let whole = Weight::Dense(q.dequantize(&candle_core::Device::Cpu)?);
-        let parts = Weight::quantized(&q.data()?, q.shape().dims2()?, GgmlDType::Q8_0)?;
+        let whole = Weight::Dense(q.dequantize(&Device::Cpu)?);
+        let dims = q.shape().dims2()?;
+        let parts = Weight::quantized(&q.data()?, dims, GgmlDType::Q8_0, &Device::Cpu)?;
         let x = normal(&[9, 1024], 2)?.as_detached_tensor();
         let y = parts.apply(&x, true)?;
         let far = |a: Tensor, b: Tensor| (a - b)?.abs()?.max_all()?.to_scalar::<f32>();
         assert!(far(y.clone(), whole.apply(&x, true)?)? < 1e-3);
         assert!(far(parts.backward(&y)?, whole.backward(&y)?)? < 0.5);
+        Ok(())
+    }
+
+    /// What other devices do is done on the CPU here.
+    #[test]
+    fn composed_products_are_those_of_our_kernels() -> Result<()> {
+        let dense = normal(&[6, 32], 1)?.as_detached_tensor();
+        let tensor = QTensor::quantize(&dense, GgmlDType::Q5_0)?;
+        let packed = Weight::quantized(&tensor.data()?, (6, 32), GgmlDType::Q5_0, &Device::Cpu)?;
+        let x = normal(&[5, 32], 2)?;
+        for weight in [Weight::Dense(dense), Weight::Quantized(Arc::new(tensor)), packed] {
+            let (ours, composed) = (weight.apply(&x, true)?, weight.composed(&x)?);
+            let grad = |y: &Tensor| -> Result<Tensor> {
+                let grads = y.sqr()?.sum_all()?.backward()?;
+                grads.get(&x).cloned().ok_or_else(|| candle_core::Error::Msg("no gradient".into()))
+            };
+            for (a, b) in [(grad(&ours)?, grad(&composed)?), (ours, composed)] {
+                assert!((a - b)?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-4, "{weight:?}");
+            }
+            check(&[normal(&[5, 32], 3)?], |t| weight.composed(&t[0])?.affine(0.1, 0.0)?.sqr())?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn on_its_own_device_a_layer_is_itself() -> Result<()> {
+        let dense = normal(&[6, 32], 1)?.as_detached_tensor();
+        let bytes = QTensor::quantize(&dense, GgmlDType::Q4_0)?.data()?.into_owned();
+        let packed = Weight::quantized(&bytes, (6, 32), GgmlDType::Q4_0, &Device::Cpu)?;
+        let layer = layer(packed)?;
+        let same = layer.to_device(&Device::Cpu)?;
+        let (Weight::Packed(a), Weight::Packed(b)) = (&layer.weight, &same.weight) else {
+            panic!("{:?} and {:?}", layer.weight, same.weight);
+        };
+        assert!(Arc::ptr_eq(a, b));
+        let b = |layer: &Linear| layer.adapter.as_ref().map(|adapter| adapter.b.clone());
+        let (Some(old), Some(new)) = (b(&layer), b(&same)) else { panic!("no adapter") };
+        new.set(&(new.ones_like()? * 7.5)?)?;
+        assert!(old.flatten_all()?.to_vec1::<f32>()?.iter().all(|value| *value == 7.5));
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! The tensors of a model under Hugging Face's names and in its layout, from GGUF or safetensors.
+//! The tensors of a model under Hugging Face's names and in its layout, from GGUF or safetensors: on the
+//! CPU, from where a whole model moves.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -115,7 +116,7 @@ impl Source {
                         let tensor = qtensor(&bytes, &info.shape, dtype)?;
                         Weight::Dense(tensor.dequantize(&Device::Cpu)?)
                     }
-                    _ => Weight::quantized(&bytes, (rows, columns), dtype)?,
+                    _ => Weight::quantized(&bytes, (rows, columns), dtype, &Device::Cpu)?,
                 })
             }
             Self::Tensors { tensors, .. } => {

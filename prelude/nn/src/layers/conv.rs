@@ -43,7 +43,7 @@ pub fn conv2d(
             None => x.apply_op2(&weight, op),
         };
     }
-    let y = x.conv2d(&weight.to_dtype(x.dtype())?, padding, stride, 1, 1)?;
+    let y = composed(x, &weight.to_dtype(x.dtype())?, geometry)?;
     match bias {
         Some(bias) => {
             let bias = bias.to_dtype(x.dtype())?.reshape((1, geometry.outputs, 1, 1))?;
@@ -51,6 +51,20 @@ pub fn conv2d(
         }
         None => Ok(y),
     }
+}
+
+/// The convolution by candle. Where strides leave out the last lines, its backward pass takes as many
+/// columns to be left out, so it gets what the windows see and nothing else.
+fn composed(x: &Tensor, weight: &Tensor, geometry: Geometry) -> Result<Tensor> {
+    let Geometry { kernel, stride, padding, out, .. } = geometry;
+    if stride == 1 {
+        return x.conv2d(weight, padding, stride, 1, 1);
+    }
+    let seen = |x: &Tensor, dim: usize, out: usize, kernel: usize| {
+        x.pad_with_zeros(dim, padding, padding)?.narrow(dim, 0, (out - 1) * stride + kernel)
+    };
+    let x = seen(&seen(x, 2, out.0, kernel.0)?, 3, out.1, kernel.1)?;
+    x.contiguous()?.conv2d(weight, 0, stride, 1, 1)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -449,6 +463,8 @@ impl Conv2d {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::DType;
+
     use super::*;
     use crate::gradcheck::{check, normal};
 
@@ -482,6 +498,30 @@ mod tests {
             check(&[x, weight, bias], |t| {
                 conv2d(&t[0], &t[1], Some(&t[2]), stride, padding)?.tanh()
             })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_composed_for_other_devices_has_the_same_values_and_gradients() -> Result<()> {
+        for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (1, 2, 0), (5, 3, 2), (2, 3, 0)] {
+            for size in [(7, 7), (8, 9), (9, 6)] {
+                let x = normal(&[2, 2, size.0, size.1], 1)?;
+                let weight = normal(&[3, 2, kernel, kernel], 2)?;
+                let fused = conv2d(&x, &weight, None, stride, padding)?;
+                let wide = x.to_dtype(DType::F64)?;
+                let composed =
+                    conv2d(&wide, &weight, None, stride, padding)?.to_dtype(DType::F32)?;
+                let far = |a: &Tensor, b: &Tensor| (a - b)?.abs()?.max_all()?.to_scalar::<f32>();
+                assert!(far(&fused, &composed)? < 1e-4, "{kernel} {stride} {padding} {size:?}");
+                let (ours, theirs) =
+                    (fused.tanh()?.sum_all()?.backward()?, composed.tanh()?.sum_all()?.backward()?);
+                for var in [&x, &weight] {
+                    let grads = [&ours, &theirs].map(|grads| grads.get(var).expect("a gradient"));
+                    let far = far(grads[0], grads[1])?;
+                    assert!(far < 1e-4, "{kernel} {stride} {padding} {size:?}: {far}");
+                }
+            }
         }
         Ok(())
     }

@@ -6,9 +6,11 @@ use rayon::prelude::*;
 use super::kernel::{fused, slice, with_slice};
 use super::math;
 use super::product::{Fill, Matrix, product};
+use super::softmax::softmax;
 
 /// Attention inside each text: `q`, `k` and `v` are `(tokens, heads · dim)`, and `lengths` are the
-/// tokens of each text. No token sees another text. `f32` on the CPU.
+/// tokens of each text. No token sees another text. For `f32` on the CPU in one operation that computes
+/// nothing for padding; elsewhere texts are filled up to the longest.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -45,10 +47,41 @@ pub fn attention_by_text(
         candle_core::bail!("attention_by_text: {heads} heads over a width of {width}");
     }
     if ![q, k, v].into_iter().all(fused) {
-        candle_core::bail!("attention_by_text needs f32 tensors on the CPU");
+        return composed([q, k, v], lengths, heads);
     }
     let op = TextsOp { lengths: lengths.to_vec(), heads, width };
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
+}
+
+/// [`attention_by_text`] by candle's operations.
+#[expect(clippy::cast_precision_loss, reason = "dimensions are far below 2^52")]
+fn composed(qkv: [&Tensor; 3], lengths: &[usize], heads: usize) -> Result<Tensor> {
+    let (q, width) = (qkv[0], qkv[0].dim(1)?);
+    // A text without tokens would have nothing but hidden keys, whose softmax is no number.
+    let lengths: Vec<usize> = lengths.iter().copied().filter(|length| *length > 0).collect();
+    let Some(longest) = lengths.iter().copied().max() else { return Ok(q.clone()) };
+    let (mut rows, mut mask, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let mut place = 0u32;
+    for length in &lengths {
+        let start = u32::try_from(places.len())?;
+        for (at, offset) in (0..longest).zip(0u32..) {
+            let filler = at >= *length;
+            rows.push(if filler { start } else { start + offset });
+            mask.push(if filler { f32::NEG_INFINITY } else { 0.0 });
+            places.extend((!filler).then_some(place));
+            place += 1;
+        }
+    }
+    let (texts, dim, device) = (lengths.len(), width / heads, q.device());
+    let rows = Tensor::new(rows, device)?;
+    let mask = Tensor::from_vec(mask, (texts, 1, 1, longest), device)?.to_dtype(q.dtype())?;
+    let [q, k, v] = qkv.map(|x| {
+        let filled = x.index_select(&rows, 0)?.reshape((texts, longest, heads, dim))?;
+        filled.transpose(1, 2)?.contiguous()
+    });
+    let scores = (q?.matmul(&k?.t()?)? * (dim as f64).sqrt().recip())?.broadcast_add(&mask)?;
+    let y = softmax(&scores)?.matmul(&v?)?.transpose(1, 2)?.reshape((texts * longest, width))?;
+    y.index_select(&Tensor::new(places, device)?, 0)
 }
 
 struct TextsOp {
@@ -196,6 +229,8 @@ impl CustomOp3 for TextsOp {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::DType;
+
     use super::*;
     use crate::gradcheck::{check, normal};
     use crate::layers::attention;
@@ -218,6 +253,23 @@ mod tests {
             let apart = (ours.narrow(0, start, length)? - theirs)?.abs()?.max_all()?;
             assert!(apart.to_scalar::<f32>()? < 1e-5);
         }
+        Ok(())
+    }
+
+    /// What other devices do is done on the CPU here.
+    #[test]
+    fn composed_attention_is_the_fused_one() -> Result<()> {
+        let tensors = [normal(&[7, 6], 1)?, normal(&[7, 6], 2)?, normal(&[7, 6], 3)?];
+        let [q, k, v] = tensors.each_ref().map(|tensor| tensor.as_tensor());
+        let ours = attention_by_text(q, k, v, &[2, 0, 4, 1], 2)?;
+        let apart = (composed([q, k, v], &[2, 0, 4, 1], 2)? - &ours)?.abs()?.max_all()?;
+        assert!(apart.to_scalar::<f32>()? < 1e-5);
+        let [q, k, v] = [q, k, v].map(|tensor| tensor.to_dtype(DType::F64));
+        let wide = attention_by_text(&q?, &k?, &v?, &[2, 0, 4, 1], 2)?.to_dtype(DType::F32)?;
+        assert!((wide - ours)?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-5);
+        check(&tensors, |t| composed([&t[0], &t[1], &t[2]], &[2, 0, 4, 1], 2)?.sqr())?;
+        let none = tensors[0].narrow(0, 0, 0)?;
+        assert_eq!(composed([&none, &none, &none], &[0], 2)?.dims(), [0, 6]);
         Ok(())
     }
 

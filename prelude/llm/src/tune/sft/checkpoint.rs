@@ -171,14 +171,14 @@ impl Checkpoint {
         part.map(|(name, tensor)| (name[start.len()..].to_owned(), tensor)).collect()
     }
 
-    /// A tensor for each variable, of its name and shape.
+    /// A tensor for each variable, of its name and shape, where it is.
     fn like(
         &self,
         vars: &[(String, Var)],
         tensors: &HashMap<String, Tensor>,
     ) -> Result<Vec<Tensor>> {
         let one = |(name, var): &(String, Var)| match tensors.get(name) {
-            Some(tensor) if tensor.shape() == var.shape() => Ok(tensor.clone()),
+            Some(tensor) if tensor.shape() == var.shape() => Ok(tensor.to_device(var.device())?),
             Some(tensor) => Err(unfit(
                 &self.folder,
                 format!("{name} is {:?}, the model's is {:?}", tensor.shape(), var.shape()),
