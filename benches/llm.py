@@ -82,7 +82,8 @@ def markdown(runs, rounds):
 
     def row(name, unit, ours, other, peer, ratio, bar, holds):
         verdict = "held" if holds else "**missed**"
-        rows.append(f"| {name} | {ours:.3g} {unit} | {other:.3g} {unit} | {peer} | {ratio:.2f} × | {bar} | {verdict} |")
+        shown = lambda value: f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        rows.append(f"| {name} | {shown(ours)} {unit} | {shown(other)} {unit} | {peer} | {ratio:.2f} × | {bar} | {verdict} |")
 
     if "oxilab" in runs:
         for side, engine, bars in (("oxilab", "candle", (0.5, 0.6)), (WITH_LLAMA, "llama.cpp", (0.9, 0.9))):

@@ -16,6 +16,8 @@ use oxilab_nn::{Consumer, Event, Flow, History};
 use serde_json::json;
 
 fn main() -> Result<()> {
+    // As the worker does, in whose cells people generate and train.
+    oxilab_runtime::memory::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let line = match arguments[..] {

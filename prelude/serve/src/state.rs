@@ -41,6 +41,18 @@ pub struct State {
     pub control: Option<PathBuf>,
 }
 
+impl State {
+    /// What a file says of a server; nothing where it is no such file.
+    ///
+    /// ```
+    /// assert!(oxilab_serve::State::read("no/such/file.json".as_ref()).is_none());
+    /// ```
+    #[must_use]
+    pub fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    }
+}
+
 /// The folder of the state files: `$OXILAB_SERVE_STATE`, or `oxilab/serve` in the user's cache.
 ///
 /// # Errors
@@ -92,17 +104,16 @@ pub fn check_name(name: &str) -> Result<()> {
 pub fn place(name: &str) -> Result<PathBuf> {
     let folder = folder()?;
     let path = state_file(&folder, name)?;
-    let written = fs::read(&path).unwrap_or_default();
-    match serde_json::from_slice::<State>(&written) {
-        Ok(state) if alive(&state) || is_ours(state.pid) => {
+    match State::read(&path) {
+        Some(state) if alive(&state) || is_ours(state.pid) => {
             let url = state.url;
             let problem =
                 format!("another one of this name runs at {url}; --name gives it its own");
             return Err(ServeError::server(name, problem));
         }
         // Of a server that was killed.
-        Ok(_) => drop(fs::remove_file(&path)),
-        Err(_) => {}
+        Some(_) => drop(fs::remove_file(&path)),
+        None => {}
     }
     fs::create_dir_all(&folder).map_err(ServeError::io("making the folder", &folder))?;
     Ok(path)
@@ -116,10 +127,7 @@ fn is_ours(pid: u32) -> bool {
 
 /// The running server of that name, if it answers.
 pub(crate) fn find(folder: &Path, name: &str) -> Result<Option<State>> {
-    let path = state_file(folder, name)?;
-    let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
-    let Ok(state) = serde_json::from_str::<State>(&text) else { return Ok(None) };
-    Ok(alive(&state).then_some(state))
+    Ok(State::read(&state_file(folder, name)?).filter(alive))
 }
 
 /// Whether the server answers, and is this one and not another on its port. It is known by its process, so

@@ -28,9 +28,7 @@ fn listed(args: &mut Args) -> Result<String> {
 
 /// Takes the file away that tells where this server was, unless it is another's by now.
 pub(crate) fn strike(state: &Path) {
-    let text = std::fs::read(state).unwrap_or_default();
-    let own = |state: State| state.pid == std::process::id();
-    if serde_json::from_slice(&text).is_ok_and(own) {
+    if State::read(state).is_some_and(|state| state.pid == std::process::id()) {
         // It may be gone already; whoever looks for servers looks at the process as well.
         let _ = std::fs::remove_file(state);
     }

@@ -35,6 +35,14 @@ enum Method {
     Full,
 }
 
+/// A run before its first step.
+struct Begun {
+    run: Run,
+    sequences: Vec<Sequence>,
+    evaluation: Vec<Sequence>,
+    started: Event,
+}
+
 /// Fine-tunes a model on examples. On a quantised model with [`Lora`] this is QLoRA.
 ///
 /// ```no_run
@@ -312,6 +320,44 @@ impl SftTrainer {
     }
 
     fn fit_told(&mut self, llm: &mut Llm, examples: &[Example]) -> Result<History> {
+        let Begun { mut run, sequences, evaluation, started } = self.begin(llm, examples)?;
+        let trained = catch_unwind(AssertUnwindSafe(|| {
+            let result = self.emit(&started, &run.history);
+            let result = result.and_then(|()| self.epochs(llm, &sequences, &evaluation, &mut run));
+            let left = match &result {
+                // Whoever ends a run at a step wants that step's.
+                Ok(StopReason::Stopped) if run.place.steps_of_epoch == 0 => run.restore_best(),
+                Err(error) if is_interrupt(error) => self.save_place(llm, &mut run),
+                Err(LlmError::Training(NnError::NotFinite { .. })) => run.restore_good(),
+                _ => Ok(()),
+            };
+            (result, left)
+        }));
+        llm.freeze();
+        // The cache holds keys and values of the old weights.
+        llm.weights_changed();
+        let (result, left) = trained.unwrap_or_else(|panic| {
+            // Of a listener: the others are told before it goes on.
+            std::mem::take(&mut self.observed).ended(Outcome::Failed("it panicked".to_owned()));
+            let _ = self.emit(&Event::Ended { reason: StopReason::Failed }, &run.history);
+            resume_unwind(panic)
+        });
+        let reason = match &result {
+            Ok(reason) => *reason,
+            Err(error) if is_interrupt(error) => StopReason::Interrupted,
+            Err(_) => StopReason::Failed,
+        };
+        let ended = self.emit(&Event::Ended { reason }, &run.history);
+        match (result, left) {
+            // A listener may have met the same press again.
+            (Err(first), Err(second)) if is_interrupt(&second) => Err(first),
+            (Err(error), Ok(())) | (_, Err(error)) => Err(error),
+            (Ok(_), Ok(())) => ended.map(|()| run.history),
+        }
+    }
+
+    /// Makes all that a run needs before its first step.
+    fn begin(&mut self, llm: &mut Llm, examples: &[Example]) -> Result<Begun> {
         self.check()?;
         self.early = self.patience.map(EarlyStopping::new);
         let max_length = self.max_length.min(llm.config().context);
@@ -359,39 +405,7 @@ impl SftTrainer {
             return Err(error);
         }
         let started = Event::Started { epochs: self.epochs, steps, parameters, memory };
-        let trained = catch_unwind(AssertUnwindSafe(|| {
-            let result = self.emit(&started, &run.history);
-            let result = result.and_then(|()| self.epochs(llm, &sequences, &evaluation, &mut run));
-            let left = match &result {
-                // Whoever ends a run at a step wants that step's.
-                Ok(StopReason::Stopped) if run.place.steps_of_epoch == 0 => run.restore_best(),
-                Err(error) if is_interrupt(error) => self.save_place(llm, &mut run),
-                Err(LlmError::Training(NnError::NotFinite { .. })) => run.restore_good(),
-                _ => Ok(()),
-            };
-            (result, left)
-        }));
-        llm.freeze();
-        // The cache holds keys and values of the old weights.
-        llm.weights_changed();
-        let (result, left) = trained.unwrap_or_else(|panic| {
-            // Of a listener: the others are told before it goes on.
-            std::mem::take(&mut self.observed).ended(Outcome::Failed("it panicked".to_owned()));
-            let _ = self.emit(&Event::Ended { reason: StopReason::Failed }, &run.history);
-            resume_unwind(panic)
-        });
-        let reason = match &result {
-            Ok(reason) => *reason,
-            Err(error) if is_interrupt(error) => StopReason::Interrupted,
-            Err(_) => StopReason::Failed,
-        };
-        let ended = self.emit(&Event::Ended { reason }, &run.history);
-        match (result, left) {
-            // A listener may have met the same press again.
-            (Err(first), Err(second)) if is_interrupt(&second) => Err(first),
-            (Err(error), Ok(())) | (_, Err(error)) => Err(error),
-            (Ok(_), Ok(())) => ended.map(|()| run.history),
-        }
+        Ok(Begun { run, sequences, evaluation, started })
     }
 
     fn prepare(&self, llm: &mut Llm) -> Result<Vec<(String, Var)>> {
