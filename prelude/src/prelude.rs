@@ -116,13 +116,16 @@ pub use polars::prelude::{
 // Candle: tensors, layers, optimisers.
 pub use candle_core::{D, DType, Device, IndexOp, Shape, Tensor, TensorId, Var, WithDType};
 pub use candle_nn::{
-    Activation, AdamW, BatchNorm, BatchNormConfig, Conv1d, Conv1dConfig, Conv2d, Conv2dConfig,
-    Dropout, Embedding, GRU, Init, LSTM, LayerNorm, LayerNormConfig, Linear, Module, ModuleT,
-    Optimizer, ParamsAdamW, RNN, RmsNorm, SGD, Sequential, VarBuilder, VarMap, batch_norm, conv1d,
-    conv2d, embedding, layer_norm, linear, linear_no_bias, loss, ops, seq,
+    Activation, AdamW, BatchNorm, BatchNormConfig, Conv1dConfig, Conv2dConfig, Dropout, Embedding,
+    GRU, Init, LSTM, LayerNormConfig, Linear, Module, ModuleT, Optimizer, ParamsAdamW, RNN, SGD,
+    Sequential, VarBuilder, VarMap, batch_norm, embedding, linear, linear_no_bias, loss, ops, seq,
 };
 
 pub use oxilab_nn::DeviceExt as _;
+// Those of candle's layers that candle cannot train.
+pub use oxilab_nn::built::{
+    Conv1d, Conv2d, LayerNorm, RmsNorm, conv1d, conv2d, layer_norm, rms_norm,
+};
 
 // Serialisation, errors.
 pub use crate::{bail, ensure};

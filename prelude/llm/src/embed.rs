@@ -50,10 +50,18 @@ impl Embedder {
     /// the [best device](oxilab_nn::DeviceExt::best).
     ///
     /// # Errors
-    /// When a file is missing or damaged, or the model is of another family.
+    /// When a file is missing or damaged, the model is of another family, or the device has no room for it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_on(path, &Device::best())
+    }
+
+    /// As [`Embedder::load`], on a device.
+    ///
+    /// # Errors
+    /// As [`Embedder::load`].
+    pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let files = Files::open(path.as_ref())?;
-        let encoder = files.encoder()?.to_device(&Device::best())?;
+        let encoder = files.encoder()?.to_device(device)?;
         let optional = |name: &str| {
             let path = files.folder.join(name);
             if path.is_file() { read_json(&path) } else { Ok(Json::Null) }

@@ -48,19 +48,39 @@ impl Llm {
     /// Loads a model from a GGUF file, or from a folder with `config.json`, `tokenizer.json` and
     /// `model.safetensors` or the files that `model.safetensors.index.json` names. Quantised weights stay
     /// quantised. What is neither is taken for a name on the Hugging Face hub, see [`Llm::from_hub`].
-    /// The model is on the [best device](oxilab_nn::DeviceExt::best); [`Llm::to_device`] moves it.
+    /// The model is on the [best device](oxilab_nn::DeviceExt::best); [`Llm::load_on`] has it on another.
     ///
     /// [`Architecture`](crate::model::Architecture) lists the models that can be loaded.
     ///
     /// # Errors
-    /// When a file is missing, damaged, or of an architecture that is not supported.
+    /// When a file is missing, damaged, or of an architecture that is not supported, or the device has no room
+    /// for the model.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_on(path, &Device::best())
+    }
+
+    /// As [`Llm::load`], on a device.
+    ///
+    /// ```
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/tiny/llama");
+    /// use candle_core::Device;
+    /// use oxilab_llm::Llm;
+    /// // For a model that is larger than the GPU's memory.
+    /// let llm = Llm::load_on(folder, &Device::Cpu)?;
+    /// assert!(llm.model().device().is_cpu());
+    /// # Ok::<(), oxilab_llm::LlmError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Llm::load`].
+    pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
         match path.to_str().filter(|name| is_hub_name(name) && !path.exists()) {
-            Some(name) => Self::from_hub(&oxilab_hub::Hub::new(), name),
-            None if path.is_dir() => Self::load_folder(path),
-            None => Self::load_gguf(path),
-        }
+            Some(name) => Self::read_hub(&oxilab_hub::Hub::new(), name),
+            None if path.is_dir() => Self::read_folder(path),
+            None => Self::read_gguf(path),
+        }?
+        .to_device(device)
     }
 
     /// Loads a model of the hub: `OWNER/NAME` with safetensors, or `OWNER/NAME/FILE.gguf`. Files that
@@ -77,11 +97,15 @@ impl Llm {
     /// # Errors
     /// When the hub has no such model or cannot be reached, and as [`Llm::load`].
     pub fn from_hub(hub: &oxilab_hub::Hub, name: &str) -> Result<Self> {
+        Self::read_hub(hub, name)?.to_device(&Device::best())
+    }
+
+    fn read_hub(hub: &oxilab_hub::Hub, name: &str) -> Result<Self> {
         let failed = |source| LlmError::Hub { id: name.to_owned(), source };
         let mut parts = name.splitn(3, '/');
         let repo = [parts.next(), parts.next()].map(Option::unwrap_or_default).join("/");
         if let Some(file) = parts.next() {
-            return Self::load_gguf(&hub.get(&repo, file).map_err(failed)?);
+            return Self::read_gguf(&hub.get(&repo, file).map_err(failed)?);
         }
         let small = |file: &str| [".json", ".jinja"].iter().any(|ending| file.ends_with(ending));
         let wanted = |file: &str| !file.contains('/') && (file == source::WHOLE || small(file));
@@ -92,27 +116,27 @@ impl Llm {
         for file in source::shards(&folder)?.keys() {
             pinned.get(&repo, file).map_err(failed)?;
         }
-        Self::load_folder(&folder)
+        Self::read_folder(&folder)
     }
 
-    fn load_gguf(path: &Path) -> Result<Self> {
+    fn read_gguf(path: &Path) -> Result<Self> {
         let gguf = Gguf::open(path)?;
         let config = ModelConfig::from_gguf(&gguf)?;
         let tokenizer = Tokenizer::from_gguf(&gguf)?;
         let template = gguf.text("tokenizer.chat_template").map(str::to_owned);
         let permuted = gguf.text("general.architecture") == Some("llama");
         let model = Model::load(config, &Source::Gguf { gguf, permuted })?;
-        Self::new(path, model, tokenizer, template).to_device(&Device::best())
+        Ok(Self::new(path, model, tokenizer, template))
     }
 
-    fn load_folder(folder: &Path) -> Result<Self> {
+    fn read_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(|e| LlmError::file("read", &path, e))?;
         let config = ModelConfig::from_json(&text, &path)?;
         let tokenizer = Tokenizer::from_folder(folder)?;
         let template = template::of_folder(folder);
         let model = Model::load(config, &Source::open_safetensors(folder)?)?;
-        Self::new(folder, model, tokenizer, template).to_device(&Device::best())
+        Ok(Self::new(folder, model, tokenizer, template))
     }
 
     fn new(path: &Path, model: Model, tokenizer: Tokenizer, template: Option<String>) -> Self {

@@ -160,7 +160,9 @@ pub(crate) fn restore(
 
 /// Copies of variables, which later steps do not change.
 pub(crate) fn snapshot(vars: &[(String, Var)]) -> Result<HashMap<String, Tensor>> {
-    vars.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+    // `copy` shares the memory on Metal.
+    let copy = |var: &Var| var.as_detached_tensor().force_contiguous();
+    vars.iter().map(|(name, var)| Ok((name.clone(), copy(var)?))).collect()
 }
 
 fn file(action: &'static str, path: &Path, source: std::io::Error) -> NnError {

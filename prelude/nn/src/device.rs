@@ -1,5 +1,6 @@
 //! The fastest device at hand: [`DeviceExt::best`]; variables on another one: [`moved`].
 
+use std::panic::catch_unwind;
 use std::sync::OnceLock;
 
 use candle_core::{Device, Result, Var};
@@ -22,9 +23,19 @@ pub trait DeviceExt {
 impl DeviceExt for Device {
     fn best() -> Device {
         static BEST: OnceLock<Device> = OnceLock::new();
-        let find = || Device::new_cuda(0).or_else(|_| Device::new_metal(0)).unwrap_or(Device::Cpu);
         BEST.get_or_init(find).clone()
     }
+}
+
+fn find() -> Device {
+    // One stream for all threads: loaders and language models compute on others than the cell's, and what is
+    // done in two streams has no order.
+    if let Ok(cuda) = Device::new_cuda_with_stream(0) {
+        return cuda;
+    }
+    // candle's list of Metal devices panics where there is none.
+    let metal = catch_unwind(|| Device::new_metal(0));
+    metal.ok().and_then(Result::ok).unwrap_or(Device::Cpu)
 }
 
 /// The variable on a device: itself where it is there, else a copy.

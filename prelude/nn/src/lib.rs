@@ -18,6 +18,7 @@
 )]
 
 pub mod aside;
+pub mod built;
 mod chart;
 #[doc(hidden)]
 pub mod check;

@@ -195,9 +195,17 @@ impl TextClassifier {
     /// `LABEL_1` and so on, as in transformers. The model is on the [best device](oxilab_nn::DeviceExt::best).
     ///
     /// # Errors
-    /// When a file is missing or damaged, the model is of another family, or its head is not of as many
-    /// classes as `config.json` says.
+    /// When a file is missing or damaged, the model is of another family, its head is not of as many classes
+    /// as `config.json` says, or the device has no room for it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_on(path, &Device::best())
+    }
+
+    /// As [`TextClassifier::load`], on a device.
+    ///
+    /// # Errors
+    /// As [`TextClassifier::load`].
+    pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let files = Files::open(path.as_ref())?;
         let (encoder, source) = files.load()?;
         let texts = Texts::open(&files.folder, encoder.config.longest().min(512))?;
@@ -207,7 +215,7 @@ impl TextClassifier {
             true => Says::Each,
             false => Says::One,
         };
-        let net = ClassifierNet::load(encoder, &source, 0)?.to_device(&Device::best())?;
+        let net = ClassifierNet::load(encoder, &source, 0)?.to_device(device)?;
         Ok(Self {
             net,
             texts,

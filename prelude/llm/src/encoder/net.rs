@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use candle_core::{Device, Error, Result as TensorResult, Tensor, Var};
 use oxilab_nn::Mode;
 use oxilab_nn::device::moved;
-use oxilab_nn::layers::{attention_by_text, dropout, gelu, layer_norm, linear};
+use oxilab_nn::layers::{attention_by_text, dropout, gelu, gelu_tanh, layer_norm, linear};
 
 use super::config::{Activation, Config, Kind};
 use crate::error::LlmError;
@@ -270,7 +270,7 @@ impl Encoder {
             let inner = layer.inner.linear(&x, train)?;
             let inner = match self.config.activation {
                 Activation::Gelu => gelu(&inner)?,
-                Activation::GeluTanh => inner.gelu()?,
+                Activation::GeluTanh => gelu_tanh(&inner)?,
                 Activation::Relu => inner.relu()?,
             };
             let outer = drop(layer.outer.linear(&inner, train)?)?;

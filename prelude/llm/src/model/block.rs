@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 use oxilab_nn::Mode;
-use oxilab_nn::layers::{attention, rms_norm, rope, swiglu};
+use oxilab_nn::layers::{attention, gelu_tanh, rms_norm, rope, swiglu};
 
 use super::cache::LayerCache;
 use super::config::{Architecture, ModelConfig};
@@ -109,7 +109,7 @@ impl Block {
         let gate = self.gate.forward(&normed, pass.mode)?;
         let up = self.up.forward(&normed, pass.mode)?;
         let inner = match pass.config.architecture {
-            Architecture::Gemma => (gate.gelu()? * up)?,
+            Architecture::Gemma => (gelu_tanh(&gate)? * up)?,
             _ => swiglu(&gate, &up)?,
         };
         x + self.down.forward(&inner, pass.mode)?

@@ -10,15 +10,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use candle_core::backend::BackendStorage as _;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, Device, Layout, MetalStorage, Result, Shape, Storage,
-    Tensor, Var,
-};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Storage, Tensor, Var};
 use oxilab_nn::Mode;
 use oxilab_nn::device::moved;
-use oxilab_nn::layers::dropout;
+use oxilab_nn::layers::{dropout, given};
 
 use super::matmul::{Rows, add_times, times_transposed};
 use super::packed::Packed;
@@ -93,7 +89,8 @@ impl Weight {
         }
     }
 
-    /// The matrix on a device: itself where it is there. Quantised ones move as they are.
+    /// The matrix on a device: itself where it is there. Quantised ones move as they are, but for types
+    /// that candle has no kernels for there: they are `f32` from then on.
     ///
     /// # Errors
     /// When the device has no room for it.
@@ -101,13 +98,14 @@ impl Weight {
         match self {
             Self::Dense(tensor) => Ok(Self::Dense(tensor.to_device(device)?)),
             Self::Trainable(var) => Ok(Self::Trainable(moved(var, device)?)),
+            Self::Quantized(_) | Self::Packed(_) if self.device().same_device(device) => {
+                Ok(self.clone())
+            }
             Self::Quantized(_) | Self::Packed(_) => {
                 let dims = self.dims()?;
                 match self.blocks_of_rows(0..dims.0)? {
-                    Some((dtype, bytes)) if !self.device().same_device(device) => {
-                        Self::quantized(&bytes, dims, dtype, device)
-                    }
-                    _ => Ok(self.clone()),
+                    Some((dtype, bytes)) => Self::quantized(&bytes, dims, dtype, device),
+                    None => Ok(self.clone()),
                 }
             }
         }
@@ -207,10 +205,12 @@ impl Weight {
         }
     }
 
-    /// The differentiable product on a device that has no kernels of ours.
+    /// The differentiable product on a device that has no kernels of ours. With candle's own operations the
+    /// graph would hold each dequantised matrix until the backward pass; this holds the quantised one.
     fn composed(&self, x: &Tensor) -> Result<Tensor> {
-        let product = x.detach().matmul(&self.dense()?.t()?)?;
-        x.contiguous()?.apply_op1(Composed { weight: self.clone(), product })
+        let product = x.detach().contiguous()?.matmul(&self.dense()?.t()?)?;
+        let weight = self.clone();
+        given(x, product, move |_, grad| grad.contiguous()?.matmul(&weight.dense()?))
     }
 
     /// The product without gradient, quantised ones with rounded activations: of 15 bits where the
@@ -218,6 +218,10 @@ impl Weight {
     fn product(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Dense(tensor) => x.matmul(&tensor.t()?),
+            // Metal reads from the start of the memory, wherever the tensor begins in it.
+            Self::Quantized(tensor) if x.layout().start_offset() > 0 => {
+                x.force_contiguous()?.apply_op1_no_bwd(tensor.as_ref())
+            }
             Self::Quantized(tensor) => x.contiguous()?.apply_op1_no_bwd(tensor.as_ref()),
             Self::Packed(packed) => x.contiguous()?.apply_op1_no_bwd(&Product(packed.clone())),
             Self::Trainable(var) => x.matmul(&var.t()?),
@@ -299,6 +303,10 @@ fn blocks_of(
     dtype: GgmlDType,
     device: &Device,
 ) -> Result<QTensor> {
+    let expected = dims.0 * (dims.1 / dtype.block_size()) * dtype.type_size();
+    if !dims.1.is_multiple_of(dtype.block_size()) || bytes.len() != expected {
+        candle_core::bail!("{} bytes for a matrix {dims:?} in blocks of {dtype:?}", bytes.len());
+    }
     QTensor::new(QStorage::from_data(Cow::Borrowed(bytes), device, dtype)?, dims)
 }
 
@@ -345,47 +353,6 @@ impl CustomOp1 for Frozen {
 
     fn bwd(&self, _x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         Ok(Some(self.0.backward(grad)?))
-    }
-}
-
-/// A product that candle has computed, on its way into the graph. With candle's own operations the graph
-/// would hold each dequantised matrix until the backward pass; this holds the quantised one.
-struct Composed {
-    weight: Weight,
-    /// Contiguous, as a product is.
-    product: Tensor,
-}
-
-impl CustomOp1 for Composed {
-    fn name(&self) -> &'static str {
-        "composed-linear"
-    }
-
-    fn cpu_fwd(&self, _x: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let values = with_values(&self.product, <[f32]>::to_vec)?;
-        Ok((CpuStorage::F32(values), self.product.shape().clone()))
-    }
-
-    fn cuda_fwd(&self, _x: &CudaStorage, _layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        match &*self.product.storage_and_layout().0 {
-            Storage::Cuda(storage) => {
-                Ok((storage.try_clone(self.product.layout())?, self.product.shape().clone()))
-            }
-            _ => candle_core::bail!("a product of another device"),
-        }
-    }
-
-    fn metal_fwd(&self, _x: &MetalStorage, _layout: &Layout) -> Result<(MetalStorage, Shape)> {
-        match &*self.product.storage_and_layout().0 {
-            Storage::Metal(storage) => {
-                Ok((storage.try_clone(self.product.layout())?, self.product.shape().clone()))
-            }
-            _ => candle_core::bail!("a product of another device"),
-        }
-    }
-
-    fn bwd(&self, _x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(grad.contiguous()?.matmul(&self.weight.dense()?)?))
     }
 }
 
@@ -539,6 +506,15 @@ mod tests {
             })?;
         }
         Ok(())
+    }
+
+    #[test]
+    fn bytes_that_do_not_make_up_a_matrix_are_an_error() {
+        for (bytes, dims) in [(34, (1, 64)), (33, (1, 32)), (34, (1, 31)), (0, (1, 32))] {
+            let made = Weight::quantized(&vec![0; bytes], dims, GgmlDType::Q8_0, &Device::Cpu);
+            let error = made.expect_err("refused").to_string();
+            assert!(error.contains(&format!("{bytes} bytes for a matrix {dims:?}")), "{error}");
+        }
     }
 
     #[test]

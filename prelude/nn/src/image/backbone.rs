@@ -216,6 +216,10 @@ fn weights(
 ) -> Result<VarBuilder<'static>> {
     let mut tensors = load_tensors(path)?;
     change(&mut tensors);
+    // Before they move: Metal has no `f64`.
+    for tensor in tensors.values_mut().filter(|tensor| tensor.dtype().is_float()) {
+        *tensor = tensor.to_dtype(DType::F32)?;
+    }
     Ok(VarBuilder::from_tensors(tensors, DType::F32, &Device::best()))
 }
 

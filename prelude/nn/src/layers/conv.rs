@@ -1,10 +1,11 @@
-//! Two-dimensional convolution whose gradients are matrix products as well. candle's own backward pass
-//! goes through a transposed convolution value by value.
+//! Convolutions whose gradients are matrix products as well. candle's own backward pass goes through a
+//! transposed convolution value by value.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, Var};
 use rand::Rng;
 use rayon::prelude::*;
 
+use super::given::given_of_two;
 use super::kernel::{fused, slice, with_slice};
 use super::product::{Fill, Matrix, product, threads};
 use crate::device::moved;
@@ -53,18 +54,31 @@ pub fn conv2d(
     }
 }
 
-/// The convolution by candle. Where strides leave out the last lines, its backward pass takes as many
-/// columns to be left out, so it gets what the windows see and nothing else.
+/// The convolution by candle's operations. candle's own backward pass takes as many columns as lines to be
+/// left out by strides, and on Metal multiplies by a kernel in the wrong order (0.11).
 fn composed(x: &Tensor, weight: &Tensor, geometry: Geometry) -> Result<Tensor> {
     let Geometry { kernel, stride, padding, out, .. } = geometry;
-    if stride == 1 {
-        return x.conv2d(weight, padding, stride, 1, 1);
-    }
     let seen = |x: &Tensor, dim: usize, out: usize, kernel: usize| {
         x.pad_with_zeros(dim, padding, padding)?.narrow(dim, 0, (out - 1) * stride + kernel)
     };
-    let x = seen(&seen(x, 2, out.0, kernel.0)?, 3, out.1, kernel.1)?;
-    x.contiguous()?.conv2d(weight, 0, stride, 1, 1)
+    // With strides, what the windows see and nothing else.
+    let (x, padding) = match stride {
+        1 => (x.contiguous()?, padding),
+        _ => (seen(&seen(x, 2, out.0, kernel.0)?, 3, out.1, kernel.1)?.contiguous()?, 0),
+    };
+    let y = x.detach().conv2d(&weight.detach(), padding, stride, 1, 1)?;
+    given_of_two(&x, weight, y, move |x, weight, grad| {
+        let grad = grad.contiguous()?;
+        let to_x = || grad.conv_transpose2d(&weight.contiguous()?, padding, 0, stride, 1);
+        let to_weight = || {
+            let swapped = |tensor: &Tensor| tensor.transpose(0, 1)?.contiguous();
+            // The gradient's places lie as far apart as the windows.
+            swapped(x)?.conv2d(&swapped(&grad)?, padding, 1, stride, 1)?.transpose(0, 1)
+        };
+        let if_followed =
+            |of: &Tensor, make: &dyn Fn() -> Result<Tensor>| of.track_op().then(make).transpose();
+        Ok((if_followed(x, &to_x)?, if_followed(weight, &to_weight)?))
+    })
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -61,6 +61,30 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if fused(x) { x.contiguous()?.apply_op1(GeluOp) } else { x.gelu_erf() }
 }
 
+/// GELU by a hyperbolic tangent (Hendrycks and Gimpel, 2016), which differs in the third digit: `gelu_new`
+/// and `gelu_pytorch_tanh` of transformers.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// let y = oxilab_nn::layers::gelu_tanh(&Tensor::new(&[-9f32, 0.0, 1.0], &Device::Cpu)?)?;
+/// let y = y.to_vec1::<f32>()?;
+/// assert!(y[0].abs() < 1e-6 && y[1] == 0.0 && (y[2] - 0.841_192).abs() < 1e-5);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+/// Never for tensors of floats.
+pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() { x.gelu() } else { composed_gelu_tanh(x) }
+}
+
+/// candle's backward pass takes powers of negative values, for which Metal's fast mathematics have no number.
+fn composed_gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    let cubed = x.sqr()?.mul(x)?;
+    let inner = ((x + (cubed * 0.044_715)?)? * std::f64::consts::FRAC_2_PI.sqrt())?;
+    (x * 0.5)?.mul(&(inner.tanh()? + 1.0)?)
+}
+
 fn apply(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
     if x.dim(D::Minus1)? != inputs || bias.dims() != [outputs] {
@@ -333,6 +357,19 @@ mod tests {
         let grads = half.to_dtype(candle_core::DType::F32)?.sum_all()?.backward()?;
         assert!(grads.get(&weight).is_some_and(|grad| grad.dtype() == candle_core::DType::F32));
         Ok(())
+    }
+
+    #[test]
+    fn gelu_by_a_tangent_is_candles_and_has_the_right_gradient() -> Result<()> {
+        let x = normal(&[4, 50], 1)?;
+        let (ours, theirs) = (composed_gelu_tanh(&x)?, gelu_tanh(&x)?);
+        assert!((&ours - &theirs)?.abs()?.max_all()?.to_scalar::<f32>()? < 1e-6);
+        let grad = |y: &Tensor| -> Result<Tensor> {
+            Ok(y.sqr()?.sum_all()?.backward()?.get(&x).expect("a gradient").clone())
+        };
+        let apart = (grad(&ours)? - grad(&theirs)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(apart < 1e-5, "{apart}");
+        check(&[normal(&[2, 4], 2)?], |t| composed_gelu_tanh(&t[0])?.sqr())
     }
 
     #[test]

@@ -62,10 +62,11 @@ fn composed(
         let places = (0..count).filter_map(|place| u32::try_from(place * stride + offset).ok());
         Tensor::from_vec(places.collect::<Vec<u32>>(), count, x.device())
     };
-    let x = padded(padded(x.clone(), 2)?, 3)?;
+    // Metal selects from contiguous tensors only.
+    let x = padded(padded(x.clone(), 2)?, 3)?.contiguous()?;
     let mut largest: Option<Tensor> = None;
     for ky in 0..kernel {
-        let lines = x.index_select(&places(ky, out_h)?, 2)?;
+        let lines = x.index_select(&places(ky, out_h)?, 2)?.contiguous()?;
         for kx in 0..kernel {
             let values = lines.index_select(&places(kx, out_w)?, 3)?;
             largest = Some(match largest {

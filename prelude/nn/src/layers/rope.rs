@@ -117,12 +117,14 @@ pub fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let first = x.narrow(D::Minus1, 0, pairs)?;
     let second = x.narrow(D::Minus1, pairs, pairs)?;
     let (cos, sin) = (cos.to_dtype(x.dtype())?, sin.to_dtype(x.dtype())?);
-    let turned = [
+    let mut parts = vec![
         (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?,
         (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?,
     ];
-    let rest = x.narrow(D::Minus1, 2 * pairs, dim - 2 * pairs)?;
-    Tensor::cat(&[&turned[0], &turned[1], &rest], D::Minus1)
+    if dim > 2 * pairs {
+        parts.push(x.narrow(D::Minus1, 2 * pairs, dim - 2 * pairs)?);
+    }
+    Tensor::cat(&parts, D::Minus1)
 }
 
 struct RopeOp;

@@ -76,7 +76,9 @@ fn composed(qkv: [&Tensor; 3], lengths: &[usize], heads: usize) -> Result<Tensor
     let rows = Tensor::new(rows, device)?;
     let mask = Tensor::from_vec(mask, (texts, 1, 1, longest), device)?.to_dtype(q.dtype())?;
     let [q, k, v] = qkv.map(|x| {
-        let filled = x.index_select(&rows, 0)?.reshape((texts, longest, heads, dim))?;
+        // Metal selects from contiguous tensors only.
+        let filled =
+            x.contiguous()?.index_select(&rows, 0)?.reshape((texts, longest, heads, dim))?;
         filled.transpose(1, 2)?.contiguous()
     });
     let scores = (q?.matmul(&k?.t()?)? * (dim as f64).sqrt().recip())?.broadcast_add(&mask)?;

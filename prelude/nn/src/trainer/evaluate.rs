@@ -42,7 +42,12 @@ impl<M: Trainable> Trainer<M> {
     /// The batch where the model is, in the precision that the device computes in.
     pub(super) fn inputs(&self, batch: &Batch) -> Result<(Tensor, Tensor)> {
         let device = self.model.device();
-        let (input, target) = (batch.input.to_device(&device)?, batch.target.to_device(&device)?);
+        // Metal has no `f64`.
+        let there = |tensor: &Tensor| match tensor.dtype() {
+            DType::F64 if device.is_metal() => tensor.to_dtype(DType::F32)?.to_device(&device),
+            _ => tensor.to_device(&device),
+        };
+        let (input, target) = (there(&batch.input)?, there(&batch.target)?);
         let casts = self.casts_on_cpu || !device.is_cpu();
         let casts = casts && self.precision != DType::F32 && input.dtype() == DType::F32;
         Ok((if casts { input.to_dtype(self.precision)? } else { input }, target))

@@ -272,7 +272,8 @@ impl Run {
     }
 
     fn copies(&self) -> Result<Vec<Tensor>> {
-        let copies = self.vars.iter().map(|(_, var)| var.as_detached_tensor().copy());
+        // `copy` shares the memory on Metal.
+        let copies = self.vars.iter().map(|(_, var)| var.as_detached_tensor().force_contiguous());
         Ok(copies.collect::<candle_core::Result<_>>()?)
     }
 
