@@ -118,14 +118,15 @@ pub use candle_core::{D, DType, Device, IndexOp, Shape, Tensor, TensorId, Var, W
 pub use candle_nn::{
     Activation, AdamW, BatchNorm, BatchNormConfig, Conv1dConfig, Conv2dConfig, Dropout, Embedding,
     GRU, Init, LSTM, LayerNormConfig, Linear, Module, ModuleT, Optimizer, ParamsAdamW, RNN, SGD,
-    Sequential, VarBuilder, VarMap, batch_norm, embedding, linear, linear_no_bias, loss, ops, seq,
+    Sequential, VarBuilder, VarMap, batch_norm, embedding, linear, linear_no_bias, loss, seq,
 };
 
 pub use oxilab_nn::DeviceExt as _;
-// Those of candle's layers that candle cannot train.
+// Those of candle's layers and operations that candle cannot train.
 pub use oxilab_nn::built::{
     Conv1d, Conv2d, LayerNorm, RmsNorm, conv1d, conv2d, layer_norm, rms_norm,
 };
+pub use oxilab_nn::ops;
 
 // Serialisation, errors.
 pub use crate::{bail, ensure};

@@ -37,6 +37,7 @@ pub mod memory;
 mod model;
 pub mod nets;
 mod observed;
+pub mod ops;
 pub mod optim;
 mod schedule;
 mod trainer;
