@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::paths::Paths;
-use crate::process;
+use crate::{checkout, process};
 
 /// A cold build of everything took 20 minutes on two cores; this is the limit for a slow machine.
 pub(crate) const LIMIT: Duration = Duration::from_mins(70);
@@ -29,6 +29,7 @@ pub(crate) const NOT_THE_LIBRARY: [&str; 2] = ["--exclude", "oxilab-dylib"];
 
 /// Builds the workspace as a plain `cargo build --release` does, so that both find the same artifacts.
 pub(crate) fn build(paths: &Paths) -> Result<()> {
+    checkout::claim(paths)?;
     let mut build = command(paths);
     build.args(["build", "--release", "--workspace", "--locked"]).args(NOT_THE_LIBRARY);
     process::run(&mut build, LIMIT)

@@ -6,6 +6,7 @@
 
 mod bench;
 mod cargo;
+mod checkout;
 mod chromium;
 mod lint;
 mod models;

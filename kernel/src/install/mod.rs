@@ -58,8 +58,8 @@ impl InstallOptions {
         self
     }
 
-    /// Builds the prelude with these of its cargo features: `cuda` or `metal` for nets on a GPU, `llama-cpp`
-    /// for `Llm::with_llama_cpp`. None unless set.
+    /// Builds the prelude with these of its cargo features: `cuda` or `metal` for nets and language models on
+    /// a GPU, `llama-cpp` for `Llm::with_llama_cpp`. None unless set.
     #[must_use]
     pub fn with_features(mut self, features: Vec<String>) -> Self {
         self.features = features;
