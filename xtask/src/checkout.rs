@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 
 use crate::paths::Paths;
 
-/// Folders with no sources of ours.
-const NOT_OURS: [&str; 2] = ["target", "node_modules"];
+/// Folders with no sources of ours, and this program's, which runs and has no paths of a checkout in it.
+const LEFT_ALONE: [&str; 3] = ["target", "node_modules", "xtask"];
 
 /// Has cargo build again what another checkout has built. It tells sources apart by their place in the
 /// workspace and their time, so that a program of the other one, with that one's paths in it, is up to date for
@@ -32,7 +32,7 @@ fn touch(folder: &Path, time: SystemTime) -> io::Result<()> {
         let entry = entry?;
         let (kind, name) = (entry.file_type()?, entry.file_name());
         let name = name.to_string_lossy();
-        if kind.is_dir() && !name.starts_with('.') && !NOT_OURS.contains(&&*name) {
+        if kind.is_dir() && !name.starts_with('.') && !LEFT_ALONE.contains(&&*name) {
             touch(&entry.path(), time)?;
         } else if kind.is_file() && name.ends_with(".rs") {
             File::options().append(true).open(entry.path())?.set_modified(time)?;
@@ -52,7 +52,13 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("oxilab-claim-{}", std::process::id()));
         let (root, target) = (folder.join("checkout"), folder.join("target"));
         let old = SystemTime::now() - Duration::from_secs(3600);
-        let files = ["kernel/src/lib.rs", "node_modules/x.rs", ".venv/x.rs", "kernel/notes.md"];
+        let files = [
+            "kernel/src/lib.rs",
+            "node_modules/x.rs",
+            ".venv/x.rs",
+            "kernel/notes.md",
+            "xtask/x.rs",
+        ];
         for file in files.map(|file| root.join(file)) {
             fs::create_dir_all(file.parent().context("a folder")?)?;
             File::create(&file)?.set_modified(old)?;
@@ -63,13 +69,13 @@ mod tests {
             files.into_iter().map(new).collect()
         };
         claim(&paths)?;
-        assert_eq!(touched()?, [true, false, false, false]);
+        assert_eq!(touched()?, [true, false, false, false, false]);
         touch(&root, old)?;
         claim(&paths)?;
-        assert_eq!(touched()?, [false; 4], "it is ours already");
+        assert_eq!(touched()?, [false; 5], "it is ours already");
         fs::write(target.join("release/.checkout"), "/another/checkout")?;
         claim(&paths)?;
-        assert_eq!(touched()?, [true, false, false, false]);
+        assert_eq!(touched()?, [true, false, false, false, false]);
         fs::remove_dir_all(folder)?;
         Ok(())
     }
