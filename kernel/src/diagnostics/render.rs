@@ -184,6 +184,11 @@ fn hint(message: &Message, title: &str, place: Option<&(&Origin, Range<usize>)>)
     if let Some(name) = title.strip_prefix("expected value, found macro ") {
         return Some(format!("no variable is called {name}: run the cell that makes it first"));
     }
+    // Of examples that begin with `use anyhow::Result` or candle's.
+    if message.code() == "E0107" && origin.text.get(range.clone()) == Some("Result") {
+        let hint = "std's `Result` names its error, too; that of `anyhow::Result<…>` may be any";
+        return Some(hint.to_owned());
+    }
     let label = message.primary().and_then(|span| span.label.as_deref()).unwrap_or_default();
     let error = python::Error {
         code: message.code(),
