@@ -43,7 +43,8 @@ async fn cells_queued_behind_an_error_are_aborted() {
     assert_eq!(frontend.finish(&failing).await.reply["status"], "error");
     for id in queued {
         let aborted = frontend.finish(&id).await;
-        assert_eq!(aborted.reply["status"], "aborted");
+        // With a count, the front end would show that the cell had run.
+        assert_eq!(aborted.reply, serde_json::json!({ "status": "aborted" }));
         assert!(aborted.outputs.is_empty());
     }
     assert_eq!(echo.executed().len(), 1);

@@ -37,7 +37,8 @@ const PART: &str = "__part";
 const PARTS_IN_SCOPE: &str = "{ #[allow(unused_imports)] use ::oxilab::__rt::PartsOfOthers as _; ";
 const COUNTS_IN_SCOPE: &str =
     "{ #[allow(unused_imports)] use ::oxilab::__rt::CountsOfOthers as _; ";
-const QUESTION: &str = ".__q()";
+/// What stands for the `?` behind a dot.
+const QUESTION: &str = "__q()?";
 const STOP: &str = " ::core::result::Result::Err(::oxilab::__rt::CellError::stop())";
 
 /// Macros whose arguments are expressions, so that a `?`, an `.await` or a loop in them can be edited.
@@ -253,7 +254,8 @@ impl<'ast> Visit<'ast> for Finder {
     fn visit_expr_try(&mut self, node: &'ast syn::ExprTry) {
         if self.top_level {
             let at = node.question_token.span.byte_range().start;
-            self.edits.push(Edit::insert(at, QUESTION));
+            self.edits.push(Edit::insert(at, "."));
+            self.edits.push(Edit::replace(at..at + 1, QUESTION));
         }
         visit::visit_expr_try(self, node);
     }

@@ -9,6 +9,7 @@ pub(crate) mod html;
 pub mod ownership;
 pub mod paths;
 mod python;
+mod question;
 mod render;
 pub mod rustc;
 pub mod types;

@@ -8,8 +8,8 @@ use annotate_snippets::{
 };
 
 use super::paths::shorten;
-use super::python;
 use super::rustc::{Message, Span};
+use super::{python, question};
 use crate::compose::{Origin, SourceMap};
 
 /// A diagnostic ready to be shown.
@@ -69,6 +69,7 @@ pub fn render(messages: &[Message], map: &SourceMap, file: &str) -> Vec<Report> 
         {
             continue;
         }
+        let message = &*question::reworded(message);
         let place = message.primary().and_then(|span| locate(span, map, file));
         if !message.is_error() && (place.is_none() || message.code() == "forgetting_references") {
             continue;
@@ -180,13 +181,15 @@ pub(super) fn is_noise(text: &str) -> bool {
 /// How a Python spelling is written here.
 fn hint(message: &Message, title: &str, place: Option<&(&Origin, Range<usize>)>) -> Option<String> {
     let (origin, range) = place.filter(|_| message.is_error())?;
-    // A frame's usual name is a macro's too.
-    if let Some(name) = title.strip_prefix("expected value, found macro ") {
+    // A frame's usual name is a macro's too, a model's that of a module.
+    let found = ["macro ", "crate ", "module "].map(|kind| format!("expected value, found {kind}"));
+    if let Some(name) = found.iter().find_map(|start| title.strip_prefix(start)) {
         return Some(format!("no variable is called {name}: run the cell that makes it first"));
     }
     // Of examples that begin with `use anyhow::Result` or candle's.
     if message.code() == "E0107" && origin.text.get(range.clone()) == Some("Result") {
-        let hint = "std's `Result` names its error, too; that of `anyhow::Result<…>` may be any";
+        let hint = "std's `Result` names its error, too; that of `anyhow::Result<…>` may be any, and \
+                    candle's is `nn::Result<…>`";
         return Some(hint.to_owned());
     }
     let label = message.primary().and_then(|span| span.label.as_deref()).unwrap_or_default();

@@ -36,7 +36,7 @@ pub(crate) async fn run(server: Arc<Server>, mut cells_rx: UnboundedReceiver<Exe
         let aborted = run_one(&server, execution, &mut count, &mut cells_rx).await;
         server.cells.fetch_sub(1 + aborted.len(), Ordering::SeqCst);
         for execution in aborted {
-            abort(&server, &execution, count).await;
+            abort(&server, &execution).await;
         }
     }
 }
@@ -92,7 +92,7 @@ async fn run_one(
             reply["payload"] = json!([]);
             reply
         }
-        ExecuteReply::Aborted => aborted_content(shown),
+        ExecuteReply::Aborted => aborted_content(),
     };
     // A front end that has gone was logged; the cell has run all the same.
     let metadata = figures.map_or(Value::Null, |figures| json!({ "oxilab": figures }));
@@ -176,18 +176,14 @@ async fn queued(cells_rx: &mut UnboundedReceiver<Execution>) -> VecDeque<Executi
     found
 }
 
-async fn abort(server: &Server, execution: &Execution, count: u32) {
+async fn abort(server: &Server, execution: &Execution) {
     let _busy = Busy::start(&server.iopub, &execution.parent);
-    let content = aborted_content(count);
+    let content = aborted_content();
     // A front end that has gone was logged.
     let _ = server.shell.send(&execution.parent, "execute_reply", content).await;
 }
 
-fn aborted_content(count: u32) -> Value {
-    json!({
-        "status": "aborted",
-        "execution_count": count,
-        "user_expressions": {},
-        "payload": [],
-    })
+/// Without a count, as ipykernel's: the cell keeps an empty prompt.
+fn aborted_content() -> Value {
+    json!({ "status": "aborted" })
 }

@@ -48,7 +48,10 @@ impl Together {
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         self.put(name, |path| {
             safetensors::serialize_to_file(tensors.iter(), Some(metadata), path)
-                .map_err(io::Error::other)
+                .map_err(io::Error::other)?;
+            // safetensors' writer makes it readable by its owner alone.
+            let usual = File::create(path.with_extension("usual"))?.metadata()?.permissions();
+            std::fs::set_permissions(path, usual)
         })
     }
 

@@ -103,6 +103,10 @@ fn damaged_folders_are_named() {
     let write =
         |file: &str, bytes: &[u8]| std::fs::write(copy.path().join(file), bytes).expect("written");
 
+    let file = copy.path().join("model.safetensors");
+    let error = TextClassifier::load(&file).expect_err("one file").to_string();
+    assert!(error.contains("which is one file, is not supported"), "{error}");
+
     // A vocabulary of a million words is in no file of this size.
     let config = std::fs::read_to_string(copy.path().join("config.json")).expect("readable");
     write("config.json", config.replace("\"vocab_size\": ", "\"vocab_size\": 9000").as_bytes());

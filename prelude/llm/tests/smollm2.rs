@@ -261,6 +261,12 @@ fn adapter_files_have_pefts_names_and_shapes() -> Result<()> {
     model.add_adapter(&Lora::new(4).with_alpha(6.0).with_targets(&["k_proj", "up_proj"]))?;
     model.save_adapter(folder.path())?;
     let path = folder.path().join("adapter_model.safetensors");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions();
+    assert_eq!(
+        mode(&path),
+        mode(&folder.path().join("adapter_config.json")),
+        "whoever may read one"
+    );
     let tensors = candle_core::safetensors::load(path, &candle_core::Device::Cpu)?;
     assert_eq!(tensors.len(), 30 * 2 * 2);
     let shape = |name: &str| tensors[name].dims().to_vec();

@@ -57,8 +57,11 @@ fn layers(chart: &Chart, panel: &Panel, index: usize) -> Value {
         && zoomable(&panel.y)
         && let Some(first) = layers.first_mut()
     {
-        first["params"] =
-            json!([{ "name": format!("zoom{index}"), "select": "interval", "bind": "scales" }]);
+        // The wheel alone scrolls the notebook.
+        let select =
+            json!({ "type": "interval", "zoom": "wheel![event.ctrlKey || event.metaKey]" });
+        let name = format!("zoom{index}");
+        first["params"] = json!([{ "name": name, "select": select, "bind": "scales" }]);
     }
     Value::Array(layers)
 }

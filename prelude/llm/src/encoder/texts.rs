@@ -21,6 +21,13 @@ pub(crate) struct Files {
 impl Files {
     /// A folder, or a `name` or `organisation/name` on the hub, which is loaded unless it is in the cache.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        if path.is_file() {
+            return Err(LlmError::Unsupported {
+                what: format!("{}, which is one file,", path.display()),
+                supported: "folders with config.json, tokenizer.json and model.safetensors; a GGUF file is \
+                            for `Llm::load`",
+            });
+        }
         let folder = if path.is_dir() { path.to_owned() } else { from_hub(path)? };
         let json = read_json(&folder.join("config.json"))?;
         Ok(Self { folder, json })

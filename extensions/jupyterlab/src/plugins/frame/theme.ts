@@ -27,6 +27,8 @@ export function applyTheme(grid: DataGrid): void {
     body: text({
       horizontalAlignment: (config: CellRenderer.CellConfig) =>
         config.metadata.type === 'number' ? 'right' : 'left',
+      // A number without its first digits would be another number.
+      elideDirection: 'right',
       textColor: (config: CellRenderer.CellConfig) =>
         color(config.value === 'null' || config.value === '…' ? 'ui-font-color3' : 'ui-font-color1')
     }),
