@@ -15,9 +15,10 @@ pub(super) fn reworded(message: &Message) -> Cow<'_, Message> {
     reworded.message = format!("the `?` operator cannot be applied to type `{of}`");
     reworded.code = Some(Code { code: "E0277".to_owned(), explanation: None });
     reworded.spans.retain(|span| span.is_primary);
-    let label = match of.starts_with("Result<") || of.contains("::Result<") {
-        true => "the error in it implements no `std::error::Error`",
-        false => "this is neither a `Result` nor an `Option`",
+    let label = if of.starts_with("Result<") || of.contains("::Result<") {
+        "the error in it implements no `std::error::Error`"
+    } else {
+        "this is neither a `Result` nor an `Option`"
     };
     for span in &mut reworded.spans {
         span.label = Some(label.to_owned());
