@@ -25,6 +25,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Conv1dConfig, Conv2dConfig, LayerNormConfig, Module, VarBuilder};
 
 use crate::layers;
+use crate::layers::windows::Windows;
 
 /// A layer that has candle's values and another forward pass.
 macro_rules! layer {
@@ -172,26 +173,16 @@ impl Module for Conv2d {
             }
             config => {
                 let (_, _, height, width) = self.weight().dims4()?;
-                let x = seen(&seen(x, 2, height, &config)?, 3, width, &config)?;
-                let Conv2dConfig { stride, dilation, groups, .. } = config;
+                let Conv2dConfig { padding, stride, dilation, groups, .. } = config;
+                let reach = |kernel: usize| dilation * kernel.saturating_sub(1) + 1;
+                let windows = |kernel| Windows { reach: reach(kernel), stride, padding };
+                let x = windows(width).seen(&windows(height).seen(x, 2)?, 3)?;
                 let y = x.contiguous()?.conv2d(self.weight(), 0, stride, dilation, groups)?;
                 let Some(bias) = self.bias() else { return Ok(y) };
                 y.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)
             }
         }
     }
-}
-
-/// What a kernel's windows see of a padded dimension. candle's backward pass takes as many columns as lines
-/// to be left out by strides (0.11), so there are none.
-fn seen(x: &Tensor, dim: usize, kernel: usize, config: &Conv2dConfig) -> Result<Tensor> {
-    let &Conv2dConfig { padding, stride, dilation, .. } = config;
-    let padded = x.pad_with_zeros(dim, padding, padding)?;
-    let reach = dilation * kernel.saturating_sub(1) + 1;
-    let Some(left) = padded.dim(dim)?.checked_sub(reach).filter(|_| stride > 0) else {
-        candle_core::bail!("conv2d: {:?} with a kernel of {kernel} and {config:?}", x.shape());
-    };
-    padded.narrow(dim, 0, left / stride * stride + reach)
 }
 
 /// A [`LayerNorm`] over `size` values: a weight of ones and, unless `affine` is off, a bias of zeros.

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::given::given_of_two;
 use super::kernel::{fused, slice, with_slice};
 use super::product::{Fill, Matrix, product, threads};
+use super::windows::Windows;
 use crate::device::moved;
 use crate::init;
 
@@ -54,17 +55,14 @@ pub fn conv2d(
     }
 }
 
-/// The convolution by candle's operations. candle's own backward pass takes as many columns as lines to be
-/// left out by strides, and on Metal multiplies by a kernel in the wrong order (0.11).
+/// The convolution by candle's operations. On Metal candle's own backward pass multiplies by a kernel in the
+/// wrong order (0.11).
 fn composed(x: &Tensor, weight: &Tensor, geometry: Geometry) -> Result<Tensor> {
-    let Geometry { kernel, stride, padding, out, .. } = geometry;
-    let seen = |x: &Tensor, dim: usize, out: usize, kernel: usize| {
-        x.pad_with_zeros(dim, padding, padding)?.narrow(dim, 0, (out - 1) * stride + kernel)
-    };
-    // With strides, what the windows see and nothing else.
+    let Geometry { kernel, stride, padding, .. } = geometry;
+    let windows = |reach| Windows { reach, stride, padding };
     let (x, padding) = match stride {
         1 => (x.contiguous()?, padding),
-        _ => (seen(&seen(x, 2, out.0, kernel.0)?, 3, out.1, kernel.1)?.contiguous()?, 0),
+        _ => (windows(kernel.1).seen(&windows(kernel.0).seen(x, 2)?, 3)?.contiguous()?, 0),
     };
     let y = x.detach().conv2d(&weight.detach(), padding, stride, 1, 1)?;
     given_of_two(&x, weight, y, move |x, weight, grad| {

@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::Conv1dConfig;
 
 use super::conv::conv2d;
+use super::windows::every;
 
 /// Convolution of `x` `(rows, channels, length)` with `weight` `(outputs, channels / groups, kernel)` and a
 /// bias `(outputs)`, if any; zeros around the sequence.
@@ -62,13 +63,7 @@ fn product_of_taps(
 ) -> Result<Tensor> {
     let &Conv1dConfig { stride, dilation, groups, .. } = config;
     let (rows, (outputs, per_group, kernel)) = (x.dim(0)?, weight.dims3()?);
-    let x = x.contiguous()?;
-    let seen = |tap: usize| {
-        let places =
-            (0..out).filter_map(|place| u32::try_from(tap * dilation + place * stride).ok());
-        let places = Tensor::from_vec(places.collect::<Vec<u32>>(), out, x.device())?;
-        x.index_select(&places, 2)
-    };
+    let seen = |tap: usize| every(x, 2, tap * dilation, stride, out);
     let taps = (0..kernel).map(seen).collect::<Result<Vec<_>>>()?;
     let patches = Tensor::stack(&taps, 2)?.reshape((rows, groups, per_group * kernel, out))?;
     let weight = weight.to_dtype(x.dtype())?;

@@ -37,6 +37,7 @@ mod recurrent;
 mod rope;
 mod sequences;
 mod softmax;
+pub(crate) mod windows;
 
 pub use attention::{attention, causal_mask};
 pub use batch_norm::BatchNorm;

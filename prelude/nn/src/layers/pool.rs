@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::kernel::{fused, slice, with_slice};
+use super::windows::every;
 
 /// The largest value under a `kernel` × `kernel` window of `(rows, channels, height, width)`; nothing
 /// beyond the edge counts.
@@ -58,17 +59,12 @@ fn composed(
         let edge = Tensor::full(f32::NEG_INFINITY, shape, x.device())?.to_dtype(x.dtype())?;
         Tensor::cat(&[&edge, &x, &edge], dim)
     };
-    let places = |offset: usize, count: usize| -> Result<Tensor> {
-        let places = (0..count).filter_map(|place| u32::try_from(place * stride + offset).ok());
-        Tensor::from_vec(places.collect::<Vec<u32>>(), count, x.device())
-    };
-    // Metal selects from contiguous tensors only.
-    let x = padded(padded(x.clone(), 2)?, 3)?.contiguous()?;
+    let x = padded(padded(x.clone(), 2)?, 3)?;
     let mut largest: Option<Tensor> = None;
     for ky in 0..kernel {
-        let lines = x.index_select(&places(ky, out_h)?, 2)?.contiguous()?;
+        let lines = every(&x, 2, ky, stride, out_h)?;
         for kx in 0..kernel {
-            let values = lines.index_select(&places(kx, out_w)?, 3)?;
+            let values = every(&lines, 3, kx, stride, out_w)?;
             largest = Some(match largest {
                 Some(largest) => largest.maximum(&values)?,
                 None => values,
